@@ -7,14 +7,13 @@ must be there, none may be unknown); building a section in Python may rely on th
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any
 
+from magi_rt.config_section import ConfigSection
 from magi_rt.errors import ConfigError
 
 PARAMS_DTYPES = ("torch.bfloat16", "torch.float32")
@@ -23,84 +22,8 @@ OUTPUT_INTERLEAVE_GROUPS = 8
 """Head groups in which self- and cross-attention outputs alternate before the projection."""
 
 
-def _fits(value: object, hint: Any) -> bool:
-    """True when a value has the annotated type; a bool is no number, a whole number is a float."""
-    if get_origin(hint) is tuple:
-        inner = get_args(hint)[0]
-        return isinstance(value, tuple) and all(_fits(item, inner) for item in value)
-    if get_args(hint):
-        return any(_fits(value, choice) for choice in get_args(hint))
-    if hint is int or hint is float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return isinstance(value, int) if hint is int else math.isfinite(value)
-    return isinstance(value, hint)
-
-
-def _spell(hint: Any) -> str:
-    """A type as a word for people."""
-    if get_origin(hint) is tuple:
-        return f"a list of {_spell(get_args(hint)[0])}"
-    if get_args(hint):
-        return " or ".join(_spell(choice) for choice in get_args(hint))
-    names = {int: "whole number", float: "finite number", str: "text", bool: "true or false"}
-    return names.get(hint, "null")
-
-
-class _Section:
-    """What the three sections share: strict reading, type checks, writing."""
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, section: str | None = None) -> Self:
-        """Builds a section from JSON values; lists become tuples.
-
-        Raises:
-            ConfigError: a key is missing, unknown or wrongly typed, or keys contradict.
-        """
-        where = section or cls.__name__
-        if not isinstance(data, Mapping):
-            raise ConfigError(f"{where} must be an object, not {data!r}", field=where)
-        known = get_type_hints(cls)
-        unknown = sorted(str(key) for key in data if key not in known)
-        missing = [key for key in known if key not in data]
-        if unknown:
-            raise ConfigError(
-                f"{where} has unknown keys: {', '.join(unknown)}; remove them", field=unknown[0]
-            )
-        if missing:
-            raise ConfigError(
-                f"{where} lacks keys: {', '.join(missing)}; every key must be present",
-                field=missing[0],
-            )
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """The section as JSON values; tuples become lists."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
-
-    def _check_types(self) -> None:
-        for key, hint in get_type_hints(type(self)).items():
-            value = getattr(self, key)
-            if not _fits(value, hint):
-                raise ConfigError(f"{key} is {value!r}; it must be {_spell(hint)}", field=key)
-
-    def _check_positive(self, *keys: str) -> None:
-        for key in keys:
-            value = getattr(self, key)
-            if value <= 0:
-                raise ConfigError(f"{key} is {value}; it must be greater than 0", field=key)
-
-    def _check_choice(self, key: str, choices: tuple[str, ...]) -> None:
-        value = getattr(self, key)
-        if value not in choices:
-            raise ConfigError(
-                f"{key} is {value!r}; it must be one of {', '.join(choices)}", field=key
-            )
-
-
 @dataclass(frozen=True)
-class ModelConfig(_Section):
+class ModelConfig(ConfigSection):
     """The denoiser's sizes (`model_config`).
 
     Raises:
@@ -131,41 +54,28 @@ class ModelConfig(_Section):
     gated_linear_unit: bool = False
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_positive(
+        self.check_types()
+        self.check_positive(
             "num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads",
             "num_query_groups", "kv_channels", "layernorm_epsilon", "x_rescale_factor",
             "patch_size", "t_patch_size", "in_channels", "out_channels", "cond_hidden_ratio",
             "caption_channels", "caption_max_length",
         )  # fmt: skip
-        self._check_choice("params_dtype", PARAMS_DTYPES)
+        self.check_choice("params_dtype", PARAMS_DTYPES)
         self._check_heads()
         self._check_fixed()
 
     def _check_heads(self) -> None:
         heads, width = self.num_attention_heads, self.kv_channels
         if self.hidden_size != heads * width:
-            raise ConfigError(
-                f"hidden_size {self.hidden_size} is not num_attention_heads {heads} x "
-                f"kv_channels {width} = {heads * width}",
-                field="hidden_size",
-            )
+            product = f"num_attention_heads {heads} x kv_channels {width} = {heads * width}"
+            self.refuse("hidden_size", f"it must be {product}")
         if heads % OUTPUT_INTERLEAVE_GROUPS:
-            raise ConfigError(
-                f"num_attention_heads {heads} is not a multiple of {OUTPUT_INTERLEAVE_GROUPS}",
-                field="num_attention_heads",
-            )
+            self.refuse("num_attention_heads", f"it must divide by {OUTPUT_INTERLEAVE_GROUPS}")
         if heads % self.num_query_groups:
-            raise ConfigError(
-                f"num_query_groups {self.num_query_groups} does not divide "
-                f"num_attention_heads {heads}",
-                field="num_query_groups",
-            )
+            self.refuse("num_query_groups", f"it must divide num_attention_heads {heads}")
         if width % 8:
-            raise ConfigError(
-                f"kv_channels {width} is not a multiple of 8 (three rotary axes of an eighth)",
-                field="kv_channels",
-            )
+            self.refuse("kv_channels", "it must divide by 8 (three rotary axes of an eighth each)")
 
     def _check_fixed(self) -> None:
         fixed = {
@@ -173,22 +83,13 @@ class ModelConfig(_Section):
             "xattn_cond_hidden_ratio": 1.0,
             "cond_gating_ratio": 1.0,
             "t_patch_size": 1,
+            "out_channels": self.in_channels,
         }
         for key, only in fixed.items():
             if getattr(self, key) != only:
-                raise ConfigError(
-                    f"{key} is {getattr(self, key)}; models of this family have {only}", field=key
-                )
-        if self.in_channels != self.out_channels:
-            raise ConfigError(
-                f"out_channels {self.out_channels} differs from in_channels {self.in_channels}",
-                field="out_channels",
-            )
+                self.refuse(key, f"models of this family have {only}")
         if self.half_channel_vae and self.in_channels % 2:
-            raise ConfigError(
-                f"in_channels {self.in_channels} is odd; half_channel_vae doubles the latent",
-                field="in_channels",
-            )
+            self.refuse("in_channels", "it must be even, as half_channel_vae doubles the latent")
 
     @property
     def head_dim(self) -> int:
@@ -212,7 +113,7 @@ class ModelConfig(_Section):
 
 
 @dataclass(frozen=True)
-class RuntimeConfig(_Section):
+class RuntimeConfig(ConfigSection):
     """Sampling defaults and file places (`runtime_config`).
 
     Raises:
@@ -242,56 +143,41 @@ class RuntimeConfig(_Section):
     load: str | None = None
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_positive(
+        self.check_types()
+        self.check_positive(
             "num_frames", "video_size_h", "video_size_w", "num_steps", "window_size", "fps",
             "chunk_width", "scale_factor", "temporal_downsample_factor",
         )  # fmt: skip
         if self.cfg_number not in (1, 3):
-            raise ConfigError(
-                f"cfg_number is {self.cfg_number}; it must be 3 (guided) or 1 (distilled)",
-                field="cfg_number",
-            )
+            self.refuse("cfg_number", "it must be 3 (guided) or 1 (distilled)")
         if not 0.0 < self.clean_t <= 1.0:
-            raise ConfigError(
-                f"clean_t is {self.clean_t}; it must be above 0 and at most 1", field="clean_t"
-            )
+            self.refuse("clean_t", "it must be above 0 and at most 1")
         if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; it must be 0 or more", field="seed")
+            self.refuse("seed", "it must be 0 or more")
         self._check_guidance()
         self._check_visibility()
 
     def _check_guidance(self) -> None:
         count = len(self.cfg_t_range)
         if count == 0 or list(self.cfg_t_range) != sorted(self.cfg_t_range):
-            raise ConfigError("cfg_t_range must be a rising list of times", field="cfg_t_range")
+            self.refuse("cfg_t_range", "it must be a rising list of times")
         for key in ("prev_chunk_scales", "text_scales"):
             if len(getattr(self, key)) != count:
-                raise ConfigError(
-                    f"{key} has {len(getattr(self, key))} entries; cfg_t_range has {count}",
-                    field=key,
-                )
+                self.refuse(key, f"it needs {count} entries, one for each of cfg_t_range")
 
     def _check_visibility(self) -> None:
         if any(width < 1 for width in self.noise2clean_kvrange):
-            raise ConfigError(
-                f"noise2clean_kvrange is {list(self.noise2clean_kvrange)}; "
-                "a chunk sees at least itself (1)",
-                field="noise2clean_kvrange",
-            )
+            self.refuse("noise2clean_kvrange", "a chunk sees at least itself (1)")
         if self.clean_chunk_kvrange != -1 and self.clean_chunk_kvrange < 1:
-            raise ConfigError(
-                f"clean_chunk_kvrange is {self.clean_chunk_kvrange}; it must be -1 (as the last "
-                "noise2clean_kvrange entry) or 1 and more",
-                field="clean_chunk_kvrange",
+            self.refuse(
+                "clean_chunk_kvrange",
+                "it must be 1 or more, or -1 (as the last noise2clean_kvrange entry)",
             )
         stages = len(self.noise2clean_kvrange) or 1
-        for name, divisor in (("window_size", self.window_size), ("noise2clean_kvrange", stages)):
-            if self.num_steps % divisor:
-                raise ConfigError(
-                    f"num_steps {self.num_steps} is not a multiple of {divisor} ({name})",
-                    field="num_steps",
-                )
+        if self.num_steps % self.window_size:
+            self.refuse("num_steps", f"it must divide by window_size {self.window_size}")
+        if self.num_steps % stages:
+            self.refuse("num_steps", f"it must divide by the {stages} noise2clean_kvrange stages")
 
     @property
     def frames_per_chunk(self) -> int:
@@ -300,7 +186,7 @@ class RuntimeConfig(_Section):
 
 
 @dataclass(frozen=True)
-class EngineConfig(_Section):
+class EngineConfig(ConfigSection):
     """Execution settings (`engine_config`).
 
     `fp8_quant` and `distill` choose the weights and `shortcut_mode` the time grid; the settings of
@@ -324,11 +210,11 @@ class EngineConfig(_Section):
     enable_cuda_graph: bool = False
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_positive(
+        self.check_types()
+        self.check_positive(
             "distributed_timeout_minutes", "pp_size", "cp_size", "ulysses_overlap_degree"
         )
-        self._check_choice("shortcut_mode", SHORTCUT_MODES)
+        self.check_choice("shortcut_mode", SHORTCUT_MODES)
 
 
 @dataclass(frozen=True)
@@ -342,7 +228,7 @@ class MagiConfig:
 
     model: ModelConfig
     runtime: RuntimeConfig
-    engine: EngineConfig = EngineConfig()
+    engine: EngineConfig
 
     def __post_init__(self) -> None:
         folded = self.engine.fp8_quant or self.engine.distill

@@ -1,0 +1,90 @@
+"""Reading one section of a configuration strictly: every key there, none unknown, all well typed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn, Self, get_args, get_origin, get_type_hints
+
+from magi_rt.errors import ConfigError
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """True when a value has the annotated type; a bool is no number, a whole number is a float."""
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)[0]
+        return isinstance(value, tuple) and all(_fits(item, inner) for item in value)
+    if get_args(hint):
+        return any(_fits(value, choice) for choice in get_args(hint))
+    if hint is int or hint is float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return isinstance(value, int) if hint is int else math.isfinite(value)
+    return isinstance(value, hint)
+
+
+def _spell(hint: Any) -> str:
+    """A type as a word for people."""
+    if get_origin(hint) is tuple:
+        return f"a list of {_spell(get_args(hint)[0])}"
+    if get_args(hint):
+        return " or ".join(_spell(choice) for choice in get_args(hint))
+    names = {int: "whole number", float: "finite number", str: "text", bool: "true or false"}
+    return names.get(hint, "null")
+
+
+class ConfigSection:
+    """Base of the frozen section dataclasses: strict reading, checks, writing."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, section: str | None = None) -> Self:
+        """Builds a section from JSON values; lists become tuples.
+
+        Raises:
+            ConfigError: a key is missing, unknown or wrongly typed, or keys contradict.
+        """
+        where = section or cls.__name__
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{where} must be an object, not {data!r}", field=where)
+        known = get_type_hints(cls)
+        unknown = sorted(str(key) for key in data if key not in known)
+        missing = [key for key in known if key not in data]
+        if unknown:
+            raise ConfigError(
+                f"{where} has unknown keys: {', '.join(unknown)}; remove them", field=unknown[0]
+            )
+        if missing:
+            raise ConfigError(
+                f"{where} lacks keys: {', '.join(missing)}; every key must be present",
+                field=missing[0],
+            )
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The section as JSON values; tuples become lists."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+    def check_types(self) -> None:
+        """Raises ConfigError unless every field has its annotated type."""
+        for key, hint in get_type_hints(type(self)).items():
+            if not _fits(getattr(self, key), hint):
+                self.refuse(key, f"it must be {_spell(hint)}")
+
+    def check_positive(self, *keys: str) -> None:
+        """Raises ConfigError unless the named numbers are greater than 0."""
+        for key in keys:
+            if getattr(self, key) <= 0:
+                self.refuse(key, "it must be greater than 0")
+
+    def check_choice(self, key: str, choices: tuple[str, ...]) -> None:
+        """Raises ConfigError unless the named text is one of the choices."""
+        if getattr(self, key) not in choices:
+            self.refuse(key, f"it must be one of {', '.join(repr(c) for c in choices)}")
+
+    def refuse(self, key: str, why: str) -> NoReturn:
+        """Raises ConfigError saying the field's value and why it cannot be."""
+        value = getattr(self, key)
+        shown = list(value) if isinstance(value, tuple) else value
+        raise ConfigError(f"{key} is {shown!r}; {why}", field=key)
