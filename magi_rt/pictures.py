@@ -1,0 +1,195 @@
+"""Pictures: read one from a file, stretch some, lay many out on a contact sheet.
+
+Pixels are always uint8 sRGB, [height, width, 3], top row first. A file is written under a
+temporary name beside its target and renamed when whole, so no reader ever meets half a file.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from magi_rt.errors import MagiError, MediaError, ShapeError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+MIN_SIDE = 2
+"""Smallest height or width of a picture, in pixels: less holds no picture to start from."""
+
+MAX_PIXELS = 64_000_000
+"""Largest height * width that is decoded: a few kilobytes of PNG can claim terabytes."""
+
+
+def read_image(path: str | Path) -> Pixels:
+    """Read a picture file as uint8 [H, W, 3] sRGB.
+
+    Grey becomes RGB, 16 bits become 8, transparency is laid over black (a transparent pixel
+    sends no light), the EXIF orientation is applied, of an animation the first picture is
+    taken. Raises MediaError for a file that is missing, no picture, cut short, smaller than
+    2x2 or larger than 64 million pixels.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    path = Path(path)
+    check_readable(path, "image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _check_picture_size(path, image.width, image.height)
+                return upright_rgb(image)
+    except MagiError:
+        raise
+    except UnidentifiedImageError as error:
+        raise MediaError(
+            f"{path} is not a picture that can be read; give a PNG, JPEG or WebP file",
+            field="image",
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise MediaError(
+            f"{path} has more than {MAX_PIXELS} pixels; make it smaller first", field="image"
+        ) from error
+    except Exception as error:  # decoders of damaged files raise almost anything
+        raise MediaError(
+            f"{path} is damaged or cut short ({error}); save it again", field="image"
+        ) from error
+
+
+def check_readable(path: Path, kind: str) -> None:
+    """Raise MediaError unless `path` is a file that may be read; `kind` names it to the person."""
+    if not path.exists():
+        raise MediaError(f"{kind} {path} does not exist; check the name", field=kind)
+    if not path.is_file():
+        raise MediaError(f"{kind} {path} is a folder; name a file in it", field=kind)
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{kind} {path} may not be read; check its permissions", field=kind)
+
+
+def _check_picture_size(path: Path, width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise MediaError(
+            f"{path} is {width}x{height} pixels; a picture needs at least "
+            f"{MIN_SIDE}x{MIN_SIDE}, better 64x64",
+            field="image",
+        )
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            f"{path} is {width}x{height} pixels, more than {MAX_PIXELS}; make it smaller first",
+            field="image",
+        )
+
+
+def upright_rgb(image: Image.Image) -> Pixels:
+    from PIL import Image as Images
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise MediaError(
+            "the picture holds float pixels of unknown range; save it with 8 or 16 bits",
+            field="image",
+        )
+    if image.mode == "I" or image.mode.startswith("I;"):
+        wide = np.clip(np.asarray(image.convert("I")), 0, 65535)
+        return np.repeat((wide >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        black = Images.new("RGBA", over.size, (0, 0, 0, 255))
+        image = Images.alpha_composite(black, over)
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Stretch uint8 [H, W, 3] or [T, H, W, 3] to the given height and width, bicubic.
+
+    A plain stretch: nothing is cropped and the proportions are not kept, as the published
+    model does with a first picture. Pixels that already fit are returned as they are. Raises
+    ShapeError for other shapes or sizes below one.
+    """
+    from PIL import Image
+
+    if pixels.ndim not in (3, 4) or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
+        raise ShapeError(
+            f"pixels are {pixels.dtype} {list(pixels.shape)}; they must be uint8 [..., H, W, 3]",
+            field="pixels",
+        )
+    if min(height, width) < 1:
+        raise ShapeError(f"size {height}x{width} is empty; both sides must be positive")
+    if pixels.shape[-3:-1] == (height, width):
+        return pixels
+    if pixels.ndim == 4:
+        stretched = np.empty((len(pixels), height, width, 3), dtype=np.uint8)
+        for index, picture in enumerate(pixels):
+            stretched[index] = resize(picture, height, width)
+        return stretched
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.array(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+
+def save_image(pixels: Pixels, path: str | Path) -> None:
+    """Write uint8 [H, W, 3] sRGB as a PNG file, whole or not at all; MediaError when it cannot."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    write_whole(path, lambda stream: image.save(stream, format="PNG"))
+
+
+def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Call `write(stream)` on a temporary file beside `path`, then rename it to `path`.
+
+    Raises MediaError when the disk is full or the folder refuses; nothing is left behind then.
+    """
+    path = Path(path)
+    with removed_on_error(path) as temporary:
+        try:
+            with open(temporary, "wb") as stream:
+                write(stream)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+
+@contextmanager
+def removed_on_error(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; a file of that name is gone after an exception."""
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def temporary_name(path: Path) -> Path:
+    """The hidden name beside `path` under which this process writes it until it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def cannot_write(path: Path, error: BaseException) -> MediaError:
+    """The MediaError for a file that could not be written: which, why, and the way out."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return MediaError(
+        f"{path} could not be written ({reason}); nothing was left behind: "
+        "free some space or choose another folder",
+        field="path",
+    )
+
+
+def evenly(count: int, wanted: int) -> Sequence[int]:
+    """`wanted` indices (or fewer) spread evenly over 0..count-1, first and last included."""
+    if count <= wanted:
+        return range(count)
+    if wanted == 1:
+        return [0]
+    return [round(step * (count - 1) / (wanted - 1)) for step in range(wanted)]

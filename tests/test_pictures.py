@@ -1,0 +1,207 @@
+"""Pictures: what is read, what is refused, what is left on the disk."""
+
+from __future__ import annotations
+
+import errno
+import io
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from magi_rt.contact_sheet import clock, contact_sheet
+from magi_rt.errors import MediaError, ShapeError
+from magi_rt.frames import Frame
+from magi_rt.pictures import evenly, read_image, resize, save_image, write_whole
+
+
+def a_frame(prompt: str, index: int, side: int = 64) -> Frame:
+    pixels = np.full((side, side, 3), 40 + index % 200, dtype=np.uint8)
+    return Frame(pixels, index=index, chunk=index // 8, prompt=prompt, time_s=index / 24)
+
+
+def test_an_rgb_png_comes_back_pixel_for_pixel(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    save_image(pixels, tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), pixels)
+
+
+def test_a_grey_picture_becomes_rgb(tmp_path: Path) -> None:
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.stack([grey] * 3, -1))
+
+
+def test_sixteen_bit_grey_keeps_its_upper_eight_bits(tmp_path: Path) -> None:
+    deep = np.array([[0, 255], [256, 65535]], dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png")[..., 0].tolist() == [[0, 0], [1, 255]]
+
+
+def test_transparency_is_laid_over_black(tmp_path: Path) -> None:
+    rgba = np.zeros((2, 2, 4), dtype=np.uint8)
+    rgba[..., 0] = 200
+    rgba[0, :, 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "rgba.png")
+    red = read_image(tmp_path / "rgba.png")
+    assert red[0, 0].tolist() == [200, 0, 0]
+    assert red[1, 0].tolist() == [0, 0, 0]
+
+
+def test_a_palette_picture_with_a_transparent_colour_is_read(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8)).convert("P")
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.save(tmp_path / "palette.png", transparency=0)
+    pixels = read_image(tmp_path / "palette.png")
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert pixels[0, 1].tolist() == [0, 255, 0]
+
+
+def test_the_orientation_a_camera_wrote_down_is_applied(tmp_path: Path) -> None:
+    image = Image.fromarray(np.zeros((4, 8, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned a quarter
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (8, 4, 3)
+
+
+def test_a_jpeg_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fake.jpg").write_text("this is a letter, not a picture")
+    with pytest.raises(MediaError, match="not a picture that can be read"):
+        read_image(tmp_path / "fake.jpg")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="does not exist"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(MediaError, match="is a folder"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_cut_short_is_refused(tmp_path: Path, kind: str) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    whole = io.BytesIO()
+    Image.fromarray(noise).save(whole, format=kind)
+    (tmp_path / "cut").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    with pytest.raises(MediaError, match="damaged or cut short"):
+        read_image(tmp_path / "cut")
+
+
+def test_a_picture_of_one_pixel_is_refused(tmp_path: Path) -> None:
+    save_image(np.zeros((1, 1, 3), dtype=np.uint8), tmp_path / "dot.png")
+    with pytest.raises(MediaError, match=r"1x1 pixels.*at least 2x2"):
+        read_image(tmp_path / "dot.png")
+
+
+@pytest.mark.parametrize("side", [9_000, 60_000])
+def test_a_small_file_that_claims_a_giant_picture_is_refused(tmp_path: Path, side: int) -> None:
+    def piece(name: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(name + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + name + data + check
+
+    header = side.to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    parts = [b"\x89PNG\r\n\x1a\n", piece(b"IHDR", header), piece(b"IDAT", b""), piece(b"IEND", b"")]
+    (tmp_path / "giant.png").write_bytes(b"".join(parts))
+    with pytest.raises(MediaError, match="make it smaller first"):
+        read_image(tmp_path / "giant.png")
+
+
+def test_resize_stretches_without_cropping() -> None:
+    halves = np.zeros((4, 8, 3), dtype=np.uint8)
+    halves[:, 4:] = 255
+    tall = resize(halves, 16, 6)
+    assert tall.shape == (16, 6, 3)
+    assert (tall[:, 0] < 20).all() and (tall[:, -1] > 235).all()
+
+
+def test_resize_takes_a_whole_video() -> None:
+    video = np.zeros((3, 4, 4, 3), dtype=np.uint8)
+    assert resize(video, 8, 6).shape == (3, 8, 6, 3)
+    assert resize(video, 4, 4) is video
+
+
+def test_resize_refuses_channels_first_and_empty_sizes() -> None:
+    with pytest.raises(ShapeError, match=r"must be uint8 \[\.\.\., H, W, 3\]"):
+        resize(np.zeros((3, 4, 8), dtype=np.uint8), 8, 8)
+    with pytest.raises(ShapeError, match="is empty"):
+        resize(np.zeros((4, 8, 3), dtype=np.uint8), 0, 8)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "sheet.png"
+    target.write_bytes(b"old")
+
+    def no_room(stream: IO[bytes]) -> None:
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(MediaError, match="No space left on device"):
+        write_whole(target, no_room)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    def interrupted(stream: IO[bytes]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "a.png", interrupted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_contact_sheet_shows_every_frame_in_rows(tmp_path: Path) -> None:
+    frames = [a_frame("night falls" if index > 3 else "", index) for index in range(7)]
+    sheet = contact_sheet(frames, tmp_path / "sheet.png", columns=3)
+    np.testing.assert_array_equal(read_image(tmp_path / "sheet.png"), sheet)
+    for index, frame in enumerate(frames):
+        column, row = index % 3, index // 3
+        pitch_y = (sheet.shape[0] - 14) // 3
+        centre = sheet[14 + row * pitch_y + 120, 14 + column * 254 + 120]
+        assert centre.tolist() == frame.pixels[0, 0].tolist()
+
+
+def test_a_contact_sheet_writes_the_prompt_under_its_picture() -> None:
+    def with_caption(prompt: str) -> bytes:
+        return contact_sheet([a_frame(prompt, 0)]).tobytes()
+
+    assert with_caption("rain") != with_caption("snow")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "word " * 800, "W" * 4000, "snow \N{SNOWMAN} \N{GRINNING FACE}", "two\nlines"]
+)
+def test_a_contact_sheet_takes_any_prompt(prompt: str) -> None:
+    assert contact_sheet([a_frame(prompt, 0)]).shape[1] == 240 + 2 * 14
+
+
+def test_a_contact_sheet_of_a_wide_world_keeps_its_proportions() -> None:
+    wide = Frame(np.zeros((720, 1280, 3), dtype=np.uint8), index=0, chunk=0, prompt="", time_s=0)
+    sheet = contact_sheet([wide])
+    assert (sheet[14 : 14 + 135, 14 : 14 + 240] == 0).all()
+
+
+def test_a_contact_sheet_of_nothing_is_refused() -> None:
+    with pytest.raises(MediaError, match="at least one frame"):
+        contact_sheet([])
+    with pytest.raises(MediaError, match="at least 1"):
+        contact_sheet([a_frame("", 0)], columns=0)
+
+
+def test_evenly_keeps_the_first_and_the_last() -> None:
+    assert list(evenly(3, 5)) == [0, 1, 2]
+    assert list(evenly(9, 3)) == [0, 4, 8]
+    assert list(evenly(9, 1)) == [0]
+
+
+def test_the_clock_counts_minutes_and_tenths() -> None:
+    assert [clock(0), clock(3.04), clock(59.99), clock(61.5)] == [
+        "0:00.0",
+        "0:03.0",
+        "1:00.0",
+        "1:01.5",
+    ]
