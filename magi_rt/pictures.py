@@ -65,6 +65,15 @@ def read_image(path: str | Path) -> Pixels:
         ) from error
 
 
+def picture_to_pixels(image: Image.Image) -> Pixels:
+    """A Pillow picture as uint8 [H, W, 3] sRGB, by the rules of :func:`read_image`.
+
+    Raises MediaError for a size or a pixel format that `read_image` refuses too.
+    """
+    _check_picture_size("the picture", image.width, image.height)
+    return _upright_rgb(image)
+
+
 def check_readable(path: Path, kind: str) -> None:
     """Raise MediaError unless `path` is a file that may be read; `kind` names it to the person."""
     if not path.exists():
@@ -75,16 +84,16 @@ def check_readable(path: Path, kind: str) -> None:
         raise MediaError(f"{kind} {path} may not be read; check its permissions", field=kind)
 
 
-def _check_picture_size(path: Path, width: int, height: int) -> None:
+def _check_picture_size(name: str, width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE:
         raise MediaError(
-            f"{path} is {width}x{height} pixels; a picture needs at least "
+            f"{name} is {width}x{height} pixels; a picture needs at least "
             f"{MIN_SIDE}x{MIN_SIDE}, better 64x64",
             field="image",
         )
     if width * height > MAX_PIXELS:
         raise MediaError(
-            f"{path} is {width}x{height} pixels, more than {MAX_PIXELS}; make it smaller first",
+            f"{name} is {width}x{height} pixels, more than {MAX_PIXELS}; make it smaller first",
             field="image",
         )
 

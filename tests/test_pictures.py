@@ -15,7 +15,7 @@ from PIL import Image
 from magi_rt.contact_sheet import clock, contact_sheet
 from magi_rt.errors import MediaError, ShapeError
 from magi_rt.frames import Frame
-from magi_rt.pictures import evenly, read_image, resize, save_image, write_whole
+from magi_rt.pictures import evenly, picture_to_pixels, read_image, resize, save_image, write_whole
 
 
 def a_frame(prompt: str, index: int, side: int = 64) -> Frame:
@@ -108,6 +108,13 @@ def test_a_small_file_that_claims_a_giant_picture_is_refused(tmp_path: Path, sid
     (tmp_path / "giant.png").write_bytes(b"".join(parts))
     with pytest.raises(MediaError, match="make it smaller first"):
         read_image(tmp_path / "giant.png")
+
+
+def test_a_picture_in_memory_follows_the_same_rules() -> None:
+    grey = Image.fromarray(np.full((3, 5), 7, dtype=np.uint8))
+    assert picture_to_pixels(grey).tolist() == [[[7, 7, 7]] * 5] * 3
+    with pytest.raises(MediaError, match="at least 2x2"):
+        picture_to_pixels(Image.new("RGB", (1, 9)))
 
 
 def test_resize_stretches_without_cropping() -> None:
