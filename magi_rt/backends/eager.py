@@ -1,0 +1,192 @@
+"""PyTorch without compilation: the executor that defines what the others must compute."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from magi_rt.backends.base import EngineInfo
+from magi_rt.backends.ranges import CrossAttention, SelfAttention
+from magi_rt.config import MagiConfig
+from magi_rt.errors import PromptError, ShapeError
+from magi_rt.models.attention import choose_attention
+from magi_rt.models.dit import VideoDiT
+from magi_rt.models.inputs import DenoiseInputs, TextContext
+from magi_rt.models.kv_cache import CacheShape, RollingKVCache
+from magi_rt.models.text_encoder import T5TextEncoder
+from magi_rt.models.vae import ViTVAE
+from magi_rt.models.vae_tiling import TileConfig, decode_frames, encode_frames
+
+Value = TypeVar("Value")
+GATES_KEPT = 160  # time points whose gates are remembered; a 64-step grid has 65 per branch kind
+TABLES_KEPT = 16
+BATCHED_TOKENS = 4096  # guidance branches run in one batch while it holds at most this many tokens
+
+
+class Remembered:
+    """A bounded memory of results that depend on their key alone."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._items: OrderedDict[Hashable, Tensor] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        found = self._items.get(key)
+        if found is None:
+            found = self._items[key] = make()
+            if len(self._items) > self.limit:
+                self._items.popitem(last=False)
+        else:
+            self._items.move_to_end(key)
+        return found
+
+
+class EagerExecutor:
+    """Runs the networks as they are, on one device.
+
+    It keeps only what follows from the weights (gates per time, position tables per shape);
+    everything that belongs to a stream is in the cache and the inputs of a call.
+    """
+
+    def __init__(
+        self,
+        config: MagiConfig,
+        dit: VideoDiT,
+        vae: ViTVAE,
+        text_encoder: T5TextEncoder | None,
+        info: EngineInfo,
+    ) -> None:
+        self.config, self.info = config, info
+        self.dit, self.vae, self.text_encoder = dit.eval(), vae.eval(), text_encoder
+        self.device = dit.rope.bands.device
+        self.attention = choose_attention(self.device, dit.working_dtype)
+        self.tiles = TileConfig.published(config.runtime.fps)
+        self.picture_multiple = vae.config.patch_size * config.model.patch_size
+        self._gates, self._tables = Remembered(GATES_KEPT), Remembered(TABLES_KEPT)
+
+    @torch.inference_mode()
+    def encode_text(self, prompt: str) -> Tensor:
+        """T5 rows of the prompt's own tokens, [tokens, caption_channels] float32.
+
+        Raises:
+            PromptError: this model folder has no text encoder.
+        """
+        if self.text_encoder is None:
+            raise PromptError(
+                "this model folder has no T5 text encoder, so it cannot read prompts; "
+                "put the T5 folder beside the weights (magi-rt inspect names the place)",
+                field="prompt",
+            )
+        return self.text_encoder.encode(prompt).to(self.device)
+
+    def null_text(self) -> Tensor:
+        """The rows that stand for "no text", [<= 50, caption_channels] float32."""
+        return self.dit.null_text().detach()
+
+    @torch.inference_mode()
+    def prepare_text(self, rows: Tensor) -> TextContext:
+        """Cross-attention keys and values of [tokens, caption_channels] rows, all layers."""
+        return self.dit.text_context(rows.to(self.device))
+
+    def new_cache(self, latent_height: int, latent_width: int, depth: int) -> RollingKVCache:
+        """A ring for pictures of this latent size."""
+        model, runtime = self.config.model, self.config.runtime
+        shape = CacheShape(
+            layers=model.num_layers,
+            depth=depth,
+            groups=model.num_query_groups,
+            tokens=self.tokens_per_chunk(latent_height, latent_width),
+            head_dim=model.head_dim,
+            frames_per_chunk=runtime.chunk_width,
+        )
+        bands = self.dit.rope.bands
+        return RollingKVCache.allocate(shape, bands, self.dit.working_dtype, self.device)
+
+    def tokens_per_chunk(self, latent_height: int, latent_width: int) -> int:
+        """Tokens of one chunk of latents.
+
+        Raises:
+            ShapeError: the latent grid does not divide into patches.
+        """
+        p = self.config.model.patch_size
+        if latent_height % p or latent_width % p:
+            raise ShapeError(
+                f"a latent grid of {latent_height}x{latent_width} does not divide into patches "
+                f"of {p}x{p}; picture sides must be multiples of {self.picture_multiple}",
+                field="size",
+            )
+        return self.config.runtime.chunk_width * (latent_height // p) * (latent_width // p)
+
+    @torch.inference_mode()
+    def denoise(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        """Velocity of every branch, [branches, channels, T, H, W] float32.
+
+        Reads the cache's committed chunks; writes its staging slot when ``stage_branch`` says so.
+        """
+        tokens = len(inputs.times) * cache.shape.tokens
+        if len(inputs.branches) * tokens <= BATCHED_TOKENS:
+            return self._forward(inputs, cache)
+        return torch.cat([self._forward(part, cache) for part in _one_by_one(inputs)])
+
+    def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        latents = inputs.latents.to(self.device)[None]
+        return self.dit(
+            latents,
+            self._gates_of(inputs),
+            self._rope_of(inputs, cache),
+            SelfAttention(inputs, cache, self.attention),
+            CrossAttention(inputs.branches, self.attention),
+        )
+
+    def _gates_of(self, inputs: DenoiseInputs) -> Tensor:
+        """[layers, branches, ranges, 2, D] float32, each time point computed once."""
+        rows = [
+            torch.stack([self._gate(t, branch.drop, inputs.step_code) for t in inputs.times], dim=1)
+            for branch in inputs.branches
+        ]
+        return torch.stack(rows, dim=1)
+
+    def _gate(self, time: float, drop: bool, step_code: float | None) -> Tensor:
+        def make() -> Tensor:
+            point = torch.tensor(time, dtype=torch.float32, device=self.device)
+            return self.dit.gates(self.dit.condition(point, drop, step_code))
+
+        return self._gates.get((time, drop, step_code), make)
+
+    def _rope_of(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        _, frames, height, width = inputs.latents.shape
+        first = cache.local(inputs.first_chunk) * cache.shape.frames_per_chunk
+        return self._tables.get(
+            (first, frames, height, width),
+            lambda: self.dit.rope_table(first, frames, height, width),
+        )
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """uint8 [T, H, W, 3] -> scaled latents [C, ceil(T / 4), H/p, W/p] float32."""
+        scale = self.config.runtime.scale_factor
+        return encode_frames(self.vae, pixels.to(self.device), self.tiles) * scale
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents [C, T, h, w] -> uint8 [4T, H, W, 3]; a lone latent gives one frame."""
+        scale = self.config.runtime.scale_factor
+        return decode_frames(self.vae, latents.to(self.device) / scale, self.tiles)
+
+
+def _one_by_one(inputs: DenoiseInputs) -> list[DenoiseInputs]:
+    """The same call with one branch each, for pictures whose branches do not fit one batch."""
+    from dataclasses import replace
+
+    return [
+        replace(
+            inputs,
+            branches=(branch,),
+            stage_branch=0 if inputs.stage_branch == place else None,
+        )
+        for place, branch in enumerate(inputs.branches)
+    ]

@@ -1,0 +1,194 @@
+"""The rolling memory of a stream: keys and values of the most recent finished chunks.
+
+Storage only: which chunk may see which is decided by the sampler. All buffers are made once. A
+ring of ``depth + 1`` slots holds ``depth`` committed chunks and one staging slot, so a forward
+pass that fails half-way has not touched the history. Keys are stored rotated at positions counted
+from ``base``, a chunk index that follows the stream in large steps: when positions grow past
+``REBASE_CHUNKS``, the kept keys are turned back and the count starts again, so position numbers
+(and with them float rounding) stay those of a short stream forever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from magi_rt.errors import OptionError, ShapeError
+from magi_rt.models.rotary import shift_time
+
+REBASE_CHUNKS = 64
+
+
+@dataclass(frozen=True)
+class CacheShape:
+    """Sizes of one ring; tokens are per chunk."""
+
+    layers: int
+    depth: int
+    groups: int
+    tokens: int
+    head_dim: int
+    frames_per_chunk: int
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise OptionError(
+                f"a cache depth of {self.depth} chunks keeps no history; use 1 or more",
+                field="depth",
+            )
+
+    @property
+    def ring(self) -> tuple[int, ...]:
+        return (self.layers, self.depth + 1, self.groups, self.tokens, self.head_dim)
+
+
+@dataclass
+class Workspace:
+    """Scratch for one layer's history and current tokens, shared by all layers; not state."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass
+class RollingKVCache:
+    """A ring of finished chunks.
+
+    keys, values: [layers, depth + 1, groups, tokens, head_dim] in the working dtype.
+    bands: [head_dim / 8], the model's rotary frequencies.
+    """
+
+    shape: CacheShape
+    keys: Tensor
+    values: Tensor
+    bands: Tensor
+    chunks: tuple[int, ...] = ()
+    base: int = 0
+    _head: int = 0
+    _workspace: Workspace | None = field(default=None, repr=False)
+
+    @classmethod
+    def allocate(
+        cls, shape: CacheShape, bands: Tensor, dtype: torch.dtype, device: torch.device
+    ) -> RollingKVCache:
+        """All memory that this stream's history will ever use."""
+        keys = torch.zeros(shape.ring, dtype=dtype, device=device)
+        return cls(shape, keys, torch.zeros_like(keys), bands.detach().float())
+
+    @property
+    def depth(self) -> int:
+        """How many finished chunks are kept at most."""
+        return self.shape.depth
+
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes
+
+    def local(self, chunk: int) -> int:
+        """Position of a chunk counted from the ring's zero point, in chunks."""
+        return chunk - self.base
+
+    def stage(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        """Write one layer of a finished chunk into the staging slot; [groups, tokens, d] each."""
+        self.keys[layer, self._head].copy_(keys)
+        self.values[layer, self._head].copy_(values)
+
+    def commit(self, chunk: int) -> None:
+        """Make the staged chunk the newest one of the history; the oldest falls out when full.
+
+        Raises:
+            ShapeError: the chunk does not follow the newest one.
+        """
+        if self.chunks and chunk != self.chunks[-1] + 1:
+            raise ShapeError(
+                f"chunk {chunk} does not follow chunk {self.chunks[-1]}; "
+                f"commit chunk {self.chunks[-1] + 1} next",
+                field="chunk",
+            )
+        if not self.chunks and self.local(chunk) < 0:
+            raise ShapeError(f"chunk {chunk} lies before the zero point {self.base}", field="chunk")
+        self.chunks = (*self.chunks, chunk)[-self.depth :]
+        self._head = (self._head + 1) % (self.depth + 1)
+        if self.local(chunk) >= REBASE_CHUNKS:
+            self._rebase()
+
+    def _rebase(self) -> None:
+        moved = self.chunks[0] - self.base
+        shift_time(self.keys, self.bands, -moved * self.shape.frames_per_chunk)
+        self.base = self.chunks[0]
+
+    def slot(self, chunk: int) -> int:
+        """Ring slot of a committed chunk."""
+        behind = self.chunks[-1] - chunk
+        return (self._head - 1 - behind) % (self.depth + 1)
+
+    def first_visible(self, first: int, place: int, width: int) -> int:
+        """First chunk that range ``place`` of a call starting at chunk ``first`` can see.
+
+        It may look at ``width`` chunks, itself included; what has fallen out of the ring is gone.
+        """
+        wanted = max(0, first + place + 1 - width)
+        return max(wanted, min(self.chunks[0], first) if self.chunks else first)
+
+    def workspace(self, branches: int, tokens: int) -> Workspace:
+        """Room for ``tokens`` keys and values per branch; grows, never shrinks."""
+        room = self._workspace
+        if room is None or room.keys.shape[0] < branches or room.keys.shape[2] < tokens:
+            size = (branches, self.shape.groups, tokens, self.shape.head_dim)
+            keys = torch.empty(size, dtype=self.keys.dtype, device=self.keys.device)
+            room = self._workspace = Workspace(keys, torch.empty_like(keys))
+        return room
+
+    def recall(self, layer: int, first: int, last: int, into: Workspace, branches: int) -> None:
+        """Lay chunks ``first..last - 1`` of one layer side by side at the workspace's start."""
+        n = self.shape.tokens
+        for place, chunk in enumerate(range(first, last)):
+            slot, span = self.slot(chunk), slice(place * n, (place + 1) * n)
+            into.keys[:branches, :, span].copy_(self.keys[layer, slot].expand(branches, -1, -1, -1))
+            into.values[:branches, :, span].copy_(
+                self.values[layer, slot].expand(branches, -1, -1, -1)
+            )
+
+    def clone(self) -> RollingKVCache:
+        """An independent copy; the scratch is not copied."""
+        return RollingKVCache(
+            self.shape,
+            self.keys.clone(),
+            self.values.clone(),
+            self.bands,
+            self.chunks,
+            self.base,
+            self._head,
+        )
+
+    def reset(self, base: int = 0) -> None:
+        """Forget all chunks; the buffers stay."""
+        self.chunks, self.base, self._head = (), base, 0
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The kept chunks, oldest first: keys and values [layers, chunks, groups, tokens, d]."""
+        slots = [self.slot(chunk) for chunk in self.chunks]
+        return {"keys": self.keys[:, slots].clone(), "values": self.values[:, slots].clone()}
+
+    def load_tensors(self, tensors: dict[str, Tensor], chunks: tuple[int, ...], base: int) -> None:
+        """The inverse of :meth:`to_tensors`.
+
+        Raises:
+            ShapeError: the tensors do not fit this ring.
+        """
+        layers, _, groups, tokens, dim = self.shape.ring
+        expected = (layers, len(chunks), groups, tokens, dim)
+        for name, tensor in tensors.items():
+            if tuple(tensor.shape) != expected or len(chunks) > self.depth:
+                raise ShapeError(
+                    f"saved {name} have shape {tuple(tensor.shape)} but this stream needs "
+                    f"{expected} with at most {self.depth} chunks",
+                    field=name,
+                )
+        self.reset(base)
+        count = len(chunks)
+        self.keys[:, :count].copy_(tensors["keys"])
+        self.values[:, :count].copy_(tensors["values"])
+        self.chunks, self._head = tuple(chunks), count % (self.depth + 1)

@@ -1,0 +1,123 @@
+"""Reading golden cases: ``<case>.json`` manifests beside ``<case>.safetensors`` tensors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from magi_rt.config import EngineConfig, ModelConfig, RuntimeConfig
+from magi_rt.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of a case: its error, the bound, and what was compared."""
+
+    name: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance  # false for NaN
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """A manifest with its tensors read on first use."""
+
+    folder: Path
+    name: str
+    weights: str | None
+    meta: dict[str, Any]
+    description: str = field(default="", repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> GoldenCase:
+        """Raises CheckpointError when the manifest is not a golden manifest."""
+        try:
+            manifest = json.loads(path.read_text())
+            return cls(
+                path.parent,
+                manifest["case"],
+                manifest.get("weights"),
+                manifest["meta"],
+                manifest.get("description", ""),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path.name} is not a golden manifest: {error}") from error
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of the case as stored; empty for cases without a tensor file."""
+        path = self.folder / f"{self.name}.safetensors"
+        if not path.exists():
+            return {}
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+    def weight_case(self) -> GoldenCase:
+        """The case that holds this case's weights."""
+        if self.weights is None:
+            raise CheckpointError(f"case {self.name} names no weights")
+        return GoldenCase.read(self.folder / f"{self.weights}.json")
+
+    @property
+    def model(self) -> ModelConfig:
+        """The model's sizes; small cases leave the working dtype out, which means float32."""
+        values = {"params_dtype": "torch.float32", **self._section("model_config")}
+        return ModelConfig.from_dict(values)
+
+    @property
+    def engine(self) -> EngineConfig:
+        return EngineConfig.from_dict(self._section("engine_config"))
+
+    @property
+    def runtime(self) -> RuntimeConfig:
+        return RuntimeConfig.from_dict(self.meta["runtime_config"])
+
+    def _section(self, key: str) -> dict[str, Any]:
+        """A config section of this case, or of its weights when the case does not repeat it."""
+        holder = self if key in self.meta or self.weights is None else self.weight_case()
+        section: dict[str, Any] = holder.meta[key]
+        return section
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """max |a - b| / max |b|, infinite when the shapes differ."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    scale = expected.double().abs().max().clamp_min(1e-30)
+    return float((actual.double() - expected.double()).abs().max() / scale)
+
+
+def absolute_error(actual: Tensor, expected: Tensor) -> float:
+    """max |a - b|, infinite when the shapes differ."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    if not actual.numel():
+        return 0.0
+    return float((actual.double() - expected.double()).abs().max())
+
+
+def relative_l2(actual: Tensor, expected: Tensor) -> float:
+    """||a - b|| / ||b||."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    return float((actual.double() - expected.double()).norm() / expected.double().norm())
+
+
+def packed(rows: Tensor, mask: Tensor) -> Tensor:
+    """The caption rows whose mask is set: [..., L, C] and [..., L] -> [tokens, C]."""
+    return rows.reshape(-1, rows.shape[-1])[mask.reshape(-1) > 0]
+
+
