@@ -59,14 +59,16 @@ def _draw(frames: Sequence[Frame], columns: int, look: SheetLook) -> Pixels:
     from PIL import Image, ImageDraw, ImageFont
 
     width, height = _cell_size(frames[0].pixels, look.cell)
+    font = ImageFont.load_default(size=look.letters)
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    captions = [_wrapped(ruler, font, frame.prompt, width) for frame in frames]
     line = look.letters + 4
     pitch_x = width + look.gap
-    pitch_y = height + 6 + line * (_CAPTION_LINES + 1) + look.gap
+    pitch_y = height + 6 + line * (1 + max(map(len, captions))) + look.gap
     rows = -(-len(frames) // columns)
     size = (columns * pitch_x + look.gap, rows * pitch_y + look.gap)
     sheet = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=look.letters)
     for index, frame in enumerate(frames):
         left = look.gap + index % columns * pitch_x
         top = look.gap + index // columns * pitch_y
@@ -74,7 +76,7 @@ def _draw(frames: Sequence[Frame], columns: int, look: SheetLook) -> Pixels:
         below = top + height + 6
         pen.text((left, below), clock(frame.time_s), font=font, fill=_TIME)
         held = index > 0 and frames[index - 1].prompt == frame.prompt
-        for number, words in enumerate(_wrapped(pen, font, frame.prompt, width)):
+        for number, words in enumerate(captions[index]):
             corner = (left, below + line * (number + 1))
             pen.text(corner, words, font=font, fill=_HELD if held else _FRESH)
     return np.array(sheet, dtype=np.uint8)

@@ -47,7 +47,7 @@ def read_image(path: str | Path) -> Pixels:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check_picture_size(path, image.width, image.height)
-                return upright_rgb(image)
+                return _upright_rgb(image)
     except MagiError:
         raise
     except UnidentifiedImageError as error:
@@ -98,7 +98,7 @@ def _check_picture_size(name: str, width: int, height: int) -> None:
         )
 
 
-def upright_rgb(image: Image.Image) -> Pixels:
+def _upright_rgb(image: Image.Image) -> Pixels:
     from PIL import Image as Images
     from PIL import ImageOps
 
