@@ -46,7 +46,7 @@ def read_image(path: str | Path) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                _check_picture_size(path, image.width, image.height)
+                _check_picture_size(str(path), image.width, image.height)
                 return _upright_rgb(image)
     except MagiError:
         raise
