@@ -150,8 +150,7 @@ class VideoDiT(nn.Module):
         dtype = self.working_dtype
         out = self.t_embedder(times, dtype)
         if step_code is not None:
-            code = torch.tensor(step_code, dtype=torch.float32, device=times.device)
-            out = out + self.t_embedder(code, dtype)
+            out = out + self.t_embedder(torch.full_like(times, step_code), dtype)
         return (out + self.y_embedder.modulation(drop)).to(dtype)
 
     def gates(self, condition: Tensor) -> Tensor:

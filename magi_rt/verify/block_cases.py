@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from magi_rt.models import rotary
-from magi_rt.models.attention import sdpa_attention
+from magi_rt.models.attention import matmul_attention
 from magi_rt.models.dit import VideoDiT, timestep_features
 from magi_rt.verify.dit_cases import FORWARD, ROPE, build_dit, code_of
 from magi_rt.verify.goldens import Check, GoldenCase, absolute_error, packed, relative_error
@@ -77,7 +77,7 @@ class BlockTrace:
         old_keys, old_values = cached[None].chunk(2, dim=-1)
         keys, values = torch.cat((old_keys, k), 1), torch.cat((old_values, v), 1)
         parts = [
-            sdpa_attention(
+            matmul_attention(
                 q[:, j * n : (j + 1) * n],
                 keys[:, start:end].transpose(1, 2),
                 values[:, start:end].transpose(1, 2),
@@ -98,7 +98,7 @@ class BlockTrace:
         self.values["xk"] = torch.cat([keys for keys, _ in pairs])
         self.values["xv"] = torch.cat([values for _, values in pairs])
         parts = [
-            sdpa_attention(
+            matmul_attention(
                 queries[:, j * n : (j + 1) * n],
                 keys[None].transpose(1, 2),
                 values[None].transpose(1, 2),
