@@ -1,0 +1,50 @@
+"""The command `magi-rt` and its verbs; heavy parts are imported by the verb that needs them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import magi_rt
+from magi_rt.cli import run
+from magi_rt.cli.refusals import PlainSpokenGroup
+
+app = typer.Typer(
+    name="magi-rt",
+    cls=PlainSpokenGroup,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"magi-rt {magi_rt.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def magi_rt_command(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Worlds that are generated while you watch, chunk by chunk, and obey prompts.
+
+    Start with: magi-rt run
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("run")(run.run)
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    app()
