@@ -67,7 +67,7 @@ class RunPlan:
 
 
 def plan_run(wishes: RunWishes) -> RunPlan:
-    """Check the wishes: numbers first, then prompts, the model's folder, inputs, outputs.
+    """Check the wishes: numbers first, then prompts, outputs, the model's folder, inputs.
 
     Raises the MagiError that says what was wrong and what would be right.
     """
@@ -81,10 +81,14 @@ def plan_run(wishes: RunWishes) -> RunPlan:
     )
     _check_scale(wishes.scale)
     turns = _timeline(wishes)
+    if wishes.image is not None and wishes.video is not None:
+        raise OptionError(
+            "--image and --video are both given; a world starts from one of them", field="video"
+        )
+    out, sheet = _outputs(wishes)
     config = check_model(wishes.model, options)
     frames = max(1, round(wishes.seconds * config.runtime.fps))
     _check_start(wishes, config)
-    out, sheet = _outputs(wishes)
     return RunPlan(
         wishes.model, config, options, turns, frames,
         wishes.image, wishes.video, wishes.scale, out, sheet, wishes.log,
@@ -151,10 +155,6 @@ def check_model(model: str, options: WorldOptions) -> MagiConfig:
 
 
 def _check_start(wishes: RunWishes, config: MagiConfig) -> None:
-    if wishes.image is not None and wishes.video is not None:
-        raise OptionError(
-            "--image and --video are both given; a world starts from one of them", field="video"
-        )
     if wishes.image is not None:
         from magi_rt.pictures import read_image
 
@@ -184,13 +184,17 @@ def _outputs(wishes: RunWishes) -> tuple[Path, Path]:
         check_target(wishes.log, "--log", ".json")
     for given in (wishes.image, wishes.video):
         for target in (out, sheet):
-            if given is not None and target.exists() and target.samefile(given):
+            if given is not None and _same_file(given, target):
                 raise OptionError(
                     f"{target} would be written over the picture or video the world starts from; "
                     "choose another --out or --sheet",
                     field="out",
                 )
     return out, sheet
+
+
+def _same_file(given: Path, target: Path) -> bool:
+    return given.exists() and target.exists() and target.samefile(given)
 
 
 def check_target(path: Path, option: str, suffix: str) -> None:

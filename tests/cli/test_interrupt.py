@@ -1,0 +1,90 @@
+"""Ctrl-C and other true processes: exit codes, and what lies in the folder afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+from magi_rt.cli.interrupt import InterruptGuard
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "magi_rt.cli", *arguments]
+
+
+def surroundings() -> dict[str, str]:
+    """The environment with this checkout first on the path, for any working folder."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+
+
+def playable_frames(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@needs_signals
+def test_an_interrupt_is_raised_outside_the_hold_and_once() -> None:
+    with InterruptGuard() as guard:
+        with pytest.raises(KeyboardInterrupt), guard.hold():
+            signal.raise_signal(signal.SIGINT)
+            held = True
+        assert held
+        signal.raise_signal(signal.SIGINT)  # a second one lets the work be finished
+    assert guard.exit_code == 130
+
+
+@needs_signals
+def test_the_handlers_of_before_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with InterruptGuard():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@needs_signals
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_a_playable_video_or_nothing(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    running = subprocess.Popen(
+        command("run", "--model", "dummy", "--seconds", "3000", "--quiet"),
+        cwd=tmp_path,
+        env=surroundings(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    hidden = ".magi-world.mp4.*.part"
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in tmp_path.glob(hidden)):
+        assert time.monotonic() < deadline and running.poll() is None, running.stderr
+        time.sleep(0.02)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert "Traceback" not in said and "magi-rt: stopped" in said
+    left = [path.name for path in tmp_path.iterdir()]
+    assert left == ["magi-world.mp4"]
+    assert playable_frames(tmp_path / "magi-world.mp4") > 0
+
+
+def test_a_refused_process_exits_with_two_and_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("run", "--seconds", "-3"),
+        cwd=tmp_path,
+        env=surroundings(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
