@@ -1,0 +1,63 @@
+"""The networks of a model folder, opened with their weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from magi_rt.checkpoints.headers import open_weights
+from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_denoiser, missing_vae
+from magi_rt.checkpoints.load import load_into, run_time_dtypes
+from magi_rt.errors import CheckpointError
+from magi_rt.models.dit import VideoDiT
+from magi_rt.models.vae import VAEConfig, ViTVAE
+
+
+def load_denoiser(
+    model: ModelFolder,
+    *,
+    device: torch.device | str = "cpu",
+    params_dtype: torch.dtype | None = None,
+) -> VideoDiT:
+    """Opens the denoiser of a model folder, in evaluation mode and without gradients.
+
+    Args:
+        params_dtype: working precision instead of the configured one; the high-precision list
+            stays float32 and 8-bit weights stay 8-bit.
+
+    Raises:
+        CheckpointError: the weights are absent, damaged or belong to another configuration.
+    """
+    if model.denoiser is None:
+        raise CheckpointError(missing_denoiser(model), field="denoiser")
+    config = model.config
+    if params_dtype is not None:
+        config = replace(config, model=replace(config.model, params_dtype=str(params_dtype)))
+    files = open_weights(model.denoiser)
+    with torch.device("meta"):
+        denoiser = VideoDiT(config.model, fp8=config.engine.fp8_quant)
+    load_into(denoiser, files, run_time_dtypes(config), device=device)
+    return denoiser.eval().requires_grad_(False)
+
+
+def load_vae(
+    model: ModelFolder,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> ViTVAE:
+    """Opens the auto-encoder of a model folder, in evaluation mode and without gradients.
+
+    Raises:
+        CheckpointError: its files are absent, damaged or do not fit its config.json.
+        ConfigError: its config.json is wrong.
+    """
+    if model.vae is None:
+        raise CheckpointError(missing_vae(model), field="vae")
+    config = VAEConfig.from_file(model.vae / "config.json")
+    files = open_weights(model.vae, VAE_WEIGHTS)
+    with torch.device("meta"):
+        vae = ViTVAE(config)
+    load_into(vae, files, dict.fromkeys(vae.state_dict(), dtype), device=device)
+    return vae.eval().requires_grad_(False)

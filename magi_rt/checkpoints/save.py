@@ -1,0 +1,171 @@
+"""Writing a model folder in the published layout.
+
+Everything is written beside its final place and moved there at the end, so that a folder that is
+there is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from magi_rt.checkpoints.expected import Role, expected_tensors
+from magi_rt.checkpoints.headers import INDEX_NAME, SINGLE_NAME, name_some
+from magi_rt.checkpoints.layout import (
+    CONFIG_NAME,
+    T5_FOLDER,
+    VAE_WEIGHTS,
+    denoiser_folder_name,
+)
+from magi_rt.checkpoints.load import run_time_dtypes
+from magi_rt.config import MagiConfig
+from magi_rt.errors import CheckpointError
+
+SHARD_BYTES = 5 * 10**9
+"""Largest shard unless one tensor alone is larger."""
+
+
+def save_model(
+    folder: str | Path,
+    config: MagiConfig,
+    *,
+    denoiser: Mapping[str, Tensor],
+    vae_config: Mapping[str, Any] | None = None,
+    vae: Mapping[str, Tensor] | None = None,
+    write_text_encoder: Callable[[Path], None] | None = None,
+    matrix_dtype: torch.dtype | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a whole model folder, all or nothing.
+
+    Args:
+        config: written as config.json, its paths set to the standard places.
+        denoiser: state dict under the published names.
+        vae_config: content of the auto-encoder's config.json.
+        vae: state dict of the auto-encoder; stored as given.
+        write_text_encoder: writes encoder and tokenizer into the (existing, empty) folder it gets.
+        matrix_dtype: stores the denoiser's working-precision tensors in this dtype instead of
+            the configured one, for example bfloat16 to halve the file.
+        overwrite: replace a folder that is already there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: the folder is there and may not be replaced, the denoiser's tensors do
+            not fit the configuration, or the disk refuses.
+    """
+    weights = _denoiser_tensors(config, denoiser, matrix_dtype)
+    runtime = replace(config.runtime, load=".", t5_pretrained="t5", vae_pretrained="vae")
+    with _replacing(Path(folder), overwrite) as new:
+        write_json(new / CONFIG_NAME, replace(config, runtime=runtime).to_dict())
+        write_weights(new / denoiser_folder_name(config.engine), weights, shard_bytes=shard_bytes)
+        if vae is not None:
+            write_weights(new / "vae", vae, single_name=VAE_WEIGHTS, shard_bytes=shard_bytes)
+            write_json(new / "vae" / "config.json", dict(vae_config or {}))
+        if write_text_encoder is not None:
+            place = new / "t5" / T5_FOLDER
+            place.mkdir(parents=True)
+            write_text_encoder(place)
+    return Path(folder)
+
+
+def write_weights(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    single_name: str = SINGLE_NAME,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Writes one file, or shards with an index when the tensors exceed `shard_bytes`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = _shards(tensors, shard_bytes)
+    if len(shards) == 1:
+        save_file(shards[0], folder / single_name, metadata={"format": "pt"})
+        return
+    stem = single_name.removesuffix(".safetensors")
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, start=1):
+        name = f"{stem}-{number:05d}-of-{len(shards):05d}.safetensors"
+        save_file(shard, folder / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(shard, name)
+    total = sum(tensor.nbytes for shard in shards for tensor in shard.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    write_json(folder / INDEX_NAME.replace(SINGLE_NAME, single_name), index)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes a JSON object, indented, ending in a line break."""
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def _denoiser_tensors(
+    config: MagiConfig, tensors: Mapping[str, Tensor], matrix_dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """The denoiser's tensors in the dtypes they are stored in, checked against the config."""
+    expected, dtypes = expected_tensors(config), run_time_dtypes(config)
+    wrong = [name for name in expected if name not in tensors]
+    wrong += [name for name in tensors if name not in expected]
+    wrong += [
+        name
+        for name, tensor in tensors.items()
+        if name in expected and tuple(tensor.shape) != expected[name].shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{len(wrong)} tensors do not fit the configuration: {name_some(wrong)}",
+            field=wrong[0],
+        )
+    if matrix_dtype is not None:
+        dtypes |= {n: matrix_dtype for n, tensor in expected.items() if tensor.role is Role.PARAMS}
+    return {name: tensors[name].detach().to(dtypes[name]) for name in expected}
+
+
+def _shards(tensors: Mapping[str, Tensor], shard_bytes: int) -> list[dict[str, Tensor]]:
+    """Tensors in their order, cut before a shard would grow beyond the limit."""
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        if shards[-1] and size + tensor.nbytes > shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor.detach().cpu().contiguous()
+        size += tensor.nbytes
+    return shards
+
+
+@contextmanager
+def _replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """A new folder beside `folder` that takes its place when the block ends well."""
+    if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} is already there; choose another place", field="folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise CheckpointError(f"cannot write beside {folder}: {error.strerror}") from error
+    old = new.with_name(new.name + "-old")
+    try:
+        new.chmod(0o755)
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder}: {error}") from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
