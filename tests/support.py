@@ -13,7 +13,7 @@ from torch import Tensor
 
 from magi_rt.checkpoints.expected import Role, expected_tensors
 from magi_rt.checkpoints.load import run_time_dtypes
-from magi_rt.checkpoints.save import save_model
+from magi_rt.checkpoints.save import SHARD_BYTES, save_model
 from magi_rt.config import EngineConfig, MagiConfig, ModelConfig, RuntimeConfig
 
 CAPTION_CHANNELS = 32
@@ -190,7 +190,12 @@ def write_tiny_t5(folder: Path, channels: int = CAPTION_CHANNELS, seed: int = 0)
 
 
 def write_model(
-    folder: Path, config: MagiConfig | None = None, *, seed: int = 0, text: bool = False
+    folder: Path,
+    config: MagiConfig | None = None,
+    *,
+    seed: int = 0,
+    text: bool = False,
+    shard_bytes: int = SHARD_BYTES,
 ) -> Path:
     """A complete small model folder; the text encoder only when asked for (it takes a second)."""
     config = config or small_config()
@@ -201,4 +206,5 @@ def write_model(
         vae_config=SMALL_VAE,
         vae=random_vae(SMALL_VAE, seed),
         write_text_encoder=write_tiny_t5 if text else None,
+        shard_bytes=shard_bytes,
     )

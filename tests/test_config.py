@@ -146,14 +146,14 @@ def test_a_file_that_is_absent_or_no_json_is_named(tmp_path: Path) -> None:
         MagiConfig.from_file(tmp_path / "none.json")
     broken = tmp_path / "broken.json"
     broken.write_text("{", encoding="utf-8")
-    with pytest.raises(ConfigError, match="broken.json is not JSON"):
+    with pytest.raises(ConfigError, match=r"broken\.json is not JSON"):
         MagiConfig.from_file(broken)
 
 
 def test_an_error_in_a_file_names_file_and_key(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(published() | {"surplus": 1}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="config.json") as caught:
+    with pytest.raises(ConfigError, match=r"config\.json") as caught:
         MagiConfig.from_file(path)
     assert caught.value.field == "surplus"
 

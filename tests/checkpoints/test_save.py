@@ -1,0 +1,95 @@
+"""Saved folders are complete, loadable and replaced in one move."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from magi_rt.checkpoints.headers import open_weights
+from magi_rt.checkpoints.layout import locate, resolve
+from magi_rt.checkpoints.save import save_model, write_weights
+from magi_rt.errors import CheckpointError
+from tests.support import random_denoiser, small_config, write_model
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_saved_folder_has_the_published_layout(talking_model: Path) -> None:
+    assert listing(talking_model) == ["config.json", "inference_weight", "t5", "vae"]
+    assert (talking_model / "t5" / "t5-v1_1-xxl" / "tokenizer.json").is_file()
+    assert resolve(talking_model).config == small_config()
+
+
+def test_paths_in_a_saved_config_are_the_standard_ones(tmp_path: Path) -> None:
+    config = small_config(load="/home/us/run7", vae_pretrained="/data/vae")
+    folder = write_model(tmp_path / "m", config)
+    runtime = json.loads((folder / "config.json").read_text(encoding="utf-8"))["runtime_config"]
+    assert (runtime["load"], runtime["vae_pretrained"]) == (".", "vae")
+
+
+def test_shards_stay_below_the_limit_and_add_up(tmp_path: Path) -> None:
+    tensors = {f"t{i}": torch.full((100,), float(i)) for i in range(7)}
+    write_weights(tmp_path, tensors, shard_bytes=900)
+    files = open_weights(tmp_path)
+    assert len(files.files) == 4
+    assert files.total_bytes == 2800
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    assert index["metadata"]["total_size"] == 2800
+
+
+def test_matrices_can_be_stored_in_fewer_bits(tmp_path: Path) -> None:
+    config = small_config()
+    save_model(
+        tmp_path / "m", config, denoiser=random_denoiser(config), matrix_dtype=torch.bfloat16
+    )
+    tensors = open_weights(tmp_path / "m" / "inference_weight").tensors
+    assert tensors["videodit_blocks.layers.0.mlp.linear_fc1.weight"].dtype == "BF16"
+    assert tensors["rope.bands"].dtype == "F32"
+
+
+def test_weights_that_do_not_fit_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+    config = small_config()
+    for damage in ("missing", "extra", "misshapen"):
+        tensors = random_denoiser(config)
+        if damage == "missing":
+            del tensors["rope.bands"]
+        else:
+            tensors["rope.bands" if damage == "misshapen" else "surplus"] = torch.ones(77)
+        with pytest.raises(CheckpointError, match=r"rope\.bands|surplus"):
+            save_model(tmp_path / "m", config, denoiser=tensors)
+    assert listing(tmp_path) == []
+
+
+def test_a_folder_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    config = small_config("24B")
+    with pytest.raises(CheckpointError, match="already there"):
+        save_model(folder, config, denoiser=random_denoiser(config))
+    assert resolve(folder).config == small_config()
+    save_model(folder, config, denoiser=random_denoiser(config), overwrite=True)
+    assert locate(folder).config == config
+    assert listing(tmp_path) == ["m"]
+
+
+def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+
+    def full_disk(place: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    config = small_config("24B")
+    with pytest.raises(CheckpointError, match="No space left"):
+        save_model(
+            folder,
+            config,
+            denoiser=random_denoiser(config),
+            write_text_encoder=full_disk,
+            overwrite=True,
+        )
+    assert resolve(folder).config == small_config()
+    assert listing(tmp_path) == ["m"]
