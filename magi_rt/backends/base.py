@@ -1,0 +1,89 @@
+"""The one door to every executor: what runs the networks answers these calls, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from magi_rt.config import MagiConfig
+from magi_rt.models.inputs import DenoiseInputs, TextContext
+from magi_rt.models.kv_cache import RollingKVCache
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What runs a model, for people and for reports.
+
+    name: the executor, "eager" for one.
+    device: "cpu", "cuda:0" and the like.
+    dtype: the working number format, "float32" or "bfloat16".
+    threads: CPU threads it computes with.
+    reason: a sentence on why this executor was chosen.
+    """
+
+    name: str
+    device: str
+    dtype: str
+    threads: int
+    reason: str
+
+
+class Executor(Protocol):
+    """Runs the networks of one model. It holds weights and nothing that belongs to a stream.
+
+    config: the model's configuration.
+    info: what it is and runs on.
+    picture_multiple: picture sides must be multiples of this many pixels.
+    """
+
+    config: MagiConfig
+    info: EngineInfo
+    picture_multiple: int
+
+    def encode_text(self, prompt: str) -> Tensor:
+        """Text encoder rows of the prompt's own tokens, without padding.
+
+        Returns:
+            [tokens, caption_channels] float32, at most caption_max_length tokens; "" has none.
+        """
+        ...
+
+    def null_text(self) -> Tensor:
+        """The rows that stand for "no text", [min(50, caption_max_length), caption_channels]."""
+        ...
+
+    def prepare_text(self, rows: Tensor) -> TextContext:
+        """Cross-attention keys and values of [tokens, caption_channels] rows, once per prompt."""
+        ...
+
+    def new_cache(self, latent_height: int, latent_width: int, depth: int) -> RollingKVCache:
+        """An empty memory of ``depth`` finished chunks for latents of this size.
+
+        Raises:
+            ShapeError: the latent grid does not divide into patches.
+        """
+        ...
+
+    def denoise(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        """One forward call of the denoiser.
+
+        Reads the cache's committed chunks; fills its staging slot when ``stage_branch`` is given
+        and leaves the commit to the caller.
+
+        Returns:
+            Velocity of every branch, [branches, channels, R * chunk_width, H, W] float32.
+        """
+        ...
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """uint8 [T, H, W, 3] -> scaled latents [C, T/4, H/p, W/p] float32.
+
+        One picture gives one latent frame.
+        """
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents [C, T, h, w] float32 -> uint8 [4T, H, W, 3]."""
+        ...
