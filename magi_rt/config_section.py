@@ -1,4 +1,4 @@
-"""Reading one section of a configuration strictly: every key there, none unknown, all well typed."""
+"""Strict reading of one section of a configuration: every key there, none unknown, all typed."""
 
 from __future__ import annotations
 
