@@ -15,9 +15,7 @@ HEAVY = ("torch", "transformers", "av", "safetensors", "typer", "rich", "PIL")
 def loaded_by(statement: str) -> list[str]:
     """Which heavy packages a fresh interpreter has loaded after a statement."""
     check = f"import sys; {statement}; print([n for n in {HEAVY!r} if n in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     return list(filter(None, done.stdout.strip().strip("[]").replace("'", "").split(", ")))
 
 
