@@ -21,6 +21,8 @@ class EngineInfo:
     dtype: the working number format, "float32" or "bfloat16".
     threads: CPU threads it computes with.
     reason: a sentence on why this executor was chosen.
+    weights: digits that tell these weights from others (see ``backends/fingerprint.py``), "" for
+        an executor without weights. Snapshots and logs are refused where it differs.
     """
 
     name: str
@@ -28,6 +30,7 @@ class EngineInfo:
     dtype: str
     threads: int
     reason: str
+    weights: str = ""
 
 
 class Executor(Protocol):

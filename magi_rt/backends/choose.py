@@ -1,0 +1,110 @@
+"""A name becomes an executor, with the reason for it as a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from magi_rt.errors import BackendError, OptionError
+
+if TYPE_CHECKING:
+    from magi_rt.backends.base import Executor
+
+BACKENDS = ("eager", "dummy")
+"""The executors of this version."""
+
+RESERVED = ("compiled", "onnx", "openvino", "tensorrt")
+"""Names kept free for executors of later versions."""
+
+DTYPES = ("auto", "float32", "bfloat16")
+"""Working number formats; "auto" takes the model's own."""
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """Which executor runs a model, and why.
+
+    Attributes:
+        backend: one of ``BACKENDS``.
+        reason: a sentence for people.
+    """
+
+    backend: str
+    reason: str
+
+
+def resolve_backend(model: str, backend: str = "auto") -> BackendChoice:
+    """The executor that a model and a wish lead to; loads nothing.
+
+    Raises:
+        BackendError: the backend is unknown, not part of this version, or cannot run the model.
+    """
+    if backend == "auto":
+        if model == "dummy":
+            return BackendChoice("dummy", "the dummy world needs no model: synthetic colours")
+        return BackendChoice("eager", "PyTorch runs on every machine and defines the results")
+    if backend in RESERVED:
+        raise BackendError(
+            f"backend {backend!r} is not part of this version; use one of {_spelled(BACKENDS)}",
+            field="backend",
+        )
+    if backend not in BACKENDS:
+        near = get_close_matches(str(backend), BACKENDS, n=1)
+        hint = f"did you mean {near[0]!r}? There are" if near else "use one of"
+        raise BackendError(
+            f"backend {backend!r} is unknown; {hint} {_spelled(('auto', *BACKENDS))}",
+            field="backend",
+        )
+    if (backend == "dummy") != (model == "dummy"):
+        fitting = "dummy" if model == "dummy" else "eager"
+        raise BackendError(
+            f"backend {backend!r} cannot run the model {model!r}; use backend={fitting!r} "
+            'or model="dummy"' if backend == "dummy" else
+            f"backend {backend!r} cannot run the model 'dummy', which has no weights; "
+            f"use backend={fitting!r}",
+            field="backend",
+        )  # fmt: skip
+    return BackendChoice(backend, f"backend {backend!r} was asked for")
+
+
+def open_executor(
+    model: str, *, backend: str = "auto", device: str = "auto", dtype: str = "auto"
+) -> Executor:
+    """Opens a model in the executor that fits; runtimes are imported only when chosen.
+
+    Args:
+        model: the name of a built-in world, or a folder in the published layout.
+        backend: "auto" or one of ``BACKENDS``.
+        device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
+        dtype: one of ``DTYPES``.
+
+    Raises:
+        BackendError: no executor fits, or the device is not there.
+        OptionError: the dtype is unknown.
+        CheckpointError, ConfigError: the model folder cannot be opened.
+    """
+    choice = resolve_backend(model, backend)
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype {dtype!r} is unknown; use {_spelled(DTYPES)}", field="dtype")
+    if choice.backend == "dummy":
+        return _open_dummy(device, dtype)
+    from magi_rt.backends.eager import EagerExecutor
+
+    return EagerExecutor.open(model, device=device, dtype=dtype)
+
+
+def _open_dummy(device: str, dtype: str) -> Executor:
+    if device not in ("auto", "cpu") or dtype not in ("auto", "float32"):
+        raise BackendError(
+            f"the dummy world runs on the CPU in float32, not on {device!r} in {dtype!r}; "
+            "leave device and dtype out",
+            field="device" if device not in ("auto", "cpu") else "dtype",
+        )
+    from magi_rt.backends.dummy import DummyExecutor
+
+    return DummyExecutor()
+
+
+def _spelled(names: tuple[str, ...]) -> str:
+    return ", ".join(repr(name) for name in names)
