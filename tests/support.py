@@ -44,6 +44,22 @@ SMALL_VAE: dict[str, Any] = {
 }
 
 
+SMALL_RUNTIME: dict[str, Any] = {
+    "prev_chunk_scales": (1.5, 1.5, 1.5, 1.0, 1.0),
+    "text_scales": (7.5, 7.5, 7.5, 0.0, 0.0),
+    "noise2clean_kvrange": (5, 4, 3, 2),
+    "clean_chunk_kvrange": 1,
+    "clean_t": 0.9999,
+    "num_steps": 8,
+    "video_size_h": 32,
+    "video_size_w": 32,
+    "chunk_width": 2,
+    "load": ".",
+    "t5_pretrained": "t5",
+    "vae_pretrained": "vae",
+}
+
+
 def small_config(
     family: str = "4.5B", *, distill: bool = False, fp8: bool = False, **runtime: Any
 ) -> MagiConfig:
@@ -73,23 +89,9 @@ def small_config(
             out_channels=32,
             gated_linear_unit=True,
         )
-    settings: dict[str, Any] = {
-        "cfg_number": 1 if distill or fp8 else 3,
-        "prev_chunk_scales": (1.5, 1.5, 1.5, 1.0, 1.0),
-        "text_scales": (7.5, 7.5, 7.5, 0.0, 0.0),
-        "noise2clean_kvrange": (5, 4, 3, 2),
-        "clean_chunk_kvrange": 1,
-        "clean_t": 0.9999,
-        "num_steps": 8,
-        "video_size_h": 32,
-        "video_size_w": 32,
-        "chunk_width": 2,
-        "load": ".",
-        "t5_pretrained": "t5",
-        "vae_pretrained": "vae",
-    }
+    settings = SMALL_RUNTIME | {"cfg_number": 1 if distill or fp8 else 3} | runtime
     engine = EngineConfig(distill=distill, fp8_quant=fp8)
-    return MagiConfig(model, RuntimeConfig(**(settings | runtime)), engine)
+    return MagiConfig(model, RuntimeConfig(**settings), engine)
 
 
 def random_denoiser(config: MagiConfig, seed: int = 0) -> dict[str, Tensor]:

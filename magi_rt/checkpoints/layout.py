@@ -78,18 +78,7 @@ def resolve(model: str | Path) -> ModelFolder:
 
 def locate(model: str | Path) -> ModelFolder:
     """As `resolve`, but parts that are missing are None instead of an error."""
-    if str(model) in PRESETS:
-        raise CheckpointError(_preset_without_weights(str(model)), field="model")
-    folder = built_in_folder(str(model)) if str(model) in BUILT_IN else Path(model).expanduser()
-    if folder.is_file() and folder.suffix == ".json":
-        config_file, folder = folder, folder.parent
-    elif folder.is_dir():
-        config_file = find_config(folder)
-    else:
-        known = ", ".join((*BUILT_IN, *PRESETS))
-        raise CheckpointError(
-            f"there is no model folder {str(model)!r}; known names are {known}", field="model"
-        )
+    folder, config_file = _folder_and_config(str(model))
     config = MagiConfig.from_file(config_file)
     runtime = config.runtime
     tokens = folder / SPECIAL_TOKENS
@@ -104,6 +93,24 @@ def locate(model: str | Path) -> ModelFolder:
         vae=_first(_places(folder, runtime.vae_pretrained, "vae"), holding="config.json"),
         text_encoder=_first(_text_places(folder, runtime.t5_pretrained), holding="config.json"),
         special_tokens=tokens if tokens.is_file() else None,
+    )
+
+
+def _folder_and_config(model: str) -> tuple[Path, Path]:
+    """The model folder and configuration file that a name or path means."""
+    if model in PRESETS:
+        raise CheckpointError(_preset_without_weights(model), field="model")
+    try:
+        folder = built_in_folder(model) if model in BUILT_IN else Path(model).expanduser()
+        if folder.is_file() and folder.suffix == ".json":
+            return folder.parent, folder
+        if folder.is_dir():
+            return folder, find_config(folder)
+    except (OSError, RuntimeError) as error:  # unreadable, too long, or an unknown ~user
+        raise CheckpointError(f"cannot look at {model!r}: {error}", field="model") from error
+    known = ", ".join((*BUILT_IN, *PRESETS))
+    raise CheckpointError(
+        f"there is no model folder {model!r}; known names are {known}", field="model"
     )
 
 

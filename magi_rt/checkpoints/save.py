@@ -52,33 +52,36 @@ def save_model(
     Args:
         config: written as config.json, its paths set to the standard places.
         denoiser: state dict under the published names.
-        vae_config: content of the auto-encoder's config.json.
-        vae: state dict of the auto-encoder; stored as given.
+        vae_config, vae: the auto-encoder's config.json and state dict, stored as given.
         write_text_encoder: writes encoder and tokenizer into the (existing, empty) folder it gets.
-        matrix_dtype: stores the denoiser's working-precision tensors in this dtype instead of
-            the configured one, for example bfloat16 to halve the file.
+        matrix_dtype: stores the denoiser's working-precision tensors in this dtype, for example
+            bfloat16 to halve the file.
         overwrite: replace a folder that is already there.
 
-    Returns:
-        The folder.
-
     Raises:
-        CheckpointError: the folder is there and may not be replaced, the denoiser's tensors do
-            not fit the configuration, or the disk refuses.
+        CheckpointError: the folder is there already, the denoiser's tensors do not fit the
+            configuration, or the disk refuses.
     """
+    if (vae is None) != (vae_config is None):
+        raise CheckpointError("vae and vae_config belong together; give both", field="vae_config")
     weights = _denoiser_tensors(config, denoiser, matrix_dtype)
-    runtime = replace(config.runtime, load=".", t5_pretrained="t5", vae_pretrained="vae")
     with _replacing(Path(folder), overwrite) as new:
-        write_json(new / CONFIG_NAME, replace(config, runtime=runtime).to_dict())
+        write_config(new / CONFIG_NAME, config)
         write_weights(new / denoiser_folder_name(config.engine), weights, shard_bytes=shard_bytes)
-        if vae is not None:
+        if vae is not None and vae_config is not None:
             write_weights(new / "vae", vae, single_name=VAE_WEIGHTS, shard_bytes=shard_bytes)
-            write_json(new / "vae" / "config.json", dict(vae_config or {}))
+            write_json(new / "vae" / "config.json", vae_config)
         if write_text_encoder is not None:
             place = new / "t5" / T5_FOLDER
             place.mkdir(parents=True)
             write_text_encoder(place)
     return Path(folder)
+
+
+def write_config(path: Path, config: MagiConfig) -> None:
+    """Writes a configuration with its paths set to the standard places of a model folder."""
+    runtime = replace(config.runtime, load=".", t5_pretrained="t5", vae_pretrained="vae")
+    write_json(path, replace(config, runtime=runtime).to_dict())
 
 
 def write_weights(

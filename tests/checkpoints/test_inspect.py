@@ -67,7 +67,9 @@ def test_weights_of_another_configuration_are_a_problem(model_folder: Path) -> N
     assert report.parts[0].tensors == 92
 
 
-@pytest.mark.parametrize("model", ["nowhere", "4.5B-base", ""])
+@pytest.mark.parametrize(
+    "model", ["nowhere", "4.5B-base", "", "~nobody-here/m", "x" * 5000, "a\0b"]
+)
 def test_what_cannot_be_opened_becomes_a_sentence(model: str) -> None:
     report = inspect(model)
     assert not report.ok

@@ -65,6 +65,12 @@ def test_weights_that_do_not_fit_are_refused_and_leave_nothing(tmp_path: Path) -
     assert listing(tmp_path) == []
 
 
+def test_an_auto_encoder_is_saved_with_its_config_or_not_at_all(tmp_path: Path) -> None:
+    config = small_config()
+    with pytest.raises(CheckpointError, match="belong together"):
+        save_model(tmp_path / "m", config, denoiser=random_denoiser(config), vae={})
+
+
 def test_a_folder_is_replaced_only_when_asked(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m")
     config = small_config("24B")
