@@ -72,9 +72,7 @@ def save_model(
             write_weights(new / "vae", vae, single_name=VAE_WEIGHTS, shard_bytes=shard_bytes)
             write_json(new / "vae" / "config.json", vae_config)
         if write_text_encoder is not None:
-            place = new / "t5" / T5_FOLDER
-            place.mkdir(parents=True)
-            write_text_encoder(place)
+            write_text_encoder(_made(new / "t5" / T5_FOLDER))
     return Path(folder)
 
 
@@ -92,7 +90,7 @@ def write_weights(
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Writes one file, or shards with an index when the tensors exceed `shard_bytes`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _made(folder)
     shards = _shards(tensors, shard_bytes)
     if len(shards) == 1:
         save_file(shards[0], folder / single_name, metadata={"format": "pt"})
@@ -111,6 +109,12 @@ def write_weights(
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Writes a JSON object, indented, ending in a line break."""
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def _made(folder: Path) -> Path:
+    """The folder, which now exists."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _denoiser_tensors(
