@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from magi_rt.checkpoints.expected import expected_tensors
 from magi_rt.checkpoints.headers import StoredTensor, open_weights
 from magi_rt.checkpoints.layout import (
@@ -23,6 +25,7 @@ from magi_rt.checkpoints.layout import (
     missing_vae,
 )
 from magi_rt.checkpoints.load import check_tensors, run_time_dtypes
+from magi_rt.checkpoints.networks import vae_skeleton
 from magi_rt.config import MagiConfig, ModelConfig
 from magi_rt.errors import CheckpointError, MagiError
 
@@ -173,7 +176,14 @@ def _vae(found: ModelFolder, problems: list[str]) -> Part:
         return Part("auto-encoder")
 
     def check(folder: Path) -> Part:
-        return _weights("auto-encoder", folder, open_weights(folder, VAE_WEIGHTS).tensors)
+        files = open_weights(folder, VAE_WEIGHTS)
+        try:
+            state = vae_skeleton(folder, found.config).state_dict()
+            shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+            check_tensors(files, shapes, dict.fromkeys(shapes, torch.float32))
+        except MagiError as error:
+            problems.append(error.message)
+        return _weights("auto-encoder", folder, files.tensors)
 
     return _tolerant("auto-encoder", found.vae, check, problems)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_denoiser, missing_vae
 from magi_rt.checkpoints.load import load_into, run_time_dtypes
+from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.vae import VAEConfig, ViTVAE
@@ -55,9 +57,35 @@ def load_vae(
     """
     if model.vae is None:
         raise CheckpointError(missing_vae(model), field="vae")
-    config = VAEConfig.from_file(model.vae / "config.json")
     files = open_weights(model.vae, VAE_WEIGHTS)
-    with torch.device("meta"):
-        vae = ViTVAE(config)
+    vae = vae_skeleton(model.vae, model.config)
     load_into(vae, files, dict.fromkeys(vae.state_dict(), dtype), device=device)
     return vae.eval().requires_grad_(False)
+
+
+def vae_skeleton(folder: Path, config: MagiConfig) -> ViTVAE:
+    """The auto-encoder of a folder without its weights (on the meta device).
+
+    Raises:
+        CheckpointError: its latents are not those the denoiser of `config` works on.
+        ConfigError: its config.json is wrong.
+    """
+    sizes = VAEConfig.from_file(folder / "config.json")
+    needs = (
+        ("z_chans", sizes.z_chans, config.model.latent_channels, "channels"),
+        (
+            "patch_length",
+            sizes.patch_length,
+            config.runtime.temporal_downsample_factor,
+            "frames per latent",
+        ),
+    )
+    for key, has, wanted, what in needs:
+        if has != wanted:
+            raise CheckpointError(
+                f"the auto-encoder in {folder} has {has} {what} ({key}), the denoiser works on "
+                f"{wanted}; they belong to different models",
+                field=key,
+            )
+    with torch.device("meta"):
+        return ViTVAE(sizes)

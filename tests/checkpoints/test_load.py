@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,19 @@ def test_an_auto_encoder_that_does_not_fit_its_config_is_refused(model_folder: P
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"decoder\.cls_token"):
         load_vae(resolve(model_folder))
+
+
+@pytest.mark.parametrize(("key", "value"), [("z_chans", 8), ("patch_length", 2)])
+def test_an_auto_encoder_of_another_model_is_refused(
+    key: str, value: int, model_folder: Path
+) -> None:
+    path = model_folder / "vae" / "config.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card["ddconfig"][key] = value
+    path.write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="belong to different models") as caught:
+        load_vae(resolve(model_folder))
+    assert caught.value.field == key
 
 
 class Tied(nn.Module):
