@@ -94,9 +94,9 @@ class VAEConfig(ConfigSection):
         Raises:
             ConfigError: a key is missing, unknown, wrongly typed or has an unsupported value.
         """
-        given = (
-            {**OPTIONAL_KEYS, "model_type": "vit", **data} if isinstance(data, Mapping) else data
-        )
+        given: Any = data
+        if isinstance(data, Mapping):
+            given = {**OPTIONAL_KEYS, "model_type": "vit", **data}
         return super().from_dict(given, section=section or "ddconfig")
 
     @classmethod
