@@ -56,25 +56,29 @@ def test_the_handlers_of_before_come_back() -> None:
 def test_an_interrupted_run_leaves_a_playable_video_or_nothing(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    running = subprocess.Popen(
-        command("run", "--model", "dummy", "--seconds", "3000", "--quiet"),
-        cwd=tmp_path,
-        env=surroundings(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    hidden = ".magi-world.mp4.*.part"
-    deadline = time.monotonic() + 60
-    while not any(path.stat().st_size for path in tmp_path.glob(hidden)):
-        assert time.monotonic() < deadline and running.poll() is None, running.stderr
-        time.sleep(0.02)
-    running.send_signal(number)
-    _, said = running.communicate(timeout=60)
+    program = command("run", "--model", "dummy", "--seconds", "3000", "--quiet")
+    with subprocess.Popen(
+        program, cwd=tmp_path, env=surroundings(), stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            wait_for_bytes(tmp_path, running)
+            running.send_signal(number)
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert running.returncode == code
     assert "Traceback" not in said and "magi-rt: stopped" in said
-    left = [path.name for path in tmp_path.iterdir()]
-    assert left == ["magi-world.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["magi-world.mp4"]
     assert playable_frames(tmp_path / "magi-world.mp4") > 0
+
+
+def wait_for_bytes(folder: Path, running: subprocess.Popen[str]) -> None:
+    """Return when the run has begun to write its video under the hidden name."""
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in folder.glob(".magi-world.mp4.*.part")):
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < deadline, "nothing was written in a minute"
+        time.sleep(0.02)
 
 
 def test_a_refused_process_exits_with_two_and_one_sentence(tmp_path: Path) -> None:
