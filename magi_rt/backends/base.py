@@ -76,7 +76,8 @@ class Executor(Protocol):
         and leaves the commit to the caller.
 
         Returns:
-            Velocity of every branch, [branches, channels, R * chunk_width, H, W] float32.
+            Velocity of every branch, [branches, channels, R * chunk_width, H, W] float32. It
+            belongs to the caller: later calls do not change it.
         """
         ...
 

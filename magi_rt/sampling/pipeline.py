@@ -1,0 +1,217 @@
+"""ChunkPipeline: moves a stream on, chunk by chunk. It holds nothing that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from magi_rt.backends.base import Executor
+from magi_rt.errors import OptionError, ShapeError
+from magi_rt.sampling.guidance import Weights, combine
+from magi_rt.sampling.noise import check_seed, chunk_noise
+from magi_rt.sampling.predictor import Predictor, Views
+from magi_rt.sampling.schedule import SamplerConfig
+from magi_rt.sampling.stream_state import Beginning, Chunk, ChunkText, StreamState, with_text
+from magi_rt.sampling.window import ChunkWindow, plan_call
+
+NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
+"""(seed, absolute chunk index, shape) -> standard normal float32."""
+
+
+@dataclass(frozen=True)
+class FinishedChunk:
+    """A chunk without noise.
+
+    index: counted from the first generated chunk.
+    prompt: what shaped it.
+    latents: [channels, frames, H, W] float32; fewer than chunk_width frames when the chunk began
+        with given ones.
+    """
+
+    index: int
+    prompt: str
+    latents: Tensor
+
+
+class ChunkPipeline:
+    """Generates streams with one executor.
+
+    Args:
+        executor: runs the networks.
+        sampler: steps, window, guidance and visibility.
+        noise: where the noise of a chunk comes from.
+    """
+
+    def __init__(
+        self, executor: Executor, sampler: SamplerConfig, noise: NoiseSource = chunk_noise
+    ) -> None:
+        self.executor, self.sampler, self.noise = executor, sampler, noise
+        self.predictor = Predictor(executor, sampler)
+
+    @torch.no_grad()
+    def new_state(
+        self,
+        *,
+        seed: int,
+        latent_height: int,
+        latent_width: int,
+        prefix: Tensor | None = None,
+        total_chunks: int | None = None,
+    ) -> StreamState:
+        """A stream at its beginning.
+
+        Args:
+            seed: 0 .. 2**64 - 1.
+            prefix: scaled latents [channels, P, H, W] that the stream continues: whole chunks of
+                them go into the memory, the rest is pinned at the start of the first chunk.
+            total_chunks: chunks to generate; ``None``: without end.
+
+        Raises:
+            OptionError: seed or total_chunks is out of range, or a depth is needed.
+            ShapeError: the latent size does not fit the model or the prefix.
+        """
+        if total_chunks is not None and total_chunks < 1:
+            raise OptionError(
+                f"a stream of {total_chunks} chunks is empty; ask for 1 or more, or for None",
+                field="total_chunks",
+            )
+        size = (self.executor.config.model.latent_channels, latent_height, latent_width)
+        given = _checked_prefix(prefix, size)
+        width, window = self.sampler.chunk_width, self.sampler.window
+        whole = given.shape[1] // width
+        cache = self.executor.new_cache(
+            latent_height, latent_width, self.sampler.memory_depth(whole, total_chunks)
+        )
+        given = given.to(cache.keys.device, torch.float32)
+        latents = given.new_zeros(size[0], (window + 1) * width, latent_height, latent_width)
+        state = StreamState(
+            seed=check_seed(seed),
+            window=ChunkWindow(
+                size=window,
+                steps=self.sampler.steps,
+                next_index=whole,
+                end=None if total_chunks is None else whole + total_chunks,
+            ),
+            latents=latents,
+            spare=torch.empty_like(latents),
+            cache=cache,
+            beginning=Beginning(whole, given[:, whole * width :].clone()),
+            chunk_width=width,
+        )
+        for chunk in range(whole):
+            self.predictor.remember(state, chunk, given[:, chunk * width : (chunk + 1) * width])
+        return state
+
+    @torch.no_grad()
+    def advance(self, state: StreamState, text_for: Callable[[int], ChunkText]) -> FinishedChunk:
+        """Runs the stream until its oldest chunk in flight is finished.
+
+        An exception on the way leaves a state that can be advanced again, without loss.
+
+        Args:
+            text_for: gives the text of a chunk, counted from the first generated one, when the
+                chunk is admitted.
+
+        Raises:
+            OptionError: all chunks of a stream that ends are finished.
+        """
+        if state.exhausted:
+            count = state.window.next_index - state.beginning.chunks
+            raise OptionError(
+                f"all {count} chunks of this stream are finished; begin one with a larger "
+                "total_chunks, or without",
+                field="total_chunks",
+            )
+        while True:
+            self._admit(state, text_for)
+            self.step(state)
+            finished = state.window.finished
+            if finished is not None:
+                return _emit(state, finished)
+
+    def reprompt(self, state: StreamState, text: ChunkText) -> None:
+        """The chunks in flight take a new text from the next step on."""
+        state.window = replace(state.window, in_flight=with_text(state.window.in_flight, text))
+
+    def _admit(self, state: StreamState, text_for: Callable[[int], ChunkText]) -> None:
+        window = state.window
+        if not window.wants_chunk:
+            return
+        index = window.next_index
+        text = text_for(index - state.beginning.chunks)
+        latents = state.slot(state.latents, 1 + len(window.in_flight))
+        latents.copy_(self.noise(state.seed, index, tuple(latents.shape)))
+        state.window = window.admit(Chunk(index, text, latents))
+
+    def step(self, state: StreamState) -> None:
+        """One denoising step of every chunk in flight."""
+        _pin(state)
+        plan = plan_call(state.window, self.sampler)
+        weights = self.sampler.guidance.weights(plan.noisy_times)
+        views = self.predictor.predict(state, plan, weights)
+        self._integrate(state, views, weights)
+        # A call that is repeated after an interrupt may find its finished chunk committed.
+        if plan.write_clean and plan.first_chunk not in state.cache.chunks:
+            state.cache.commit(plan.first_chunk)
+        state.take(state.window.advance(self._stepped(state)))
+
+    def _integrate(
+        self, state: StreamState, views: list[Views], weights: tuple[Weights, ...]
+    ) -> None:
+        """Euler step of every chunk in flight, written to the spare buffer where it is next."""
+        shift = int(not state.window.oldest_ends)
+        for place, chunk in enumerate(state.window.in_flight):
+            velocity = combine(views[place], weights[place])
+            increment = self.sampler.increments[chunk.steps_done]
+            target = state.slot(state.spare, place + shift)
+            torch.add(chunk.latents, velocity * increment, out=target)
+
+    def _stepped(self, state: StreamState) -> list[Chunk]:
+        shift = int(not state.window.oldest_ends)
+        return [
+            replace(
+                chunk,
+                latents=state.slot(state.spare, place + shift),
+                steps_done=chunk.steps_done + 1,
+            )
+            for place, chunk in enumerate(state.window.in_flight)
+        ]
+
+
+def _checked_prefix(prefix: Tensor | None, size: tuple[int, int, int]) -> Tensor:
+    channels, height, width = size
+    if prefix is None:
+        return torch.zeros(channels, 0, height, width)
+    shape = tuple(prefix.shape)
+    if prefix.dim() != 4 or (shape[0], *shape[2:]) != size:
+        raise ShapeError(
+            f"the prefix has shape {shape}; latents of this stream are "
+            f"[{channels}, frames, {height}, {width}]",
+            field="prefix",
+        )
+    return prefix
+
+
+def _pin(state: StreamState) -> None:
+    """Puts the given frames back into the first generated chunk."""
+    beginning, window = state.beginning, state.window
+    if beginning.frames == 0:
+        return
+    for chunk in (window.finished, *window.in_flight):
+        if chunk is not None and chunk.index == beginning.chunks:
+            chunk.latents[:, : beginning.frames].copy_(beginning.pinned)
+
+
+def _emit(state: StreamState, chunk: Chunk) -> FinishedChunk:
+    """The finished chunk without its given frames.
+
+    One given picture stays in: it is shown as the first frame, as the last step left it.
+    """
+    beginning = state.beginning
+    index, first = chunk.index - beginning.chunks, 0
+    if index == 0 and not (beginning.chunks == 0 and beginning.frames == 1):
+        first = beginning.frames
+    return FinishedChunk(index, chunk.text.prompt, chunk.latents[:, first:].clone())
