@@ -182,7 +182,7 @@ def removed_on_error(path: Path) -> Iterator[Path]:
 
 def temporary_name(path: Path) -> Path:
     """The hidden name beside `path` under which this process writes it until it is whole."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    return path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
 
 
 def cannot_write(path: Path, error: BaseException) -> MediaError:

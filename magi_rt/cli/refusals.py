@@ -41,6 +41,11 @@ class PlainSpokenGroup(TyperGroup):
             sys.exit(refuse(str(error)))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except OSError as error:
+            # a name too long, a disk gone, a right not given: of the caller's world, not of ours
+            if error.filename is None:
+                raise
+            sys.exit(refuse(f"{error.filename} cannot be used: {error.strerror}"))
         except Exception as error:
             # the parser's own refusals: a class of their own in each release line of typer
             say = getattr(error, "format_message", None)

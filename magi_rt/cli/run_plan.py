@@ -177,8 +177,9 @@ def _check_video(path: Path, config: MagiConfig) -> None:
 
 
 def _outputs(wishes: RunWishes) -> tuple[Path, Path]:
-    out, sheet = wishes.out, wishes.sheet or wishes.out.with_suffix(".png")
+    out = wishes.out
     check_target(out, "--out", ".mp4")
+    sheet = wishes.sheet or out.with_suffix(".png")
     check_target(sheet, "--sheet", ".png")
     if wishes.log is not None:
         check_target(wishes.log, "--log", ".json")

@@ -69,6 +69,8 @@ def refusal(*options: str) -> str:
         (["--out", "."], "is a folder"),
         (["--out", "film.avi"], "must end in .mp4; try film.mp4"),
         (["--out", "none/film.mp4"], "folder that does not exist"),
+        (["--out", "x" * 300 + ".mp4"], "File name too long"),
+        (["--image", "x" * 300 + ".png"], "File name too long"),
         (["--sheet", "sheet.jpg"], "must end in .png"),
         (["--log", "run.txt"], "must end in .json"),
     ],
