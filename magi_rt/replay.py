@@ -1,0 +1,221 @@
+"""The log of a run: all that is needed to generate the same frames again.
+
+Noise follows from the seed and the chunk number, so a run is its options, its first picture and
+its prompts with the chunk they came before. Rewinds, restores and forks leave no trace of their
+own: the log tells the timeline that survived.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magi_rt.errors import MagiError, SnapshotError
+from magi_rt.pictures import write_whole
+from magi_rt.world_identity import ModelIdentity
+from magi_rt.world_options import WorldOptions, checked_prompt, checked_when
+from magi_rt.world_start import Start
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "magi_rt run"
+VERSION = 1
+EMBED_BYTES = 1_000_000
+"""Start latents up to this size stand in the log itself, larger ones in a file beside it."""
+
+
+@dataclass(frozen=True)
+class PromptEvent:
+    """A prompt and its place in the timeline.
+
+    Attributes:
+        chunk: number of the chunk whose generation was asked for together with the prompt.
+        prompt: the text as it was given.
+        at: "next" (chunks begun from then on) or "now" (also those already in flight).
+        takes_effect: number of the first chunk that is shaped by it.
+    """
+
+    chunk: int
+    prompt: str
+    at: str
+    takes_effect: int
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """One run as it can be repeated.
+
+    Attributes:
+        model: the name or folder the world was opened with.
+        identity: the exact weights and configuration.
+        options: the options it was opened with, model defaults filled in.
+        engine: name, device, dtype and threads of the executor; same frames bit for bit are
+            promised only where these are the same.
+        start: first picture or video, as latents.
+        events: prompts, in order.
+        chunks: chunks generated so far.
+    """
+
+    model: str
+    identity: ModelIdentity
+    options: WorldOptions
+    engine: Mapping[str, Any]
+    start: Start
+    events: tuple[PromptEvent, ...]
+    chunks: int
+
+    def save(self, path: str | Path) -> None:
+        """Writes the log as JSON, whole or not at all.
+
+        Start latents of more than 1 MB go into a file beside it, named after it with the ending
+        ``.start.safetensors``; the log then holds their checksum.
+
+        Raises:
+            MediaError: the file cannot be written.
+        """
+        path = Path(path)
+        card = {
+            "format": FORMAT,
+            "version": VERSION,
+            "model": self.model,
+            "identity": asdict(self.identity),
+            "options": self.options.to_dict(),
+            "engine": dict(self.engine),
+            "start": _write_start(self.start, path),
+            "events": [asdict(event) for event in self.events],
+            "chunks": self.chunks,
+        }
+        text = json.dumps(card, indent=1, ensure_ascii=False)
+        write_whole(path, lambda stream: stream.write(text.encode("utf-8", "surrogatepass")))
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunLog:
+        """Reads a saved log.
+
+        Raises:
+            SnapshotError: the file is absent, no log, damaged, or of a later format version.
+        """
+        path = Path(path)
+        card = read_card(path, FORMAT, VERSION, "log")
+        try:
+            return cls(
+                model=str(card["model"]),
+                identity=ModelIdentity(**card["identity"]),
+                options=WorldOptions.from_dict(card["options"]),
+                engine=dict(card["engine"]),
+                start=_read_start(card["start"], path),
+                events=events_from(card["events"]),
+                chunks=int(card["chunks"]),
+            )
+        except SnapshotError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, MagiError) as error:
+            raise SnapshotError(
+                f"{path} is a damaged log ({type(error).__name__}: {error}); save it again",
+                field="path",
+            ) from error
+
+
+def events_from(values: Any) -> tuple[PromptEvent, ...]:
+    """Prompt events from JSON values, checked.
+
+    Raises:
+        SnapshotError: they are not in order.
+        MagiError: a prompt or its place is not what it should be.
+    """
+    events = tuple(
+        PromptEvent(
+            chunk=int(value["chunk"]),
+            prompt=checked_prompt(value["prompt"]),
+            at=checked_when(value["at"]),
+            takes_effect=int(value["takes_effect"]),
+        )
+        for value in values
+    )
+    places = [event.chunk for event in events]
+    if places != sorted(places) or (places and places[0] < 0):
+        raise SnapshotError("the prompts of the log are not in order", field="events")
+    return events
+
+
+def read_card(path: Path, form: str, version: int, kind: str) -> dict[str, Any]:
+    """A JSON object of a known format from a file.
+
+    Raises:
+        SnapshotError: the file is absent, no such object, or of a later version.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+    except OSError as error:
+        raise SnapshotError(f"cannot read {path}: {error.strerror}", field="path") from error
+    except ValueError as error:
+        raise SnapshotError(f"{path} is not a {kind}: {error}", field="path") from error
+    return checked_card(card, path, form, version, kind)
+
+
+def checked_card(card: Any, path: Path, form: str, version: int, kind: str) -> dict[str, Any]:
+    """The card itself when it is of the format and of a version that can be read.
+
+    Raises:
+        SnapshotError: it is not.
+    """
+    if not isinstance(card, dict) or card.get("format") != form:
+        raise SnapshotError(f"{path} is not a {kind} of magi_rt", field="path")
+    if card.get("version") != version:
+        raise SnapshotError(
+            f"{path} has format version {card.get('version')!r}; this magi_rt reads {version}: "
+            "use the version that wrote it",
+            field="version",
+        )
+    return card
+
+
+def _write_start(start: Start, path: Path) -> dict[str, Any]:
+    card: dict[str, Any] = {"kind": start.kind, "source": start.source, "notes": list(start.notes)}
+    if start.latents is None:
+        return card
+    from safetensors.torch import save
+
+    data = save({"latents": start.latents.contiguous()})
+    card["sha256"] = hashlib.sha256(data).hexdigest()
+    if len(data) <= EMBED_BYTES:
+        card["latents"] = base64.b64encode(data).decode("ascii")
+    else:
+        beside = path.with_name(f"{path.stem}.start.safetensors")
+        write_whole(beside, lambda stream: stream.write(data))
+        card["file"] = beside.name
+    return card
+
+
+def _read_start(card: Mapping[str, Any], path: Path) -> Start:
+    latents = _read_latents(card, path) if card["kind"] != "nothing" else None
+    return Start(str(card["kind"]), str(card["source"]), latents, tuple(card["notes"]))
+
+
+def _read_latents(card: Mapping[str, Any], path: Path) -> Tensor:
+    from safetensors.torch import load
+
+    beside = path.with_name(Path(str(card.get("file", ""))).name or path.name)
+    try:
+        data = base64.b64decode(card["latents"]) if "latents" in card else beside.read_bytes()
+    except OSError as error:
+        raise SnapshotError(
+            f"{path} needs {beside.name} beside it: {error.strerror}", field="start"
+        ) from error
+    except binascii.Error as error:
+        raise SnapshotError(f"{path} is a damaged log: {error}", field="start") from error
+    if hashlib.sha256(data).hexdigest() != card["sha256"]:
+        name = path if "latents" in card else beside
+        raise SnapshotError(
+            f"the first picture in {name} is not the one of the run (other checksum); "
+            "copy the log and the file beside it again",
+            field="start",
+        )
+    return load(data)["latents"]

@@ -1,0 +1,162 @@
+"""A moment of a world as one object or one file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magi_rt.errors import MagiError, SnapshotError
+from magi_rt.pictures import cannot_write, removed_on_error
+from magi_rt.replay import PromptEvent, checked_card, events_from
+from magi_rt.world_identity import ModelIdentity
+from magi_rt.world_options import checked_prompt
+from magi_rt.world_start import Start
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "magi_rt snapshot"
+VERSION = 1
+START = "start.latents"
+
+
+@dataclass(frozen=True)
+class SamplerShape:
+    """The settings that a stream cannot change on its way.
+
+    Attributes:
+        steps: denoising steps per chunk.
+        window: chunks in flight.
+        depth: the depth of memory that was asked for, ``None`` for the model's own.
+        height, width: of the pictures, in pixels.
+    """
+
+    steps: int
+    window: int
+    depth: int | None
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return (
+            f"steps {self.steps}, window {self.window}, depth {self.depth or 'own'}, "
+            f"size {self.height}x{self.width}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """All that a world is at one moment. It does not change when the world moves on.
+
+    Attributes:
+        identity: the model that made it.
+        shape: sampler settings and picture size.
+        chunks, frames: how many the world had handed out.
+        prompt: the prompt that the next chunk would carry.
+        events: the prompts that led here.
+        start: what the world began with.
+        state: the stream's numbers as JSON values.
+        tensors: the stream's latents and memory.
+    """
+
+    identity: ModelIdentity
+    shape: SamplerShape
+    chunks: int
+    frames: int
+    prompt: str
+    events: tuple[PromptEvent, ...]
+    start: Start
+    state: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def save(self, path: str | Path) -> None:
+        """Writes one safetensors file with a JSON card in its header, whole or not at all.
+
+        Raises:
+            SnapshotError: the file cannot be written.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        path = Path(path)
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        if self.start.latents is not None:
+            tensors[START] = self.start.latents.contiguous()
+        try:
+            with removed_on_error(path) as temporary:
+                save_file(tensors, temporary, metadata={"card": json.dumps(self._card())})
+                os.replace(temporary, path)
+        except (OSError, SafetensorError) as error:
+            raise SnapshotError(cannot_write(path, error).message, field="path") from error
+
+    def _card(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "identity": asdict(self.identity),
+            "shape": asdict(self.shape),
+            "chunks": self.chunks,
+            "frames": self.frames,
+            "prompt": self.prompt,
+            "events": [asdict(event) for event in self.events],
+            "start": {
+                "kind": self.start.kind,
+                "source": self.start.source,
+                "notes": list(self.start.notes),
+            },
+            "state": dict(self.state),
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> Snapshot:
+        """Reads a saved snapshot; which model it belongs to is checked when it is restored.
+
+        Raises:
+            SnapshotError: the file is absent, no snapshot, damaged, or of a later format version.
+        """
+        path = Path(path)
+        card, tensors = _read(path)
+        card = checked_card(card, path, FORMAT, VERSION, "snapshot")
+        try:
+            latents = tensors.pop(START) if card["start"]["kind"] != "nothing" else None
+            return cls(
+                identity=ModelIdentity(**card["identity"]),
+                shape=SamplerShape(**card["shape"]),
+                chunks=int(card["chunks"]),
+                frames=int(card["frames"]),
+                prompt=checked_prompt(card["prompt"]),
+                events=events_from(card["events"]),
+                start=Start(
+                    str(card["start"]["kind"]),
+                    str(card["start"]["source"]),
+                    latents,
+                    tuple(card["start"]["notes"]),
+                ),
+                state=dict(card["state"]),
+                tensors=tensors,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, MagiError) as error:
+            raise SnapshotError(
+                f"{path} is a damaged snapshot ({type(error).__name__}: {error}); save it again",
+                field="path",
+            ) from error
+
+
+def _read(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    """The card and the tensors of a file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {}).get("card", "null"))
+            return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise SnapshotError(
+            f"{path} cannot be read as a snapshot ({error}); give a file that was written by "
+            "snapshot.save",
+            field="path",
+        ) from error

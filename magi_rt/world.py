@@ -1,0 +1,303 @@
+"""World: a video that is generated while you watch, chunk by chunk, steered by prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from magi_rt.errors import ClosedWorldError, OptionError
+from magi_rt.frames import Frame
+from magi_rt.replay import RunLog
+from magi_rt.snapshot import Snapshot
+from magi_rt.world_facts import WorldFacts
+from magi_rt.world_frames import FrameBuffer, check_stream_options, stream_frames
+from magi_rt.world_machine import WorldMachine
+from magi_rt.world_moment import Order
+from magi_rt.world_options import (
+    WorldOptions,
+    checked_prompt,
+    checked_size,
+    checked_when,
+    refuse_unknown,
+)
+from magi_rt.world_timeline import Timeline
+
+
+class World(WorldFacts):
+    """One stream of chunks with a memory, made by :meth:`open`, :meth:`fork` or :meth:`replay`.
+
+    All methods may be called from any thread: calls on one world and its forks are served one
+    after the other. A call that is refused, fails or is interrupted changes nothing: the next
+    call finds the world as it was before.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__(timeline)
+        self._lock = timeline.machine.lock
+        self._queue: deque[Order] = deque()
+        self._queue_lock = threading.Lock()
+        self._buffer: FrameBuffer | None = None
+        self._dropped = 0
+        self._closed = False
+        self._thread: ThreadPoolExecutor | None = None
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path = "nano",
+        *,
+        seed: int = 0,
+        image: Any = None,
+        video: Any = None,
+        steps: int | None = None,
+        window: int | None = None,
+        depth: int | None = None,
+        size: tuple[int, int] | None = None,
+        backend: str = "auto",
+        device: str = "auto",
+        dtype: str = "auto",
+        history: int | None = None,
+        **unknown: object,
+    ) -> World:
+        """Opens a world; nothing is generated yet.
+
+        Args:
+            model: a built-in world ("nano", "dummy") or a folder in the published layout.
+            seed: 0 .. 2**63 - 1; the same seed, options and prompts give the same frames.
+            image: first picture: a file name, a PIL picture, or [H, W, 3] sRGB, uint8 0..255 or
+                float 0..1. Any size; it is stretched to the world's.
+            video: video to continue: a file name (resampled to the world's frame rate), or
+                [T, H, W, 3] at the world's frame rate. The first 32 frames are used.
+            steps: denoising steps per chunk (8, 12, 16, 32 or 64); ``None``: the model's own.
+            window: chunks in flight at once, 1 to 4: more is faster on large GPUs and slower to
+                react, see ``delay_chunks``; ``None``: the model's own.
+            depth: finished chunks kept for the model to look back at; ``None``: the model's own.
+            size: (height, width) in pixels; ``None``: the model's own.
+            backend: "auto", "eager" or "dummy".
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            dtype: "auto", "float32" or "bfloat16".
+            history: chunks that :meth:`rewind` can take back; ``None``: 8, fewer where 8 copies
+                of the model's memory exceed 1 GiB (``notes`` says so).
+
+        Raises:
+            OptionError: an option is unknown or outside its range.
+            MediaError: the image or video cannot be used.
+            CheckpointError, ConfigError: the model folder cannot be opened.
+            BackendError: no executor fits.
+        """
+        refuse_unknown(unknown)
+        options = WorldOptions(
+            seed=seed, steps=steps, window=window, depth=depth, backend=backend, device=device,
+            dtype=dtype, history=history, size=None if size is None else checked_size(size),
+        )  # fmt: skip
+        machine = WorldMachine.open(str(model), options, image=image, video=video)
+        return cls(Timeline(machine, machine.begin()))
+
+    @classmethod
+    def replay(cls, path: str | Path, *, model: str | Path | None = None) -> World:
+        """Opens a world that repeats a run saved by ``world.log.save(path)``.
+
+        ``advance()`` follows the log: prompts come where they came before, and the frames are the
+        same, bit for bit, on the same machine, backend and number of threads (``notes`` says when
+        something differs). After the log's last chunk, or from the first prompt you give, the
+        world goes on freely (``replaying`` turns False).
+
+        Args:
+            path: the log.
+            model: where the model is now, when it has moved.
+
+        Raises:
+            SnapshotError: the log is damaged, or was made by another model.
+            CheckpointError, ConfigError, BackendError: the model cannot be opened.
+        """
+        log = RunLog.load(path)
+        machine = WorldMachine.reopen(log, None if model is None else str(model))
+        return cls(Timeline(machine, machine.begin(), script=log))
+
+    # Moving on
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames that :meth:`frames` has dropped because the loop was too slow."""
+        return self._dropped + (self._buffer.dropped if self._buffer else 0)
+
+    def advance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
+        """Generates the next chunk and returns its frames, oldest first.
+
+        Args:
+            prompt: what the world shall show from now on, at most 4,000 characters; "" for no
+                prompt at all; ``None`` keeps the last one. Text beyond ``prompt_limits.tokens``
+                tokens is not read.
+            at: "next" shapes the chunks begun from now on; "now" also re-prompts the chunks that
+                are already in flight, so it shows earlier and less cleanly.
+
+        Raises:
+            ClosedWorldError, PromptError, OptionError: refused; nothing has changed.
+        """
+        given = [] if prompt is None else [Order(checked_prompt(prompt), checked_when(at))]
+        checked_when(at)
+        with self._lock:
+            self._refuse_closed()
+            with self._queue_lock:
+                waiting = list(self._queue)
+            frames = self._timeline.advance([*waiting, *given])
+            with self._queue_lock:
+                for _ in waiting:
+                    self._queue.popleft()
+            return frames
+
+    async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
+        """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.
+
+        A call that is cancelled before its turn does nothing; one that is cancelled later still
+        finishes its chunk, whose frames are lost.
+        """
+        with self._lock:
+            self._refuse_closed()
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="magi_rt asyncio")
+            thread = self._thread
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(thread, self.advance, prompt, at)
+
+    def prompt(self, text: str, at: str = "next") -> None:
+        """Leaves a prompt for the next ``advance``; returns at once, from any thread.
+
+        This steers a running :meth:`frames` loop. Arguments and errors as in :meth:`advance`.
+        """
+        order = Order(checked_prompt(text), checked_when(at))
+        self._refuse_closed()
+        with self._queue_lock:
+            self._queue.append(order)
+
+    def frames(
+        self,
+        fps: float | None = 24,
+        *,
+        buffer: int | None = None,
+        when_slow: str = "wait",
+    ) -> Generator[Frame, None, None]:
+        """Frames at the pace of the clock, without end; chunks are made ahead on a worker thread.
+
+        Args:
+            fps: frames per second shown, above 0 and at most 1000; ``None``: as they come.
+            buffer: most frames made ahead, 1 .. 10,000; ``None``: two chunks. A prompt shows
+                after what waits in the buffer.
+            when_slow: what happens when the loop takes frames more slowly than they are made:
+                "wait" (generation waits, every frame is shown) or "drop_oldest" (the world keeps
+                time, the frames that waited longest are dropped and counted in
+                ``dropped_frames``).
+
+        When the loop ends (``break``, an exception, ``close()``), the worker finishes its chunk
+        and stops; the world is then up to the buffer and one chunk ahead of the last frame shown.
+        After a rewind or restore, frames made before it are not shown any more. What goes wrong
+        on the worker is raised in the loop.
+
+        Raises:
+            OptionError: an option is outside its range, or another loop runs on this world.
+        """
+        wanted = 2 * self.frames_per_chunk if buffer is None else buffer
+        check_stream_options(fps, wanted, when_slow)
+        self._refuse_closed()
+        return self._stream(FrameBuffer(wanted, when_slow), fps)
+
+    def _stream(self, buffer: FrameBuffer, fps: float | None) -> Generator[Frame, None, None]:
+        with self._lock:
+            self._refuse_closed()
+            if self._buffer is not None:
+                raise OptionError(
+                    "another frames() loop runs on this world; close it, or fork() the world"
+                )
+            self._buffer = buffer
+
+        def make() -> tuple[int, list[Frame]]:
+            with self._lock:
+                return buffer.epoch, self.advance()
+
+        try:
+            yield from stream_frames(make, buffer, fps)
+        finally:
+            self._dropped += buffer.dropped
+            self._buffer = None
+
+    # Going back and sideways
+
+    def snapshot(self) -> Snapshot:
+        """The world at this moment, to be restored later or saved with ``.save(path)``."""
+        with self._lock:
+            self._refuse_closed()
+            return self._timeline.snapshot()
+
+    def restore(self, state: Snapshot) -> None:
+        """Goes to the moment of a snapshot, of this world or of one with the same model, size,
+        steps, window and depth; chunk and frame numbers go with it. Prompts that wait are
+        dropped; chunks before the snapshot cannot be rewound.
+
+        Raises:
+            SnapshotError: it was made by another model or with other options.
+        """
+        with self._lock:
+            self._refuse_closed()
+            self._timeline.restore(state)
+            self._jumped()
+
+    def rewind(self, chunks: int = 1) -> None:
+        """Takes the last chunks back: the world continues as if they had never been made.
+
+        Prompts that came with them are forgotten too, and prompts that wait are dropped.
+
+        Raises:
+            OptionError: fewer than 1, or more than ``rewindable``.
+        """
+        with self._lock:
+            self._refuse_closed()
+            self._timeline.rewind(chunks)
+            self._jumped()
+
+    def fork(self) -> World:
+        """A second world that continues exactly as this one would, and can be steered apart.
+
+        Both share the weights, so they take turns when used from several threads.
+        """
+        with self._lock:
+            self._refuse_closed()
+            return World(self._timeline.fork())
+
+    def close(self) -> None:
+        """Ends a running ``frames`` loop and lets go of the memory; closing twice is fine."""
+        buffer = self._buffer
+        if buffer is not None:
+            buffer.end()
+        with self._lock:
+            self._closed = True
+            self._timeline.history.clear()
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ClosedWorldError("this world is closed; open another one")
+
+    def _jumped(self) -> None:
+        with self._queue_lock:
+            self._queue.clear()
+        if self._buffer is not None:
+            self._buffer.jump()

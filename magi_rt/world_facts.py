@@ -1,0 +1,91 @@
+"""What a world says about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from magi_rt.backends.base import EngineInfo
+from magi_rt.replay import RunLog
+from magi_rt.world_options import CHARACTER_LIMIT
+from magi_rt.world_timeline import Timeline
+
+
+@dataclass(frozen=True)
+class PromptLimits:
+    """How long a prompt may be.
+
+    Attributes:
+        characters: a longer prompt is refused.
+        tokens: tokens beyond this are not read by the model.
+    """
+
+    characters: int
+    tokens: int
+
+
+class WorldFacts:
+    """The read-only half of a world.
+
+    Attributes:
+        notes: sentences on what was chosen or changed while opening (a stretched picture, ...).
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.notes: list[str] = list(timeline.machine.notes)
+
+    @property
+    def delay_chunks(self) -> int:
+        """Chunks that come out between a prompt given for "next" and the first it shapes."""
+        return self._timeline.machine.pipeline.sampler.window - 1
+
+    @property
+    def fps(self) -> int:
+        """Frames per second of the world's own time."""
+        return self._timeline.machine.executor.config.runtime.fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every frame in pixels."""
+        return self._timeline.machine.size
+
+    @property
+    def frames_per_chunk(self) -> int:
+        """Frames that ``advance`` returns (after a video start the first chunk may have fewer)."""
+        return self._timeline.machine.executor.config.runtime.frames_per_chunk
+
+    @property
+    def chunks(self) -> int:
+        """Chunks generated so far; the number that the next one gets."""
+        return self._timeline.moment.chunks
+
+    @property
+    def prompt_limits(self) -> PromptLimits:
+        """How long a prompt may be."""
+        tokens = self._timeline.machine.executor.config.model.caption_max_length
+        return PromptLimits(characters=CHARACTER_LIMIT, tokens=tokens)
+
+    @property
+    def engine(self) -> EngineInfo:
+        """What computes this world, and why."""
+        return self._timeline.machine.executor.info
+
+    @property
+    def current_prompt(self) -> str:
+        """The prompt that the next chunk to be begun will carry."""
+        return self._timeline.moment.prompt
+
+    @property
+    def log(self) -> RunLog:
+        """The run up to here, for ``world.log.save("run.json")``."""
+        return self._timeline.machine.log_of(self._timeline.moment)
+
+    @property
+    def replaying(self) -> bool:
+        """True while :meth:`advance` follows a log."""
+        return self._timeline.replaying
+
+    @property
+    def rewindable(self) -> int:
+        """Chunks that :meth:`rewind` can take back now."""
+        return len(self._timeline.history)

@@ -1,0 +1,180 @@
+"""Frames at the pace of a clock, generated on a worker thread ahead of a loop that shows them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+
+from magi_rt.errors import ClosedWorldError, OptionError
+from magi_rt.frames import Frame
+
+WHEN_SLOW = ("wait", "drop_oldest")
+"""What happens when frames are shown more slowly than they are made."""
+
+BUFFER_LIMIT = 10_000
+"""Most frames that can wait to be shown."""
+
+
+class FrameBuffer:
+    """A bounded queue between one worker that makes chunks and one loop that takes frames.
+
+    ``epoch`` counts the jumps of the world (rewind, restore): frames made before a jump are
+    neither kept nor taken.
+    """
+
+    def __init__(self, limit: int, when_slow: str) -> None:
+        self.limit, self.when_slow = limit, when_slow
+        self.dropped = 0
+        self.epoch = 0
+        self._frames: deque[Frame] = deque()
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
+        self._ended = False
+
+    def put(self, frames: Sequence[Frame], epoch: int) -> None:
+        """Appends a chunk's frames; waits for room or drops the oldest, as was agreed."""
+        for frame in frames:
+            with self._changed:
+                if self.when_slow == "wait":
+                    self._changed.wait_for(lambda: self._ended or self._has_room(epoch))
+                if self._ended or epoch != self.epoch:
+                    return
+                if not self._has_room(epoch):
+                    self._frames.popleft()
+                    self.dropped += 1
+                self._frames.append(frame)
+                self._changed.notify_all()
+
+    def _has_room(self, epoch: int) -> bool:
+        return epoch != self.epoch or len(self._frames) < self.limit
+
+    def wait_for_room(self) -> bool:
+        """Blocks while nothing more is wanted; False once the loop has ended."""
+        with self._changed:
+            if self.when_slow == "wait":
+                self._changed.wait_for(lambda: self._ended or len(self._frames) < self.limit)
+            return not self._ended
+
+    def take(self) -> Frame | None:
+        """The oldest frame, waiting for one; None after the end.
+
+        Raises:
+            BaseException: what stopped the worker, after the frames made before are taken.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._frames) or self._ended or self._failed)
+            if self._frames:
+                frame = self._frames.popleft()
+                self._changed.notify_all()
+                return frame
+            if self._failure is not None and not self._ended:
+                raise self._failure
+            return None
+
+    @property
+    def _failed(self) -> bool:
+        return self._failure is not None
+
+    def fail(self, failure: BaseException) -> None:
+        """Tells the loop why no more frames will come."""
+        with self._changed:
+            self._failure = failure
+            self._changed.notify_all()
+
+    def jump(self) -> None:
+        """Forgets what was made before the world jumped to another place."""
+        with self._changed:
+            self.epoch += 1
+            self._frames.clear()
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """No more frames are wanted; wakes both sides."""
+        with self._changed:
+            self._ended = True
+            self._frames.clear()
+            self._changed.notify_all()
+
+    def pause(self, seconds: float) -> None:
+        """Waits, but no longer than until the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, timeout=max(0.0, seconds))
+
+
+class Pace:
+    """The clock that frames are shown by; ``None`` frames per second means no clock."""
+
+    def __init__(self, fps: float | None) -> None:
+        self.period_s = 1 / fps if fps else 0.0
+        self._due_s: float | None = None
+
+    def wait_s(self) -> float:
+        """Seconds until the next frame is due; a late frame moves the clock, nothing is rushed."""
+        now_s = time.monotonic()
+        if self._due_s is None or self._due_s < now_s - self.period_s:
+            self._due_s = now_s
+        wait_s = max(0.0, self._due_s - now_s)
+        self._due_s += self.period_s
+        return wait_s
+
+
+Make = Callable[[], tuple[int, Sequence[Frame]]]
+"""Makes the next chunk: the epoch it belongs to and its frames."""
+
+
+def stream_frames(
+    make: Make, buffer: FrameBuffer, fps: float | None
+) -> Generator[Frame, None, None]:
+    """Yields frames as they fall due while a worker makes more; ends the worker when left."""
+    worker = threading.Thread(
+        target=_work, args=(make, buffer, fps), name="magi_rt frames", daemon=True
+    )
+    pace = Pace(fps)
+    try:
+        worker.start()
+        while (frame := buffer.take()) is not None:
+            wait_s = pace.wait_s()
+            if wait_s > 0:
+                buffer.pause(wait_s)
+            yield frame
+    finally:
+        buffer.end()
+        worker.join()
+
+
+def _work(make: Make, buffer: FrameBuffer, fps: float | None) -> None:
+    """Makes chunks until the loop ends; whatever goes wrong is raised in the loop."""
+    try:
+        while buffer.wait_for_room():
+            begun_s = time.monotonic()
+            epoch, frames = make()
+            buffer.put(frames, epoch)
+            if buffer.when_slow == "drop_oldest" and fps:
+                # Nobody holds this worker back, so the clock does: one chunk per chunk's time.
+                buffer.pause(begun_s + len(frames) / fps - time.monotonic())
+    except ClosedWorldError:
+        buffer.end()
+    except BaseException as failure:
+        buffer.fail(failure)
+
+
+def check_stream_options(fps: object, buffer: object, when_slow: object) -> None:
+    """Raise OptionError when an option of ``World.frames`` is outside its range."""
+    if fps is not None and (
+        isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps <= 1000
+    ):
+        raise OptionError(
+            f"fps is {fps!r}; it must be above 0 and at most 1000, or None for no clock",
+            field="fps",
+        )
+    if isinstance(buffer, bool) or not isinstance(buffer, int) or not 1 <= buffer <= BUFFER_LIMIT:
+        raise OptionError(
+            f"buffer is {buffer!r}; it must be a whole number of frames from 1 to {BUFFER_LIMIT}",
+            field="buffer",
+        )
+    if when_slow not in WHEN_SLOW:
+        raise OptionError(
+            f"when_slow is {when_slow!r}; it must be 'wait' or 'drop_oldest'", field="when_slow"
+        )

@@ -1,0 +1,57 @@
+"""Which model a world, a snapshot or a log belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from magi_rt.errors import SnapshotError
+
+if TYPE_CHECKING:
+    from magi_rt.backends.base import Executor
+
+PLACES = ("load", "t5_pretrained", "vae_pretrained", "t5_device")
+"""Runtime keys that say where files and devices are; they do not change what is computed."""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """A model as told apart from others.
+
+    Attributes:
+        name: what it was opened as; for people, not compared.
+        config: 16 hexadecimal digits that follow from the configuration without file places.
+        weights: 16 hexadecimal digits that follow from the weights, or a fixed word for none.
+    """
+
+    name: str
+    config: str
+    weights: str
+
+    def __str__(self) -> str:
+        return f"{self.name!r} (configuration {self.config}, weights {self.weights})"
+
+    def same_model(self, other: ModelIdentity) -> bool:
+        """True when configuration and weights are the same, whatever the names."""
+        return (self.config, self.weights) == (other.config, other.weights)
+
+    def refuse_other(self, other: ModelIdentity, kind: str) -> None:
+        """Raises SnapshotError naming both models when they are not the same."""
+        if not self.same_model(other):
+            raise SnapshotError(
+                f"the {kind} was made by model {other}, but this world runs {self}; "
+                "open the model it was made by",
+                field="model",
+            )
+
+
+def identify(executor: Executor, name: str) -> ModelIdentity:
+    """The identity of the model inside an executor."""
+    values = executor.config.to_dict()
+    for key in PLACES:
+        values["runtime_config"].pop(key)
+    text = json.dumps(values, sort_keys=True)
+    config = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return ModelIdentity(name=name, config=config, weights=executor.info.weights or "none")

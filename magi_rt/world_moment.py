@@ -1,0 +1,60 @@
+"""One point of a world's timeline, and the prompts that move it on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from magi_rt.replay import PromptEvent
+from magi_rt.sampling.stream_state import StreamState
+from magi_rt.world_start import Start
+
+
+@dataclass(frozen=True)
+class Order:
+    """A prompt and when it takes effect, "next" or "now"."""
+
+    prompt: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a world is at one point of its timeline.
+
+    Attributes:
+        state: the stream; the only part that is changed in place.
+        start: what the stream began with.
+        chunks, frames: handed out so far.
+        prompt: carried by the next chunk to be begun.
+        events: the prompts that led here.
+    """
+
+    state: StreamState
+    start: Start
+    chunks: int = 0
+    frames: int = 0
+    prompt: str = ""
+    events: tuple[PromptEvent, ...] = ()
+
+    def copy(self) -> Moment:
+        """An independent moment that continues exactly as this one."""
+        return replace(self, state=self.state.clone())
+
+
+def effective(orders: Sequence[Order]) -> list[Order]:
+    """The orders that matter: the last "now", then the last of all if it is a "next"."""
+    urgent = [order for order in orders if order.at == "now"][-1:]
+    last = list(orders[-1:])
+    return last if last == urgent else [*urgent, *last]
+
+
+def event_of(moment: Moment, order: Order, prompt: str) -> PromptEvent | None:
+    """The log entry of an order, ``None`` when it changes nothing."""
+    window, begun = moment.state.window, moment.state.beginning.chunks
+    urgent = order.at == "now" and bool(window.in_flight)
+    in_flight = {chunk.text.prompt for chunk in window.in_flight} if urgent else set()
+    if {prompt, *in_flight} == {order.prompt}:
+        return None
+    effect = window.in_flight[0].index if urgent else window.next_index
+    return PromptEvent(moment.chunks, order.prompt, order.at, effect - begun)

@@ -1,0 +1,161 @@
+"""The options of a world, checked before anything heavy is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+from magi_rt.errors import OptionError, PromptError
+
+SEED_LIMIT = 2**63
+"""Seeds are 0 .. 2**63 - 1."""
+
+CHARACTER_LIMIT = 4000
+"""Longest prompt, in characters."""
+
+SIDE_LIMIT = 4096
+"""Longest side of a picture, in pixels."""
+
+HISTORY_LIMIT = 1000
+"""Most chunks that a world can be told to keep for rewinding."""
+
+WHEN = ("next", "now")
+"""When a prompt takes effect: with the next chunk begun, or also in chunks already begun."""
+
+
+@dataclass(frozen=True)
+class WorldOptions:
+    """What a world is opened with, apart from the model and the first picture or video.
+
+    Attributes:
+        seed: 0 .. 2**63 - 1; the noise follows from it and the chunk number alone.
+        steps: denoising steps per chunk, ``None`` for the model's own.
+        window: chunks in flight at once, 1 to 4, ``None`` for the model's own.
+        depth: finished chunks the model can look back at, ``None`` for the model's own.
+        size: (height, width) in pixels, ``None`` for the model's own.
+        backend, device, dtype: see :func:`magi_rt.backends.choose.open_executor`.
+        history: chunks that ``rewind`` can take back; each costs one copy of the cache. ``None``:
+            8, or fewer where the copies are large.
+
+    Raises:
+        OptionError: a value is outside its range; the model's own limits are checked later.
+    """
+
+    seed: int = 0
+    steps: int | None = None
+    window: int | None = None
+    depth: int | None = None
+    size: tuple[int, int] | None = None
+    backend: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    history: int | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("seed", self.seed, 0, SEED_LIMIT - 1)
+        for name in ("steps", "window", "depth"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1, 1000)
+        if self.history is not None:
+            check_whole("history", self.history, 0, HISTORY_LIMIT)
+        for name in ("backend", "device", "dtype"):
+            if not isinstance(getattr(self, name), str):
+                raise OptionError(f"{name} is {getattr(self, name)!r}; it must be text", field=name)
+        if self.size is not None:
+            checked_size(self.size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as JSON values."""
+        values = asdict(self)
+        values["size"] = list(self.size) if self.size else None
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> WorldOptions:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            OptionError: a key is unknown or a value is outside its range.
+        """
+        refuse_unknown({key: value for key, value in values.items() if key not in _names()})
+        size = values.get("size")
+        return cls(**{**values, "size": checked_size(size) if size is not None else None})
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(field.name for field in fields(WorldOptions))
+
+
+def refuse_unknown(unknown: Mapping[str, object]) -> None:
+    """Raise OptionError when there is any unknown option, naming it and the nearest known one."""
+    for name in unknown:
+        known = ("image", "video", *_names())
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise OptionError(f"option {name!r} is unknown; {hint}", field=name)
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        limit = "2**63 - 1" if most == SEED_LIMIT - 1 else str(most)
+        raise OptionError(
+            f"{name} is {value!r}; it must be a whole number from {least} to {limit}", field=name
+        )
+
+
+def checked_size(size: object) -> tuple[int, int]:
+    """(height, width) from any pair of whole numbers.
+
+    Raises:
+        OptionError: it is no pair, or a side is outside 1..``SIDE_LIMIT``.
+    """
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise OptionError(f"size is {size!r}; give (height, width) in pixels", field="size")
+    for side in size:
+        check_whole("size", side, 1, SIDE_LIMIT)
+    return size[0], size[1]
+
+
+def fitted_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The size itself when both sides are multiples of what the model needs.
+
+    Raises:
+        OptionError: they are not; the message names the nearest size that fits.
+    """
+    if size[0] % multiple or size[1] % multiple:
+        height, width = (max(multiple, round(side / multiple) * multiple) for side in size)
+        raise OptionError(
+            f"size {size[0]}x{size[1]} (height x width) does not fit: both sides must be "
+            f"multiples of {multiple}; try {height}x{width}",
+            field="size",
+        )
+    return size
+
+
+def checked_prompt(prompt: object) -> str:
+    """The prompt itself when it is text of a length that can be taken.
+
+    Raises:
+        PromptError: it is no text, or longer than ``CHARACTER_LIMIT`` characters.
+    """
+    if not isinstance(prompt, str):
+        raise PromptError(f"the prompt is {prompt!r}; it must be text", field="prompt")
+    if len(prompt) > CHARACTER_LIMIT:
+        raise PromptError(
+            f"the prompt has {len(prompt)} characters; the limit is {CHARACTER_LIMIT}: shorten it",
+            field="prompt",
+        )
+    return prompt
+
+
+def checked_when(at: object) -> str:
+    """``at`` itself when it is one of ``WHEN``.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if at not in WHEN:
+        raise OptionError(f"at is {at!r}; it must be 'next' or 'now'", field="at")
+    return str(at)

@@ -1,0 +1,160 @@
+"""What a world starts from: nothing, a first picture, or a video that it continues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from magi_rt.errors import MediaError, OptionError
+from magi_rt.pictures import MIN_SIDE, picture_to_pixels, read_image, resize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from magi_rt.backends.base import Executor
+
+Pixels = npt.NDArray[np.uint8]
+
+PREFIX_FRAMES = 32
+"""Video frames that are looked at before continuing, as in the published pipeline."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The pinned beginning of a world.
+
+    Attributes:
+        kind: "nothing", "image" or "video".
+        source: the file's name, or "pixels" for pixels given in memory; "" for nothing.
+        latents: [C, T, h, w] float32 on the CPU, ``None`` for nothing.
+        notes: sentences on what was done to the pixels.
+    """
+
+    kind: str = "nothing"
+    source: str = ""
+    latents: Tensor | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = ()
+
+
+def read_start(image: Any, video: Any, *, executor: Executor, size: tuple[int, int]) -> Start:
+    """Reads, checks, stretches and encodes what a world starts from.
+
+    Raises:
+        OptionError: both an image and a video are given.
+        MediaError: a file cannot be read, or pixels are not what they should be.
+    """
+    if image is not None and video is not None:
+        raise OptionError("image and video are both given; a world starts from one", field="video")
+    if image is not None:
+        return _start_image(image, executor, size)
+    if video is not None:
+        return _start_video(video, executor, size)
+    return Start()
+
+
+def _start_image(image: Any, executor: Executor, size: tuple[int, int]) -> Start:
+    if isinstance(image, str | Path):
+        pixels, source = read_image(image), Path(image).name
+    elif hasattr(image, "convert") and not isinstance(image, np.ndarray):
+        pixels, source = picture_to_pixels(image), "pixels"
+    else:
+        pixels, source = checked_pixels(image, "image"), "pixels"
+    notes = _stretch_notes(pixels.shape[:2], size, "picture")
+    latents = _encode(resize(pixels, *size)[None], executor)
+    return Start("image", source, latents, notes)
+
+
+def _start_video(video: Any, executor: Executor, size: tuple[int, int]) -> Start:
+    runtime = executor.config.runtime
+    wanted = max(PREFIX_FRAMES, runtime.frames_per_chunk)
+    if isinstance(video, str | Path):
+        from magi_rt.video_files import read_video
+
+        pixels, source = read_video(video, fps=runtime.fps, limit=wanted), Path(video).name
+    else:
+        pixels, source = checked_pixels(video, "video"), "pixels"
+    if len(pixels) < runtime.frames_per_chunk:
+        raise MediaError(
+            f"the video has {len(pixels)} frames at {runtime.fps} per second; one chunk, the "
+            f"least to continue from, is {runtime.frames_per_chunk}",
+            field="video",
+        )
+    factor = runtime.temporal_downsample_factor
+    used = min(len(pixels), wanted) // factor * factor
+    notes = (
+        f"the world continues after the first {used} frames ({used / runtime.fps:.2f} s) "
+        "of the video",
+        *_stretch_notes(pixels.shape[1:3], size, "video"),
+    )
+    return Start("video", source, _encode(resize(pixels[:used], *size), executor), notes)
+
+
+def checked_pixels(value: Any, kind: str) -> Pixels:
+    """Pixels given in memory as uint8: [H, W, 3] for an "image", [T, H, W, 3] for a "video".
+
+    Takes uint8 0..255 or finite floats 0..1; sRGB, top row first.
+
+    Raises:
+        MediaError: another type, shape, channel order or range.
+    """
+    pixels = np.asarray(value)
+    wanted = "[H, W, 3]" if kind == "image" else "[T, H, W, 3]"
+    shape = list(pixels.shape)
+    if pixels.ndim != (3 if kind == "image" else 4):
+        raise MediaError(f"{kind} has shape {shape}; give {wanted}", field=kind)
+    if shape[-1] != 3 and shape[-3] == 3:
+        raise MediaError(
+            f"{kind} has shape {shape}, channels first; give {wanted}: move axis {pixels.ndim - 3} "
+            "to the end",
+            field=kind,
+        )
+    if shape[-1] != 3:
+        raise MediaError(
+            f"{kind} has shape {shape} with {shape[-1]} channels; give {wanted} sRGB", field=kind
+        )
+    if min(shape[-3:-1]) < MIN_SIDE:
+        raise MediaError(
+            f"{kind} is {shape[-2]}x{shape[-3]} pixels; at least {MIN_SIDE}x{MIN_SIDE} are needed",
+            field=kind,
+        )
+    return _as_bytes(pixels, kind)
+
+
+def _as_bytes(pixels: npt.NDArray[Any], kind: str) -> Pixels:
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise MediaError(
+            f"{kind} holds {pixels.dtype}; give uint8 0..255 or floats 0..1", field=kind
+        )
+    if not np.isfinite(pixels).all():
+        raise MediaError(f"{kind} holds NaN or infinity; every pixel must be finite", field=kind)
+    least, most = float(pixels.min(initial=0.0)), float(pixels.max(initial=0.0))
+    if least < 0 or most > 1:
+        raise MediaError(
+            f"{kind} holds floats from {least:g} to {most:g}; they must be within 0..1 "
+            "(divide by 255?)",
+            field=kind,
+        )
+    return np.rint(pixels * 255.0).astype(np.uint8)
+
+
+def _stretch_notes(given: tuple[int, ...], size: tuple[int, int], kind: str) -> tuple[str, ...]:
+    if tuple(given) == size:
+        return ()
+    return (
+        f"the {kind} of {given[1]}x{given[0]} pixels was stretched to {size[1]}x{size[0]} "
+        "(width x height), nothing cropped",
+    )
+
+
+def _encode(pixels: Pixels, executor: Executor) -> Tensor:
+    """uint8 [T, H, W, 3] -> latents on the CPU."""
+    import torch
+
+    latents = executor.encode(torch.from_numpy(np.ascontiguousarray(pixels)))
+    return latents.to("cpu", torch.float32, copy=True)

@@ -1,0 +1,207 @@
+"""A saved log gives the same frames again, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from magi_rt.errors import MediaError, SnapshotError
+from magi_rt.frames import Frame
+from magi_rt.replay import RunLog
+from magi_rt.world import World
+from tests.world_kit import dummy_world, same_pixels, story
+
+
+def replayed(path: Path, chunks: int) -> list[Frame]:
+    world = World.replay(path)
+    return [frame for _ in range(chunks) for frame in world.advance()]
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_a_replay_shows_the_same_frames_with_rewinds_and_urgent_prompts(
+    tmp_path: Path, window: int
+) -> None:
+    world = dummy_world(window=window)
+    story(world, "day", None, "rain")
+    kept = story(dummy_world(window=window), "day", None, "rain")
+    story(world, "this will be taken back", "and this")
+    world.rewind(2)
+    kept += story(world, None, "left")
+    kept += world.advance("night \U0001f319", at="now")
+    kept += story(world, None, "")
+    world.log.save(tmp_path / "run.json")
+    assert same_pixels(replayed(tmp_path / "run.json", 8), kept)
+
+
+def test_a_log_tells_the_chunk_that_a_prompt_took_effect_at(tmp_path: Path) -> None:
+    world = dummy_world(window=4)
+    story(world, "day", None, "rain", "rain")
+    world.advance("night", at="now")
+    told = [(e.chunk, e.prompt, e.at, e.takes_effect) for e in world.log.events]
+    assert told == [(0, "day", "next", 0), (2, "rain", "next", 5), (4, "night", "now", 4)]
+
+
+def test_repeating_a_prompt_does_not_lengthen_the_log() -> None:
+    world = dummy_world(window=2)
+    for _ in range(20):
+        world.advance("day", at="now")
+    assert len(world.log.events) == 1
+
+
+def test_the_log_of_a_fork_or_a_restored_world_tells_its_own_timeline(tmp_path: Path) -> None:
+    world = dummy_world()
+    before = story(world, "day")
+    state, fork = world.snapshot(), world.fork()
+    story(world, "lost", "lost too")
+    world.restore(state)
+    restored = before + story(world, "rain", None)
+    forked = before + story(fork, "snow", None)
+    world.log.save(tmp_path / "restored.json")
+    fork.log.save(tmp_path / "forked.json")
+    assert same_pixels(replayed(tmp_path / "restored.json", 3), restored)
+    assert same_pixels(replayed(tmp_path / "forked.json", 3), forked)
+
+
+def test_a_world_restored_from_another_seed_logs_that_seed(tmp_path: Path) -> None:
+    other = dummy_world(seed=99)
+    frames = story(other, "day")
+    world = dummy_world()
+    world.restore(other.snapshot())
+    frames += story(world, "rain")
+    world.log.save(tmp_path / "run.json")
+    assert same_pixels(replayed(tmp_path / "run.json", 2), frames)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (1024, 1024)])
+def test_a_world_that_began_with_pixels_is_replayed_from_its_log(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(3)
+    video = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    world = World.open("dummy", seed=1, size=size, video=video)
+    frames = story(world, "left", None)
+    world.log.save(tmp_path / "run.json")
+    assert same_pixels(replayed(tmp_path / "run.json", 2), frames)
+
+
+def test_a_large_start_stands_beside_the_log_and_must_be_the_right_one(tmp_path: Path) -> None:
+    video = np.zeros((32, 8, 8, 3), np.uint8)
+    world = World.open("dummy", size=(1024, 1024), video=video)
+    world.log.save(tmp_path / "run.json")
+    beside = tmp_path / "run.start.safetensors"
+    assert beside.exists()
+    data = bytearray(beside.read_bytes())
+    data[-1] ^= 1
+    beside.write_bytes(data)
+    with pytest.raises(SnapshotError, match="checksum"):
+        World.replay(tmp_path / "run.json")
+    beside.unlink()
+    with pytest.raises(SnapshotError, match=r"run\.start\.safetensors"):
+        World.replay(tmp_path / "run.json")
+
+
+def test_after_the_log_the_world_goes_on_with_the_last_prompt(tmp_path: Path) -> None:
+    world = dummy_world()
+    story(world, "day", "rain")
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    flags = [(again.replaying, again.advance())[0] for _ in range(3)]
+    assert flags == [True, True, False]
+    world.advance()
+    assert same_pixels(again.advance(), world.advance())
+
+
+def test_a_prompt_during_a_replay_leaves_the_recorded_path(tmp_path: Path) -> None:
+    world = dummy_world()
+    story(world, "day", "rain", "snow")
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    again.advance()
+    expected = story(dummy_world(), "day", "night", None)[8:]
+    assert same_pixels(story(again, "night", None), expected)
+    assert not again.replaying
+
+
+def test_a_rewind_during_a_replay_stays_on_the_recorded_path(tmp_path: Path) -> None:
+    world = dummy_world()
+    frames = story(world, "day", "rain", "snow")
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    story(again, None, None)
+    again.rewind(2)
+    assert same_pixels(story(again, None, None, None), frames)
+
+
+def test_a_log_survives_writing_and_reading(tmp_path: Path) -> None:
+    world = dummy_world(window=2)
+    story(world, "day \U0001f31e", "\ud800 lone", "rain")
+    world.log.save(tmp_path / "run.json")
+    assert RunLog.load(tmp_path / "run.json") == world.log
+
+
+def test_a_replay_by_another_model_is_refused_with_both_names(tmp_path: Path) -> None:
+    world = dummy_world()
+    world.advance()
+    path = tmp_path / "run.json"
+    world.log.save(path)
+    card = json.loads(path.read_text())
+    card["identity"] |= {"name": "grand-piano", "weights": "0123456789abcdef"}
+    path.write_text(json.dumps(card))
+    with pytest.raises(SnapshotError, match=r"'grand-piano'.*'dummy'"):
+        World.replay(path)
+
+
+def test_a_replay_with_another_number_of_threads_says_so(tmp_path: Path) -> None:
+    world = dummy_world()
+    world.advance()
+    path = tmp_path / "run.json"
+    world.log.save(path)
+    card = json.loads(path.read_text())
+    card["engine"]["threads"] = 999
+    path.write_text(json.dumps(card))
+    assert any("999" in note for note in World.replay(path).notes)
+
+
+def _damage(card: dict[str, Any], **changes: Any) -> str:
+    return json.dumps({**card, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"format": "other"}, "not a log"),
+        ({"events": [{"chunk": 0}]}, "damaged"),
+        ({"events": 3}, "damaged"),
+        ({"options": {"seed": -1}}, "seed"),
+        ({"options": {"sede": 1}}, "sede"),
+        ({"chunks": "many"}, "damaged"),
+        ({"start": {}}, "damaged"),
+        ({"identity": {"name": "x"}}, "damaged"),
+    ],
+)
+def test_a_damaged_log_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    path = tmp_path / "run.json"
+    dummy_world().log.save(path)
+    path.write_text(_damage(json.loads(path.read_text()), **changes))
+    with pytest.raises(SnapshotError, match=words):
+        World.replay(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00\xff"])
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(SnapshotError):
+        World.replay(tmp_path / "run.json")
+    with pytest.raises(SnapshotError, match="No such file"):
+        World.replay(tmp_path / "missing.json")
+
+
+def test_a_log_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(MediaError):
+        dummy_world().log.save(tmp_path / "no" / "run.json")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,162 @@
+"""Snapshots: in memory and as files, and those that are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from magi_rt.errors import SnapshotError
+from magi_rt.snapshot import Snapshot
+from tests.world_kit import dummy_world, same_pixels, story
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+@pytest.mark.parametrize("chunks", [0, 1, 3, 7])
+def test_a_restored_world_continues_as_the_snapshot_did(window: int, chunks: int) -> None:
+    world = dummy_world(window=window)
+    story(world, *["day", "rain", None, "left", None, "up", None][:chunks])
+    state = world.snapshot()
+    first_time = story(world, None, "night", None)
+    world.restore(state)
+    assert same_pixels(story(world, None, "night", None), first_time)
+    world.restore(state)
+    assert same_pixels(story(world, None, "night", None), first_time)
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_snapshot_file_continues_in_another_world(tmp_path: Path, window: int) -> None:
+    world = dummy_world(window=window, seed=3)
+    story(world, "day", "rain \U0001f327", "left")
+    world.snapshot().save(tmp_path / "here.safetensors")
+    expected = story(world, None, "night", None)
+    other = dummy_world(window=window, seed=11)
+    story(other, "elsewhere")
+    other.restore(Snapshot.load(tmp_path / "here.safetensors"))
+    assert other.chunks == 3
+    assert same_pixels(story(other, None, "night", None), expected)
+
+
+def test_a_snapshot_of_a_started_world_keeps_its_pinned_frames(tmp_path: Path) -> None:
+    video = np.full((12, 32, 32, 3), 180, dtype=np.uint8)
+    world = dummy_world(video=video)
+    world.snapshot().save(tmp_path / "start.safetensors")
+    expected = story(world, "left", None, None)
+    other = dummy_world()
+    other.restore(Snapshot.load(tmp_path / "start.safetensors"))
+    assert same_pixels(story(other, "left", None, None), expected)
+
+
+def test_a_snapshot_does_not_change_with_its_world() -> None:
+    world = dummy_world(window=2)
+    story(world, "day", None)
+    state = world.snapshot()
+    twin = world.fork()
+    story(world, "night", None, None)
+    world.restore(state)
+    assert same_pixels(story(world, None, None), story(twin, None, None))
+
+
+def test_after_restoring_the_chunks_before_cannot_be_rewound() -> None:
+    world = dummy_world()
+    story(world, "day", None)
+    world.restore(world.snapshot())
+    assert world.rewindable == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"window": 2}, "window 1.*window 2"),
+        ({"steps": 16}, "steps 8.*steps 16"),
+        ({"size": (32, 64)}, "32x32.*32x64"),
+        ({"depth": 2}, "depth .*depth 2"),
+    ],
+)
+def test_a_snapshot_of_another_shape_is_refused_and_changes_nothing(
+    options: dict[str, Any], words: str
+) -> None:
+    state = dummy_world().snapshot()
+    world, twin = dummy_world(**options), dummy_world(**options)
+    with pytest.raises(SnapshotError, match=words):
+        world.restore(state)
+    assert same_pixels(world.advance("day"), twin.advance("day"))
+
+
+def _rewrite(path: Path, **changes: Any) -> None:
+    """Changes entries of a snapshot file's card."""
+    with safe_open(path, framework="pt") as file:
+        card = json.loads(file.metadata()["card"])
+    save_file(load_file(path), path, metadata={"card": json.dumps({**card, **changes})})
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    world = dummy_world(window=2)
+    story(world, "day", "rain")
+    world.snapshot().save(tmp_path / "here.safetensors")
+    return tmp_path / "here.safetensors"
+
+
+def test_a_snapshot_from_another_model_is_refused_with_both_names(saved: Path) -> None:
+    _rewrite(saved, identity={"name": "grand-piano", "config": "0" * 16, "weights": "1" * 16})
+    world, twin = dummy_world(window=2), dummy_world(window=2)
+    with pytest.raises(SnapshotError, match=r"'grand-piano'.*'dummy'"):
+        world.restore(Snapshot.load(saved))
+    assert same_pixels(world.advance(), twin.advance())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": 99}, "version 99"),
+        ({"format": "something"}, "not a snapshot"),
+        ({"chunks": "two"}, "damaged"),
+        ({"events": [{"chunk": 1}]}, "damaged"),
+        ({"state": {}}, "damaged"),
+    ],
+)
+def test_a_snapshot_with_a_wrong_card_is_refused(
+    saved: Path, changes: dict[str, Any], words: str
+) -> None:
+    _rewrite(saved, **changes)
+    world = dummy_world(window=2)
+    with pytest.raises(SnapshotError, match=words):
+        world.restore(Snapshot.load(saved))
+    assert world.chunks == 0
+
+
+def test_a_snapshot_that_lacks_a_tensor_is_refused(saved: Path) -> None:
+    with safe_open(saved, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(saved)
+    for name in list(tensors):
+        save_file({k: v for k, v in tensors.items() if k != name}, saved, metadata=metadata)
+        world, twin = dummy_world(window=2), dummy_world(window=2)
+        with pytest.raises(SnapshotError):
+            world.restore(Snapshot.load(saved))
+        assert same_pixels(world.advance(), twin.advance())
+
+
+def test_a_file_that_is_no_snapshot_is_refused(tmp_path: Path, saved: Path) -> None:
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(saved.read_bytes()[:-10])
+    text = tmp_path / "text.safetensors"
+    text.write_text("hello")
+    plain = tmp_path / "plain.safetensors"
+    save_file(load_file(saved), plain)
+    for path in (cut, text, plain, tmp_path / "missing.safetensors", tmp_path):
+        with pytest.raises(SnapshotError):
+            Snapshot.load(path)
+
+
+def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    state = dummy_world().snapshot()
+    with pytest.raises(SnapshotError):
+        state.save(tmp_path / "no" / "here.safetensors")
+    assert list(tmp_path.iterdir()) == []

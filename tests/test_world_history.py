@@ -1,0 +1,169 @@
+"""Forks, rewinding, and what is left after a failure in the middle."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from magi_rt.backends.dummy import DummyExecutor
+from magi_rt.errors import OptionError
+from magi_rt.models.inputs import DenoiseInputs
+from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.world import World
+from tests.world_kit import dummy_world, same_pixels, story
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_fork_continues_exactly_as_its_parent(window: int) -> None:
+    world = dummy_world(window=window)
+    story(world, "day", None, "rain")
+    twin = world.fork()
+    assert same_pixels(story(world, None, "left", None), story(twin, None, "left", None))
+
+
+def test_a_fork_can_be_steered_apart_without_touching_its_parent() -> None:
+    world, untouched = dummy_world(), dummy_world()
+    story(world, "day", None)
+    story(untouched, "day", None)
+    story(world.fork(), "night", None, None)
+    assert same_pixels(story(world, None, None), story(untouched, None, None))
+
+
+def test_a_fork_can_rewind_into_the_common_past() -> None:
+    world = dummy_world()
+    world.advance("day")
+    second = world.advance("rain")
+    twin = world.fork()
+    twin.rewind(1)
+    assert same_pixels(twin.advance("rain"), second)
+    world.rewind(1)
+    assert same_pixels(world.advance("rain"), second)
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_the_same_prompts_after_a_rewind_give_the_same_frames(window: int) -> None:
+    world = dummy_world(window=window)
+    story(world, "day", "rain")
+    first_time = story(world, "left", None, "up")
+    world.rewind(3)
+    assert world.chunks == 2
+    assert same_pixels(story(world, "left", None, "up"), first_time)
+
+
+def test_a_rewind_forgets_the_prompts_that_came_with_the_chunks() -> None:
+    world = dummy_world()
+    first = world.advance()
+    world.rewind()
+    story(world, "day", "night")
+    world.rewind(2)
+    assert world.current_prompt == ""
+    assert same_pixels(world.advance(), first)
+
+
+@pytest.mark.parametrize("chunks", [0, -1, 4, True, 1.0])
+def test_rewinding_more_than_is_kept_is_refused_and_changes_nothing(chunks: Any) -> None:
+    world, twin = dummy_world(history=3), dummy_world(history=3)
+    story(world, "day", None, None, None, None)
+    story(twin, "day", None, None, None, None)
+    with pytest.raises(OptionError, match="3 are kept"):
+        world.rewind(chunks)
+    assert same_pixels(world.advance(), twin.advance())
+
+
+def test_only_as_many_moments_are_kept_as_were_asked_for() -> None:
+    world = dummy_world(history=2)
+    for _ in range(6):
+        world.advance("day")
+    assert world.rewindable == 2
+    without = dummy_world(history=0)
+    without.advance()
+    assert without.rewindable == 0
+    with pytest.raises(OptionError, match="history=N"):
+        without.rewind()
+
+
+def test_memory_does_not_grow_with_the_stream() -> None:
+    world = dummy_world(window=2)
+    story(world, *["day"] * 20)
+    before = _tensors()
+    story(world, *["day"] * 60)
+    assert _tensors() <= before
+
+
+def _tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
+
+
+class FailingExecutor(DummyExecutor):
+    """A dummy that raises once, in its ``fail_at``-th call of one kind."""
+
+    def __init__(self, kind: str, fail_at: int, error: type[BaseException]) -> None:
+        super().__init__()
+        self.kind, self.left, self.error = kind, fail_at, error
+
+    def _count(self, kind: str) -> None:
+        if kind == self.kind:
+            self.left -= 1
+            if self.left == 0:
+                raise self.error("stopped by the test")
+
+    def denoise(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        velocity = super().denoise(inputs, cache)
+        self._count("denoise")
+        return velocity
+
+    def decode(self, latents: Tensor) -> Tensor:
+        self._count("decode")
+        return super().decode(latents)
+
+    def encode_text(self, prompt: str) -> Tensor:
+        self._count("encode_text")
+        return super().encode_text(prompt)
+
+
+def _open_failing(
+    monkeypatch: pytest.MonkeyPatch, executor: FailingExecutor, **options: Any
+) -> World:
+    with monkeypatch.context() as patch:
+        patch.setattr("magi_rt.backends.dummy.DummyExecutor", lambda: executor)
+        return dummy_world(**options)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("window", [1, 4])
+@pytest.mark.parametrize(
+    ("kind", "fail_at"),
+    [("denoise", 1), ("denoise", 13), ("denoise", 15), ("decode", 2), ("encode_text", 2)],
+)
+def test_a_world_stopped_in_the_middle_of_a_chunk_continues_as_if_nothing_had_been(
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    fail_at: int,
+    window: int,
+    error: type[BaseException],
+) -> None:
+    executor = FailingExecutor(kind, fail_at, error)
+    world, twin = _open_failing(monkeypatch, executor, window=window), dummy_world(window=window)
+    prompts = ["day", "rain", None, "night", None]
+    stopped = 0
+    for prompt in prompts:
+        try:
+            frames = world.advance(prompt, at="now" if prompt == "night" else "next")
+        except error:
+            stopped += 1
+            frames = world.advance(prompt, at="now" if prompt == "night" else "next")
+        expected = twin.advance(prompt, at="now" if prompt == "night" else "next")
+        assert same_pixels(frames, expected)
+    assert stopped == 1
+
+
+def test_without_history_a_stopped_world_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = FailingExecutor("denoise", 5, KeyboardInterrupt)
+    world, twin = _open_failing(monkeypatch, executor, history=0), dummy_world()
+    with pytest.raises(KeyboardInterrupt):
+        world.advance("day")
+    assert same_pixels(story(world, "day", "rain"), story(twin, "day", "rain"))

@@ -1,0 +1,137 @@
+"""A world that starts from a picture or a video, and the pixels it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from magi_rt.errors import MediaError, OptionError
+from tests.world_kit import dummy_world, same_pixels, story
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def picture(
+    height: int = 32, width: int = 32, colour: tuple[int, int, int] = (200, 40, 40)
+) -> Pixels:
+    return np.full((height, width, 3), colour, dtype=np.uint8)
+
+
+def clip(frames: int, height: int = 32, width: int = 32) -> Pixels:
+    return np.stack([picture(height, width, (4 * k, 200 - 4 * k, 90)) for k in range(frames)])
+
+
+def test_a_world_begins_with_its_first_picture() -> None:
+    frames = dummy_world(image=picture()).advance()
+    assert len(frames) == 8
+    red, green, blue = frames[0].pixels.mean(axis=(0, 1))
+    assert red > green + 30 and red > blue + 30
+    assert not np.array_equal(frames[0].pixels, dummy_world().advance()[0].pixels)
+
+
+def test_bytes_floats_pil_and_files_are_the_same_picture(tmp_path: Path) -> None:
+    pixels = picture()
+    Image.fromarray(pixels).save(tmp_path / "red.png")
+    expected = dummy_world(image=pixels).advance("left")
+    ways: list[Any] = [
+        pixels / 255.0,
+        (pixels / 255.0).astype(np.float32),
+        Image.fromarray(pixels),
+        tmp_path / "red.png",
+        str(tmp_path / "red.png"),
+    ]
+    for way in ways:
+        assert same_pixels(dummy_world(image=way).advance("left"), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "P", "LA", "1"])
+def test_pictures_of_other_modes_are_taken(mode: str, tmp_path: Path) -> None:
+    image = Image.fromarray(picture()).convert(mode)
+    image.save(tmp_path / "other.png")
+    from_file = dummy_world(image=tmp_path / "other.png").advance()
+    assert same_pixels(from_file, dummy_world(image=image).advance())
+
+
+def test_a_picture_of_another_size_is_stretched_and_that_is_said() -> None:
+    world = dummy_world(image=picture(50, 100))
+    assert world.notes == [
+        "the picture of 100x50 pixels was stretched to 32x32 (width x height), nothing cropped"
+    ]
+    assert dummy_world(image=picture()).notes == []
+
+
+REFUSED_PICTURES: list[tuple[Any, str]] = [
+    (picture(1, 1), "1x1"),
+    (picture().transpose(2, 0, 1), "channels first.*move axis 0"),
+    (picture()[:, :, 0], r"shape \[32, 32\]"),
+    (np.zeros((32, 32, 4), np.uint8), "4 channels"),
+    (np.zeros((1, 32, 32, 3), np.uint8), r"give \[H, W, 3\]"),
+    (np.full((32, 32, 3), np.nan), "NaN"),
+    (np.full((32, 32, 3), np.inf, np.float32), "infinity"),
+    (picture().astype(np.float32), "divide by 255"),
+    (picture() / 255.0 - 0.5, "within 0..1"),
+    (picture().astype(np.int64), "int64"),
+    (np.zeros((0, 32, 3), np.uint8), "32x0"),
+    (np.array([["a"]]), "shape"),
+    ("missing.png", "does not exist"),
+    (3, "shape"),
+]
+
+
+@pytest.mark.parametrize(("image", "words"), REFUSED_PICTURES)
+def test_pixels_that_are_no_picture_are_refused(image: Any, words: str) -> None:
+    with pytest.raises(MediaError, match=words):
+        dummy_world(image=image)
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fake.jpg").write_text("not a picture")
+    with pytest.raises(MediaError, match=r"fake\.jpg"):
+        dummy_world(image=tmp_path / "fake.jpg")
+
+
+def test_a_video_is_continued() -> None:
+    world = dummy_world(video=clip(16))
+    frames = world.advance("left")
+    assert [frame.index for frame in frames] == list(range(8))
+    assert world.notes == ["the world continues after the first 16 frames (0.67 s) of the video"]
+    assert not np.array_equal(frames[0].pixels, dummy_world().advance("left")[0].pixels)
+
+
+def test_a_video_that_ends_inside_a_chunk_leaves_a_shorter_first_chunk() -> None:
+    world = dummy_world(video=clip(12))
+    counts = [len(world.advance()) for _ in range(3)]
+    assert counts == [4, 8, 8]
+    assert world.advance()[0].index == 20
+
+
+def test_at_most_32_frames_of_a_video_are_used() -> None:
+    assert same_pixels(
+        story(dummy_world(video=clip(50)), None, None),
+        story(dummy_world(video=clip(32)), None, None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("video", "words"),
+    [
+        (clip(7), "7 frames at 24 per second.*is 8"),
+        (clip(8).transpose(0, 3, 1, 2), "channels first.*move axis 1"),
+        (picture(), r"give \[T, H, W, 3\]"),
+        (clip(8, 1, 1), "1x1"),
+        ("missing.mp4", "does not exist"),
+    ],
+)
+def test_pixels_that_are_no_video_are_refused(video: Any, words: str) -> None:
+    with pytest.raises(MediaError, match=words):
+        dummy_world(video=video)
+
+
+def test_a_world_starts_from_a_picture_or_a_video_not_from_both() -> None:
+    with pytest.raises(OptionError, match="both"):
+        dummy_world(image=picture(), video=clip(8))
