@@ -27,6 +27,10 @@ EAST_ASIAN = (
     "\\u31c0-\\u31ef\\u31f0-\\u31ff\\u3200-\\u32ff\\u3300-\\u33ff\\u3400-\\u4dbf"
     "\\u4dc0-\\u4dff\\u4e00-\\u9fff"
 )
+PUNCTUATION = (
+    "#\u00ae\u2022\u00a9\u2122&@\u00b7\u00ba\u00bd\u00be\u00bf\u00a1\u00a7~"
+    r"()\[\]{}|\\/*"
+)
 # A scheme goes alone; what follows it only goes when it is a known kind of host name.
 HOST = r"[a-zA-Z0-9.\-]+[.](?:com|co|ru|net|org|edu|gov|it)[\w/-]*\b/?(?!@)"
 SCHEME_END = r"(?:/{1,3}|[a-zA-Z0-9%])"
@@ -53,10 +57,7 @@ SYMBOLS = _rules(
     (rf"\S+\.(?:{FILE_KINDS})", ""),
     ("[\"']{2,}", '"'),
     (r"\.{2,}", " "),
-    (
-        "[#\u00ae\u2022\u00a9\u2122&@\u00b7\u00ba\u00bd\u00be\u00bf\u00a1\u00a7~()\\[\\]{}|\\\\/*]+",
-        " ",
-    ),
+    (f"[{PUNCTUATION}]+", " "),
     (r"\s+\.\s+", " "),
 )
 JOINERS = re.compile("[-_]")

@@ -1,0 +1,154 @@
+"""The text encoder: T5 v1.1, words -> rows of numbers (Raffel et al. 2020; MAGI-1 paper 2.3)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from magi_rt.errors import CheckpointError
+from magi_rt.models.caption_cleaning import clean_prompt
+
+TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+
+
+class T5TextEncoder:
+    """A T5 encoder with its tokenizer, in float32.
+
+    Args:
+        model: a transformers T5EncoderModel.
+        tokenizer: its tokenizer; it appends the end-of-text token.
+        max_length: tokens after which a prompt is cut, that last token included.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, max_length: int) -> None:
+        self.model, self.tokenizer, self.max_length = model, tokenizer, max_length
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path | str,
+        max_length: int,
+        channels: int,
+        device: torch.device | str = "cpu",
+    ) -> T5TextEncoder:
+        """Reads a T5 folder in the layout of transformers; nothing is downloaded.
+
+        Args:
+            max_length: most tokens of a prompt, 800 for the published models.
+            channels: the width the denoiser expects, 4096 for the published models.
+
+        Raises:
+            CheckpointError: a file is absent or damaged, weights are missing or only pickled, or
+                the width is another one.
+        """
+        folder = Path(folder)
+        _check_folder(folder, channels)
+        with _quiet_transformers():
+            model, tokenizer = _read_model(folder), _read_tokenizer(folder)
+        model = model.float().eval().requires_grad_(False).to(device)
+        return cls(model, tokenizer, max_length)
+
+    @torch.inference_mode()
+    def encode(self, text: str) -> Tensor:
+        """Last hidden states of the cleaned text's own tokens and the end-of-text token.
+
+        Returns:
+            [tokens, channels] float32; no rows when cleaning leaves nothing of the text.
+        """
+        cleaned = clean_prompt(text)
+        device = self.model.device
+        if not cleaned:
+            return torch.zeros(0, self.model.config.d_model, device=device)
+        ids = self.tokenizer(cleaned, truncation=True, max_length=self.max_length)["input_ids"]
+        rows: Tensor = self.model(input_ids=torch.tensor([ids], device=device)).last_hidden_state
+        return rows[0].float()
+
+
+def _check_folder(folder: Path, channels: int) -> None:
+    """Refuses, with a way out, what can be known without reading weights."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        kind, width = config["model_type"], config["d_model"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable T5 configuration ({error!r}); copy the whole "
+            f"{folder.name} folder again",
+            field="config.json",
+        ) from error
+    if kind != "t5":
+        raise CheckpointError(
+            f"{path} describes a {kind!r} model; the text encoder must be a T5", field="model_type"
+        )
+    if width != channels:
+        raise CheckpointError(
+            f"the text encoder in {folder} gives rows of width {width}, but the denoiser expects "
+            f"{channels}; use the T5 that belongs to the model",
+            field="d_model",
+        )
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise CheckpointError(
+            f"{folder} has no tokenizer; copy {' or '.join(TOKENIZER_FILES)} into it",
+            field="tokenizer",
+        )
+    if not any((folder / name).is_file() for name in WEIGHT_FILES):
+        raise CheckpointError(
+            f"{folder} has no {WEIGHT_FILES[0]}; pickled weights (.bin) are not read, as they can "
+            "run programs: convert them with transformers' save_pretrained",
+            field="model.safetensors",
+        )
+
+
+def _read_model(folder: Path) -> Any:
+    from transformers import T5EncoderModel
+
+    try:
+        model, notes = T5EncoderModel.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:  # transformers raises whatever its libraries raise
+        raise CheckpointError(
+            f"the text encoder in {folder} cannot be read: {error}", field="text_encoder"
+        ) from error
+    missing = sorted(notes["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"the text encoder in {folder} lacks {len(missing)} tensors, {missing[0]} first; "
+            "copy its weight files again",
+            field=missing[0],
+        )
+    return model
+
+
+def _read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # as above
+        raise CheckpointError(
+            f"the tokenizer in {folder} cannot be read: {error}", field="tokenizer"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars and log lines of transformers inside; its settings come back after."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

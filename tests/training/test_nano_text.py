@@ -1,0 +1,70 @@
+"""The built-in world's own text encoder: built, saved, read back, and good for any text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from magi_rt.models.text_encoder import T5TextEncoder
+from magi_rt.training.nano_text import (
+    CHANNELS,
+    build_text_encoder,
+    build_tokenizer,
+    encode_prompts,
+    save_text_encoder,
+    tokenize,
+)
+
+PROMPTS = [
+    f"a {colour} {thing} moves {where}"
+    for colour in ("red", "green", "blue")
+    for thing in ("ball", "square", "star")
+    for where in ("left", "right", "up")
+] * 2
+
+
+def test_every_word_of_the_grammar_is_one_token() -> None:
+    ids, mask = tokenize(build_tokenizer(PROMPTS), ["A red ball moves left"], 40)
+    assert ids.shape == (1, 6)
+    assert mask.all()
+
+
+def test_the_same_prompts_give_the_same_tokenizer() -> None:
+    first, second = (build_tokenizer(PROMPTS).backend_tokenizer.to_str() for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("text", ["zwölf fuchs", "\U0001f98a fox", "привет", "xyzzy-42"])
+def test_text_outside_the_grammar_has_tokens_and_is_not_lost(text: str) -> None:
+    tokenizer = build_tokenizer(PROMPTS)
+    ids, _ = tokenize(tokenizer, [text], 40)
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == text
+
+
+def test_no_prompt_has_no_real_tokens() -> None:
+    ids, mask = tokenize(build_tokenizer(PROMPTS), ["", "a red ball"], 40)
+    assert ids.shape == mask.shape
+    assert mask.sum(dim=1).tolist() == [0, 4]
+
+
+def test_what_training_sees_is_what_a_saved_encoder_gives(tmp_path: Path) -> None:
+    model, tokenizer = build_text_encoder(PROMPTS, seed=3)
+    prompts = ["A  RED ball", "a blue square moves right \U0001f98a"]
+    rows, mask = encode_prompts(model, tokenizer, prompts, 40)
+    assert rows.requires_grad
+    save_text_encoder(tmp_path, model, tokenizer)
+    encoder = T5TextEncoder.from_folder(tmp_path, 40, CHANNELS)
+    for place, prompt in enumerate(prompts):
+        expected = rows[place, mask[place]].detach()
+        torch.testing.assert_close(encoder.encode(prompt), expected, rtol=0, atol=1e-5)
+
+
+def test_weights_follow_from_the_seed_and_leave_the_random_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    weights = [build_text_encoder(PROMPTS, seed)[0].shared.weight for seed in (1, 1, 2)]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
