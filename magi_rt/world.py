@@ -69,27 +69,16 @@ class World(WorldFacts):
 
         Args:
             model: a built-in world ("nano", "dummy") or a folder in the published layout.
-            seed: 0 .. 2**63 - 1; the same seed, options and prompts give the same frames.
             image: first picture: a file name, a PIL picture, or [H, W, 3] sRGB, uint8 0..255 or
                 float 0..1. Any size; it is stretched to the world's.
             video: video to continue: a file name (resampled to the world's frame rate), or
                 [T, H, W, 3] at the world's frame rate. The first 32 frames are used.
-            steps: denoising steps per chunk (8, 12, 16, 32 or 64); ``None``: the model's own.
-            window: chunks in flight at once, 1 to 4: more is faster on large GPUs and slower to
-                react, see ``delay_chunks``; ``None``: the model's own.
-            depth: finished chunks kept for the model to look back at; ``None``: the model's own.
-            size: (height, width) in pixels; ``None``: the model's own.
-            backend: "auto", "eager" or "dummy".
-            device: "auto", "cpu", "cuda" or "cuda:N".
-            dtype: "auto", "float32" or "bfloat16".
-            history: chunks that :meth:`rewind` can take back; ``None``: 8, fewer where 8 copies
-                of the model's memory exceed 1 GiB (``notes`` says so).
+            seed, steps, window, depth, size, backend, device, dtype, history: see
+                :class:`magi_rt.world_options.WorldOptions`; ``None`` is the model's own.
 
         Raises:
-            OptionError: an option is unknown or outside its range.
-            MediaError: the image or video cannot be used.
-            CheckpointError, ConfigError: the model folder cannot be opened.
-            BackendError: no executor fits.
+            OptionError, MediaError: an option, the image or the video cannot be used.
+            CheckpointError, ConfigError, BackendError: the model cannot be opened.
         """
         refuse_unknown(unknown)
         options = WorldOptions(

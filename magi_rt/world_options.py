@@ -30,14 +30,18 @@ class WorldOptions:
     """What a world is opened with, apart from the model and the first picture or video.
 
     Attributes:
-        seed: 0 .. 2**63 - 1; the noise follows from it and the chunk number alone.
-        steps: denoising steps per chunk, ``None`` for the model's own.
-        window: chunks in flight at once, 1 to 4, ``None`` for the model's own.
-        depth: finished chunks the model can look back at, ``None`` for the model's own.
-        size: (height, width) in pixels, ``None`` for the model's own.
-        backend, device, dtype: see :func:`magi_rt.backends.choose.open_executor`.
-        history: chunks that ``rewind`` can take back; each costs one copy of the cache. ``None``:
-            8, or fewer where the copies are large.
+        seed: 0 .. 2**63 - 1; the same seed, options and prompts give the same frames.
+        steps: denoising steps per chunk (8, 12, 16, 32 or 64); ``None``: the model's own.
+        window: chunks in flight at once, 1 to 4: more is faster on large GPUs and slower to
+            react (``World.delay_chunks``); ``None``: the model's own.
+        depth: finished chunks kept for the model to look back at; ``None``: all it can see.
+        size: (height, width) in pixels, multiples of what the model needs; ``None``: its own.
+        backend: "auto", "eager" or "dummy".
+        device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
+        dtype: "auto" (the model's own), "float32" or "bfloat16".
+        history: chunks that ``World.rewind`` can take back; each costs one copy of the model's
+            memory. ``None``: 8, or fewer where 8 copies exceed 1 GiB (``World.notes`` says so).
+            0: none is copied, and a call that is interrupted may have moved in part.
 
     Raises:
         OptionError: a value is outside its range; the model's own limits are checked later.
