@@ -10,12 +10,12 @@ from torch import Tensor
 
 from magi_rt.backends.base import Executor
 from magi_rt.errors import OptionError, ShapeError
-from magi_rt.sampling.guidance import Weights, combine
+from magi_rt.sampling.guidance import combine
 from magi_rt.sampling.noise import check_seed, chunk_noise
-from magi_rt.sampling.predictor import Predictor, Views
+from magi_rt.sampling.predictor import Predictor
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import Beginning, Chunk, ChunkText, StreamState, with_text
-from magi_rt.sampling.window import ChunkWindow, plan_call
+from magi_rt.sampling.window import CallPlan, ChunkWindow, plan_call
 
 NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
 """(seed, absolute chunk index, shape) -> standard normal float32."""
@@ -150,21 +150,24 @@ class ChunkPipeline:
         """One denoising step of every chunk in flight."""
         _pin(state)
         plan = plan_call(state.window, self.sampler)
-        weights = self.sampler.guidance.weights(plan.noisy_times)
-        views = self.predictor.predict(state, plan, weights)
-        self._integrate(state, views, weights)
+        self._integrate(state, self.velocities(state, plan))
         # A call that is repeated after an interrupt may find its finished chunk committed.
         if plan.write_clean and plan.first_chunk not in state.cache.chunks:
             state.cache.commit(plan.first_chunk)
         state.take(state.window.advance(self._stepped(state)))
 
-    def _integrate(
-        self, state: StreamState, views: list[Views], weights: tuple[Weights, ...]
-    ) -> None:
+    def velocities(self, state: StreamState, plan: CallPlan) -> list[Tensor]:
+        """Guided velocity of every chunk in flight, [channels, chunk_width, H, W] float32 each."""
+        weights = self.sampler.guidance.weights(plan.noisy_times)
+        views = self.predictor.predict(state, plan, weights)
+        return [combine(seen, each) for seen, each in zip(views, weights, strict=True)]
+
+    def _integrate(self, state: StreamState, velocities: list[Tensor]) -> None:
         """Euler step of every chunk in flight, written to the spare buffer where it is next."""
         shift = int(not state.window.oldest_ends)
-        for place, chunk in enumerate(state.window.in_flight):
-            velocity = combine(views[place], weights[place])
+        for place, (chunk, velocity) in enumerate(
+            zip(state.window.in_flight, velocities, strict=True)
+        ):
             increment = self.sampler.increments[chunk.steps_done]
             target = state.slot(state.spare, place + shift)
             torch.add(chunk.latents, velocity * increment, out=target)

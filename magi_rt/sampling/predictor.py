@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from magi_rt.backends.base import Executor
-from magi_rt.models.inputs import Branch, DenoiseInputs
+from magi_rt.models.inputs import Branch, DenoiseInputs, TextContext
 from magi_rt.sampling.guidance import View, Weights, chunks_alone, views_needed
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.sampling.stream_state import StreamState
+from magi_rt.sampling.stream_state import Chunk, StreamState
 from magi_rt.sampling.window import CallPlan
 
 Views = dict[View, Tensor]
@@ -31,7 +31,7 @@ class Predictor:
         branch = Branch(
             texts=(self.null,),
             visible=(self.sampler.visibility.given(chunk),),
-            drop=self.sampler.guidance.memory_view is View.HISTORY,
+            drop=self.drops_text(self.sampler.guidance.memory_view),
         )
         inputs = DenoiseInputs(
             latents=latents,
@@ -48,63 +48,58 @@ class Predictor:
         self, state: StreamState, plan: CallPlan, weights: tuple[Weights, ...]
     ) -> list[Views]:
         """Velocities of every chunk in flight in the views that it needs."""
+        first, ranges = int(plan.write_clean), range(len(plan.times))
         memory = self.sampler.guidance.memory_view if plan.write_clean else None
-        views = views_needed(weights, memory)
-        alone = chunks_alone(weights)
-        branches = [self._branch(view, state, plan) for view in views]
-        together = not plan.write_clean and len(alone) == len(weights)
-        if together:
-            views = (*views, View.ALONE)
-            branches.append(self._branch_alone(state, alone))
+        views, alone = views_needed(weights, memory), chunks_alone(weights)
+        calls = [(ranges, views)] if views else []
+        if alone and len(alone) == len(ranges):
+            calls = [(ranges, (*views, View.ALONE))]
+        elif alone:
+            calls.append((range(first + alone.start, first + alone.stop), (View.ALONE,)))
         found: list[Views] = [{} for _ in weights]
-        if branches:
-            inputs = DenoiseInputs(
-                latents=state.slot(state.latents, int(not plan.write_clean), len(plan.times)),
-                times=plan.times,
-                first_chunk=plan.first_chunk,
-                branches=tuple(branches),
-                step_code=self.sampler.step_code(plan.step),
-                stage_branch=None if memory is None else views.index(memory),
-            )
-            velocities = self.executor.denoise(inputs, state.cache)
-            skip = int(plan.write_clean)
-            for view, velocity in zip(views, velocities, strict=True):
-                _share(found, range(len(weights)), view, velocity, state.chunk_width, skip)
-        if alone and not together:
-            velocity = self._predict_alone(state, plan, alone)
-            _share(found, alone, View.ALONE, velocity, state.chunk_width)
+        for some, asked in calls:
+            velocities = self._call(state, plan, some, asked, memory if memory in asked else None)
+            for view, velocity in zip(asked, velocities, strict=True):
+                parts = velocity.split(state.chunk_width, dim=1)
+                for place, part in zip(some, parts, strict=True):
+                    if place >= first:
+                        found[place - first][view] = part
         return found
 
-    def _predict_alone(self, state: StreamState, plan: CallPlan, places: range) -> Tensor:
-        """A call of its own for the chunks that are also seen without history."""
+    def _call(
+        self,
+        state: StreamState,
+        plan: CallPlan,
+        ranges: range,
+        views: tuple[View, ...],
+        memory: View | None,
+    ) -> Tensor:
+        """Velocities [views, channels, R * chunk_width, H, W] of some ranges of a planned call."""
+        chunks = state.chunks_of(plan)[ranges.start : ranges.stop]
+        visible = plan.visible[ranges.start : ranges.stop]
+        slot = ranges.start + int(not plan.write_clean)
         inputs = DenoiseInputs(
-            latents=state.slot(state.latents, 1 + places.start, len(places)),
-            times=plan.noisy_times[places.start : places.stop],
-            first_chunk=state.window.in_flight[places.start].index,
-            branches=(self._branch_alone(state, places),),
+            latents=state.slot(state.latents, slot, len(ranges)),
+            times=plan.times[ranges.start : ranges.stop],
+            first_chunk=plan.first_chunk + ranges.start,
+            branches=tuple(self._branch(view, chunks, visible) for view in views),
             step_code=self.sampler.step_code(plan.step),
+            stage_branch=None if memory is None else views.index(memory),
         )
-        return self.executor.denoise(inputs, state.cache)[0]
+        return self.executor.denoise(inputs, state.cache)
 
-    def _branch(self, view: View, state: StreamState, plan: CallPlan) -> Branch:
-        null, chunks = self.null, state.window.in_flight
-        texts = [chunk.text.context if view is View.TEXT else null for chunk in chunks]
-        if plan.write_clean:  # a finished chunk has no prompt in any view
-            texts.insert(0, null)
-        return Branch(tuple(texts), plan.visible, drop=view is View.HISTORY)
+    def _branch(self, view: View, chunks: tuple[Chunk, ...], visible: tuple[int, ...]) -> Branch:
+        return Branch(
+            texts=tuple(self.text_of(view, chunk) for chunk in chunks),
+            visible=(1,) * len(chunks) if view is View.ALONE else visible,
+            drop=self.drops_text(view),
+        )
 
-    def _branch_alone(self, state: StreamState, places: range) -> Branch:
-        """Guided models drop the text as well; distilled ones keep it."""
-        guided = self.sampler.guidance.guided
-        chunks = state.window.in_flight[places.start : places.stop]
-        texts = [self.null if guided else chunk.text.context for chunk in chunks]
-        return Branch(tuple(texts), (1,) * len(texts), drop=guided)
+    def drops_text(self, view: View) -> bool:
+        """Guided models drop the text in both views without a prompt; distilled ones never do."""
+        return self.sampler.guidance.guided and view is not View.TEXT
 
-
-def _share(
-    found: list[Views], places: range, view: View, velocity: Tensor, width: int, skip: int = 0
-) -> None:
-    """Gives every chunk its part of [channels, R * width, H, W]; ``skip`` ranges come first."""
-    parts = velocity.split(width, dim=1)[skip:]
-    for place, part in zip(places, parts, strict=True):
-        found[place][view] = part
+    def text_of(self, view: View, chunk: Chunk) -> TextContext:
+        """What a view is told about a chunk; a finished chunk has no prompt in any view."""
+        finished = chunk.steps_done == self.sampler.steps
+        return self.null if finished or self.drops_text(view) else chunk.text.context

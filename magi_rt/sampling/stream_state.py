@@ -12,7 +12,7 @@ from torch import Tensor
 from magi_rt.errors import SnapshotError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.kv_cache import RollingKVCache
-from magi_rt.sampling.window import ChunkWindow
+from magi_rt.sampling.window import CallPlan, ChunkWindow
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,11 @@ class StreamState:
     def slot(self, buffer: Tensor, first: int, count: int = 1) -> Tensor:
         """View of ``count`` chunks of ``latents`` or ``spare``, from slot ``first`` on."""
         return buffer[:, first * self.chunk_width : (first + count) * self.chunk_width]
+
+    def chunks_of(self, plan: CallPlan) -> tuple[Chunk, ...]:
+        """The chunks that a planned call holds, one per range."""
+        finished, in_flight = self.window.finished, self.window.in_flight
+        return (finished, *in_flight) if plan.write_clean and finished else in_flight
 
     def take(self, window: ChunkWindow[Chunk]) -> None:
         """The step in ``spare`` becomes the present; a single statement, as interrupts go."""
