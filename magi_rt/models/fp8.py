@@ -35,10 +35,10 @@ class Fp8Linear(nn.Module):
         self.weight = _frozen(torch.zeros(1, outputs, inputs, dtype=torch.float8_e4m3fn))
         self.weight_scale = _frozen(torch.ones(1))
 
-    def product(self, rounded: Tensor, scale: Tensor) -> Tensor:
-        """The matrix product of two float8 tensors times its scale, in the result dtype."""
+    def product(self, rounded: Tensor, input_scale: Tensor) -> Tensor:
+        """The matrix product of two float8 tensors times both scales, in the result dtype."""
         out = F.linear(rounded.float(), self.weight[0].float())
-        return (out * scale).to(self.result_dtype)
+        return (out * input_scale * self.weight_scale).to(self.result_dtype)
 
 
 class PerTensorFp8Linear(Fp8Linear):
@@ -56,7 +56,7 @@ class PerTensorFp8Linear(Fp8Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
         rounded = quantise(x, self.input_scale)
-        return self.product(rounded, self.input_scale[0] * self.weight_scale)
+        return self.product(rounded, self.input_scale[0])
 
 
 class PerChannelFp8Linear(Fp8Linear):
@@ -76,7 +76,7 @@ class PerChannelFp8Linear(Fp8Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
         rounded = quantise(x, self.smooth_scale)
-        return self.product(rounded, self.input_scale * self.weight_scale)
+        return self.product(rounded, self.input_scale)
 
 
 def _frozen(values: Tensor) -> nn.Parameter:

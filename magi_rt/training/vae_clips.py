@@ -1,0 +1,67 @@
+"""Clips of a procedural world for the auto-encoder, rendered in rounds and shuffled.
+
+Round r depends on (seed, r) alone, and a step's clips on the step alone, so a resumed run sees the
+very same data.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+CHUNKS = 5  # chunks rendered in one go: a scene is set up once for all of them
+ROUND_SCENES = 64
+
+
+class Render(Protocol):
+    """Renders scenes: (scenes, chunks, generator) -> uint8 [scenes, chunks * 8, H, W, 3]."""
+
+    def __call__(self, scenes: int, chunks: int, generator: torch.Generator) -> Tensor: ...
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator that follows from a few numbers."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 12_345) % (1 << 62)
+    return torch.Generator().manual_seed(seed)
+
+
+def render_toybox(scenes: int, chunks: int, generator: torch.Generator) -> Tensor:
+    """Training scenes of the toy box."""
+    from magi_rt.training.worlds import toybox
+
+    return toybox.clips(scenes, chunks, generator).pixels
+
+
+class ClipRounds:
+    """Batches of clips by step; one round is kept in memory.
+
+    Args:
+        frames: frames per clip.
+        reuse: how often a round's clips are drawn before the next round is rendered.
+    """
+
+    def __init__(
+        self, render: Render, *, seed: int, batch: int, frames: int = 8, reuse: int = 1
+    ) -> None:
+        self.render, self.seed, self.batch, self.frames = render, seed, batch, frames
+        self.scenes = max(ROUND_SCENES, -(-batch // CHUNKS))
+        self.steps_per_pass = self.scenes * CHUNKS // batch
+        self.reuse = reuse
+        self._round = (-1, torch.empty(0))
+
+    def batch_at(self, step: int) -> Tensor:
+        """uint8 [batch, frames, H, W, 3] of a step."""
+        draw, place = divmod(step, self.steps_per_pass)
+        clips = self._clips(draw // self.reuse)
+        order = torch.randperm(len(clips), generator=seeded(self.seed, 1, draw))
+        return clips[order[place * self.batch : (place + 1) * self.batch]]
+
+    def _clips(self, number: int) -> Tensor:
+        if self._round[0] != number:
+            pixels = self.render(self.scenes, CHUNKS, seeded(self.seed, 0, number))
+            self._round = (number, pixels.unflatten(1, (-1, self.frames)).flatten(0, 1))
+        return self._round[1]

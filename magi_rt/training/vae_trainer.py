@@ -1,0 +1,212 @@
+"""Training of the built-in world's auto-encoder on procedural clips, and its export.
+
+Loss: absolute and squared pixel error, the same on differences of neighbouring pixels (edges), and
+a small KL term that keeps latents near the unit normal the denoiser starts from. No adversarial
+or perceptual part: the toy pictures are flat shapes whose edges the pixel terms already see.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from magi_rt.models.vae import VAEConfig, ViTVAE, from_uint8, to_uint8
+from magi_rt.training.loop import Loop, Outcome, Plan
+from magi_rt.training.vae_clips import ClipRounds, Render, render_toybox, seeded
+
+NANO_VAE = VAEConfig(
+    video_size=64,
+    video_length=8,
+    patch_size=8,
+    patch_length=4,
+    in_chans=3,
+    z_chans=16,
+    double_z=True,
+    embed_dim=256,
+    depth=4,
+    num_heads=8,
+    mlp_ratio=4,
+    qkv_bias=True,
+    ln_in_attn=True,
+    conv_last_layer=False,
+)
+HELD_OUT_SCENES = 16
+HELD_OUT_SEED = 7_777_777
+SHEET_CLIPS = 6
+
+
+@dataclass(frozen=True)
+class VaeLoss:
+    """Weights of the loss terms."""
+
+    squared: float = 2.0
+    edges: float = 0.5
+    kl: float = 1e-4
+
+    def __call__(
+        self, vae: ViTVAE, pixels: Tensor, noise: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of [B, 3, F, H, W] pixels in [-1, 1], and its parts."""
+        mean, log_variance = vae.moments(pixels)
+        draw = torch.randn(mean.shape, generator=noise).to(mean.device)
+        error = vae.decode(mean + draw * torch.exp(0.5 * log_variance)) - pixels
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        absolute, squared = error.abs().mean(), error.square().mean()
+        edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+        loss = absolute + self.squared * squared + self.edges * edges + self.kl * kl
+        return loss, {"absolute": absolute, "squared": squared, "kl": kl}
+
+
+def train_vae(
+    out_dir: str | Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    batch: int = 32,
+    seed: int = 1,
+    rate: float = 1e-3,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.bfloat16,
+    resume: bool = True,
+    config: VAEConfig = NANO_VAE,
+    render: Render = render_toybox,
+    weights: VaeLoss | None = None,
+    plan: Mapping[str, Any] | None = None,
+) -> tuple[ViTVAE, Outcome]:
+    """Trains an auto-encoder and, when the budget is used, exports it to ``out_dir/export``.
+
+    Args:
+        minutes: wall-clock budget; or ``steps``, a budget of optimiser steps.
+        dtype: precision of products; weights, norms and sums stay float32.
+        render: where clips come from.
+        plan: further fields of Plan.
+
+    Returns:
+        The auto-encoder with the averaged weights, and how the run ended.
+
+    Raises:
+        OptionError: no or two budgets, or ``out_dir`` holds a run with other settings.
+    """
+    folder = Path(out_dir)
+    weights = weights or VaeLoss()
+    vae = fresh_vae(config, seed).to(device)
+    clips = ClipRounds(render, seed=seed, batch=batch, frames=config.video_length)
+    held_out = held_out_clips(render, config.video_length).to(device)
+
+    def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        pixels = from_uint8(clips.batch_at(step).to(device)).permute(0, 4, 1, 2, 3)
+        with torch.autocast(device.split(":")[0], dtype, enabled=dtype != torch.float32):
+            return weights(vae, pixels, seeded(seed, 2, step))
+
+    def evaluate(step: int) -> dict[str, float]:
+        rebuilt, latents = reconstruct(vae, held_out)
+        write_sheet(folder / "samples.png", held_out, rebuilt)
+        return {
+            "psnr": psnr(held_out, rebuilt),
+            "latent_mean": float(latents.mean()),
+            "latent_std": float(latents.std()),
+        }
+
+    card = {"batch": batch, "seed": seed, "rate": rate, **config.to_dict(), **asdict(weights)}
+    settings = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
+    loop = Loop(folder, vae, loss, [adamw(vae, rate)], settings, card=card, evaluate=evaluate)
+    outcome = loop.run(resume=resume)
+    with torch.no_grad():
+        for name, parameter in vae.named_parameters():
+            parameter.copy_(outcome.averaged[name])
+    if outcome.finished:
+        save_vae(folder / "export", vae, held_out=held_out)
+    return vae, outcome
+
+
+def fresh_vae(config: VAEConfig, seed: int) -> ViTVAE:
+    """An untrained auto-encoder that follows from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ViTVAE(config)
+
+
+def adamw(module: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, vectors and tables do not."""
+    named = list(module.named_parameters())
+    matrices = [p for name, p in named if p.ndim >= 2 and not name.endswith(("_token", "_embed"))]
+    chosen = {id(p) for p in matrices}
+    rest = [p for _, p in named if id(p) not in chosen]
+    groups = [
+        {"params": matrices, "weight_decay": 0.01},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True)
+
+
+def held_out_clips(render: Render, frames: int) -> Tensor:
+    """Fixed clips that training never draws: uint8 [B, frames, H, W, 3]."""
+    pixels = render(HELD_OUT_SCENES, 4, seeded(HELD_OUT_SEED))
+    return pixels.unflatten(1, (-1, frames)).flatten(0, 1)
+
+
+@torch.inference_mode()
+def reconstruct(vae: ViTVAE, clips: Tensor) -> tuple[Tensor, Tensor]:
+    """Clips through the auto-encoder: uint8 [B, F, H, W, 3] and latents [B, Z, T, h, w]."""
+    latents = [
+        vae.encode(from_uint8(part).permute(0, 4, 1, 2, 3)).float() for part in clips.split(16)
+    ]
+    pixels = [to_uint8(vae.decode(part)).permute(0, 2, 3, 4, 1) for part in latents]
+    return torch.cat(pixels), torch.cat(latents)
+
+
+def psnr(clips: Tensor, rebuilt: Tensor) -> float:
+    """Peak signal-to-noise ratio of uint8 clips in dB, over all pixels together."""
+    error = F.mse_loss(clips.float(), rebuilt.float())
+    return float(10 * torch.log10(255.0**2 / error.clamp_min(1e-9)))
+
+
+def write_sheet(path: Path, clips: Tensor, rebuilt: Tensor) -> None:
+    """A PNG with originals over reconstructions, first and last frame of a few clips."""
+    step = max(1, len(clips) // SHEET_CLIPS)
+    rows = []
+    for first in range(0, SHEET_CLIPS * step, step):
+        if first >= len(clips):
+            break
+        pair = [torch.cat([c[first, 0], c[first, -1]], dim=1) for c in (clips, rebuilt)]
+        rows.append(torch.cat(pair, dim=0))
+    picture = Image.fromarray(torch.cat(rows, dim=1).cpu().numpy())
+    scaled = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST)
+    temporary = path.with_suffix(".tmp.png")
+    scaled.save(temporary)
+    temporary.replace(path)
+
+
+def save_vae(
+    folder: Path, vae: ViTVAE, *, held_out: Tensor, dtype: torch.dtype = torch.float16
+) -> dict[str, float]:
+    """Writes config.json, the weights in ``dtype`` and report.json; returns the report.
+
+    The report is measured on the weights as stored: ``psnr`` in dB, ``latent_mean``,
+    ``latent_std`` and ``scale_factor`` = 1 / latent_std.
+    """
+    from magi_rt.checkpoints.save import write_json, write_weights
+
+    stored = {name: value.detach().cpu().to(dtype) for name, value in vae.state_dict().items()}
+    as_stored = ViTVAE(vae.config)
+    as_stored.load_state_dict({name: value.float() for name, value in stored.items()})
+    rebuilt, latents = reconstruct(as_stored.eval(), held_out.cpu())
+    report = {
+        "psnr": psnr(held_out.cpu(), rebuilt),
+        "latent_mean": float(latents.mean()),
+        "latent_std": float(latents.std()),
+        "scale_factor": float(1 / latents.std()),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder, stored, single_name="diffusion_pytorch_model.safetensors")
+    write_json(folder / "config.json", vae.config.to_card())
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report
