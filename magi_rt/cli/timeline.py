@@ -16,14 +16,14 @@ _THEN = re.compile(
 _EXAMPLE = 'write minutes:seconds and a prompt, as in --then "0:03 wind blows left"'
 
 STORY = (
-    (0.0, "a red ball and a blue box in a bright room"),
+    (0.0, "a red ball and a blue box in a room by day, gravity points down"),
     (0.2, "gravity points left"),
     (0.4, "gravity points up"),
     (0.6, "night falls"),
-    (0.7, "it snows"),
-    (0.85, "day breaks, gravity points down"),
+    (0.72, "it snows"),
+    (0.86, "everything falls down and day breaks"),
 )
-"""The default story: (share of the whole time, prompt)."""
+"""The default story, in words the built-in world learned: (share of the whole time, prompt)."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from magi_rt.cli.timeline import Turn, parse_then, story, timeline
+from magi_rt.cli.timeline import STORY, Turn, parse_then, story, timeline
 from magi_rt.errors import OptionError, PromptError
+from magi_rt.training.worlds.toybox_prompts import phrasings
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,17 @@ def test_the_story_changes_its_prompt_several_times_and_fits_any_length() -> Non
     assert len({turn.prompt for turn in long.turns}) >= 5
     assert all(turn.time_s < 2.0 for turn in short.turns)
     assert [turn.time_s * 5 for turn in short.turns] == [turn.time_s for turn in long.turns]
+
+
+def test_the_story_uses_words_the_built_in_world_learned() -> None:
+    learned = {
+        phrase
+        for kind, value in (
+            *(("gravity", way) for way in ("left", "up", "down")),
+            *(("light", light) for light in ("night", "day")),
+            ("weather", "snow"),
+        )
+        for phrase in phrasings(kind, value, "train")
+    }
+    for _, prompt in STORY[1:]:
+        assert set(prompt.split(" and ")) <= learned, prompt
