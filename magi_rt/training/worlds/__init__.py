@@ -15,7 +15,7 @@ def open_world(name: str, size: int = 64) -> ToyWorld:
     """The world of that name with pictures of ``size`` pixels a side; OptionError if unknown."""
     if name not in WORLDS:
         known = ", ".join(sorted(WORLDS))
-        raise OptionError(f"There is no world named {name!r}; known worlds: {known}.", field="world")
+        raise OptionError(f"There is no world {name!r}; there is: {known}.", field="world")
     module, _, kind = WORLDS[name].partition(":")
     world: ToyWorld = getattr(import_module(module), kind)(size)
     return world

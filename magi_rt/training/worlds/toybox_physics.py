@@ -49,11 +49,11 @@ FIRST, SECOND = (0, 0, 1), (1, 2, 2)
 """The pairs among three places."""
 
 
-def gaps(state_half: Tensor, rounding: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Gap [B, 3] of every pair (negative when they overlap) and normals [B, 3, 2], first to second."""
+def gaps(half: Tensor, rounding: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Gap [B, 3] of every pair, negative in overlap, and normals [B, 3, 2] from first to second."""
     first, second = list(FIRST), list(SECOND)
     away = position[:, second] - position[:, first]
-    core = away.abs() - (state_half[:, first] + state_half[:, second]).unsqueeze(-1)
+    core = away.abs() - (half[:, first] + half[:, second]).unsqueeze(-1)
     outside = core.clamp(min=0)
     distance = outside.norm(dim=-1)
     inside = core.amax(-1).clamp(max=0)

@@ -28,7 +28,8 @@ FLOOR = ((138.0, 130.0, 124.0), (12.0, 13.0, 20.0))
 RAIN = ((104.0, 124.0, 164.0), (84.0, 98.0, 140.0))
 SNOW = ((248.0, 250.0, 252.0), (158.0, 164.0, 182.0))
 NIGHT_DIM = 0.62
-DROPS, FLAKES = 8, 9
+DROPS, FLAKES = 8, 8
+"""Each in a column of its own that falls together with one column of patches of 8 pixels."""
 DROP_SPEED = 4.0
 """Units per frame; a whole number of falls fits the weather's period, as for flakes."""
 FLAKE_SPEED = 1.0
@@ -132,20 +133,20 @@ def _rain(clock: Tensor, size: int) -> Tensor:
     """[M, size, size] in 0..1: upright streaks."""
     x, y = _path(clock, DROPS, DROP_SPEED, 3)
     middle = (torch.arange(size, device=clock.device) + 0.5) * UNIT / size
-    across = torch.exp(-(((middle - x.unsqueeze(-1)) / 0.8) ** 2))
-    along = (3.6 - (middle - y.unsqueeze(-1)).abs()).clamp(0, 1)
+    across = torch.exp(-(((middle - x.unsqueeze(-1)) / 0.95) ** 2))
+    along = (4.2 - (middle - y.unsqueeze(-1)).abs()).clamp(0, 1)
     return 0.9 * along.transpose(1, 2) @ across
 
 
 def _snow(clock: Tensor, size: int) -> Tensor:
     """[M, size, size] in 0..1: round flakes that sway."""
-    x, y = _path(clock, FLAKES, FLAKE_SPEED, 4)
+    x, y = _path(clock, FLAKES, FLAKE_SPEED, 5)
     index = torch.arange(FLAKES, device=clock.device)
     turn = 2 * torch.pi * (2 * clock.unsqueeze(1) / WEATHER_PERIOD + index / FLAKES)
     x = x + 2.0 * torch.sin(turn)
     middle = (torch.arange(size, device=clock.device) + 0.5) * UNIT / size
-    across = torch.exp(-(((middle - x.unsqueeze(-1)) / 1.4) ** 2))
-    along = torch.exp(-(((middle - y.unsqueeze(-1)) / 1.4) ** 2))
+    across = torch.exp(-(((middle - x.unsqueeze(-1)) / 1.8) ** 2))
+    along = torch.exp(-(((middle - y.unsqueeze(-1)) / 1.8) ** 2))
     return along.transpose(1, 2) @ across
 
 

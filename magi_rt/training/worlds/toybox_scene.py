@@ -129,9 +129,7 @@ def _place_freely(facts: Facts, random: Random) -> list[tuple[float, float]]:
     """Centres anywhere in the room, apart from each other; a row when luck runs out."""
     extents = _extents(facts)
     for _ in range(20):
-        centres = [
-            tuple(random.uniform(LOW[a] + e, HIGH[a] - e) for a in (0, 1)) for e in extents
-        ]
+        centres = [tuple(random.uniform(LOW[a] + e, HIGH[a] - e) for a in (0, 1)) for e in extents]
         apart = all(
             max(abs(centres[i][0] - centres[j][0]), abs(centres[i][1] - centres[j][1]))
             > extents[i] + extents[j]
@@ -154,12 +152,14 @@ def draw_state(batch: int, generator: torch.Generator, device: torch.device | st
     for seed in seeds:
         random = Random(seed)
         room = draw_facts(random)
-        resting = random.random() < 0.5 and room.gravity != "none"
+        resting = random.random() < 0.45 and room.gravity != "none"
         places = _place_in_row(room, random) if resting else _place_freely(room, random)
         top = 0.0 if resting else 30.0 if room.gravity == "none" else 60.0
         facts.append(room)
         centres.append(_padded(places))
-        speeds.append([(random.uniform(-top, top), random.uniform(-top, top)) for _ in range(PLACES)])
+        speeds.append(
+            [(random.uniform(-top, top), random.uniform(-top, top)) for _ in range(PLACES)]
+        )
         clocks.append(float(random.randrange(WEATHER_PERIOD)))
     return _as_tensors(tuple(facts), centres, speeds, clocks, torch.device(device))
 
