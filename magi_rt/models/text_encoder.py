@@ -107,10 +107,11 @@ def _check_folder(folder: Path, channels: int) -> None:
 
 
 def _read_model(folder: Path) -> Any:
-    from transformers import T5EncoderModel
+    import transformers
 
+    encoder: Any = transformers.T5EncoderModel  # its annotations forget the notes
     try:
-        model, notes = T5EncoderModel.from_pretrained(
+        model, notes = encoder.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # transformers raises whatever its libraries raise
@@ -141,8 +142,9 @@ def _read_tokenizer(folder: Path) -> Any:
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """No progress bars and log lines of transformers inside; its settings come back after."""
-    from transformers.utils import logging
+    import transformers.utils
 
+    logging: Any = transformers.utils.logging  # without annotations
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -151,4 +153,4 @@ def _quiet_transformers() -> Iterator[None]:
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()

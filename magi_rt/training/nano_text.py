@@ -58,6 +58,7 @@ def build_tokenizer(prompts: Iterable[str]) -> Any:
     from tokenizers.trainers import BpeTrainer
     from transformers import PreTrainedTokenizerFast
 
+    wrap: Any = PreTrainedTokenizerFast  # without annotations
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     # The leading space makes the first word the same token as anywhere else.
@@ -74,9 +75,7 @@ def build_tokenizer(prompts: Iterable[str]) -> Any:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", pair=None, special_tokens=[(END, tokenizer.token_to_id(END))]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, unk_token=UNKNOWN
-    )
+    return wrap(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, unk_token=UNKNOWN)
 
 
 def save_text_encoder(folder: Path, model: Any, tokenizer: Any) -> None:
