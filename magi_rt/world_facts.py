@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
+from magi_rt.prompts import CHARACTER_LIMIT
 from magi_rt.replay import RunLog
-from magi_rt.world_options import CHARACTER_LIMIT
 from magi_rt.world_timeline import Timeline
 
 

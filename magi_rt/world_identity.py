@@ -7,10 +7,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.errors import SnapshotError
 
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
+    from magi_rt.models.special_tokens import SpecialTokens
 
 PLACES = ("load", "t5_pretrained", "vae_pretrained", "t5_device")
 """Runtime keys that say where files and devices are; they do not change what is computed."""
@@ -23,7 +25,7 @@ class ModelIdentity:
     Attributes:
         name: what it was opened as; for people, not compared.
         config: 16 hexadecimal digits that follow from the configuration without file places.
-        weights: 16 hexadecimal digits that follow from the weights, or a fixed word for none.
+        weights: digits that follow from the weights, or a fixed word for none.
     """
 
     name: str
@@ -47,11 +49,14 @@ class ModelIdentity:
             )
 
 
-def identify(executor: Executor, name: str) -> ModelIdentity:
-    """The identity of the model inside an executor."""
+def identify(executor: Executor, name: str, tokens: SpecialTokens | None = None) -> ModelIdentity:
+    """The identity of the model inside an executor, with the caption tokens it is prompted by."""
     values = executor.config.to_dict()
     for key in PLACES:
         values["runtime_config"].pop(key)
-    text = json.dumps(values, sort_keys=True)
-    config = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return ModelIdentity(name=name, config=config, weights=executor.info.weights or "none")
+    config = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    weights = executor.info.weights or "none"
+    if tokens is not None:
+        rows = (("caption", tokens.caption), ("logo", tokens.logo), ("other", tokens.other))
+        weights = f"{weights} with tokens {fingerprint(rows)}"
+    return ModelIdentity(name=name, config=config, weights=weights)

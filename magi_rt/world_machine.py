@@ -9,8 +9,10 @@ from typing import Any
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.choose import open_executor
+from magi_rt.checkpoints.layout import locate
 from magi_rt.errors import ShapeError, SnapshotError
 from magi_rt.frames import Frame
+from magi_rt.models.special_tokens import SpecialTokens
 from magi_rt.prompts import PromptBook
 from magi_rt.replay import RunLog
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
@@ -93,12 +95,13 @@ class WorldMachine:
             options.size or (runtime.video_size_h, runtime.video_size_w),
             executor.picture_multiple,
         )
+        tokens = _special_tokens(model, executor)
         begun = start(executor, size)
         machine = cls(
             model=model,
-            identity=identify(executor, model),
+            identity=identify(executor, model, tokens),
             executor=executor,
-            book=PromptBook(executor),
+            book=PromptBook(executor, tokens),
             pipeline=ChunkPipeline(executor, sampler),
             options=_filled_in(options, executor, sampler, size),
             start=begun,
@@ -283,3 +286,11 @@ def _filled_in(
         device=executor.info.device,
         dtype=executor.info.dtype,
     )
+
+
+def _special_tokens(model: str, executor: Executor) -> SpecialTokens | None:
+    """The learned caption tokens of a model folder, ``None`` where it has none."""
+    if executor.info.name == "dummy":
+        return None
+    path = locate(model).special_tokens
+    return SpecialTokens.read(path, executor.config.model.caption_channels) if path else None

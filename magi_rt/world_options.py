@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
-from magi_rt.errors import OptionError, PromptError
+from magi_rt.errors import OptionError
+from magi_rt.prompts import check_prompt
 
 SEED_LIMIT = 2**63
 """Seeds are 0 .. 2**63 - 1."""
-
-CHARACTER_LIMIT = 4000
-"""Longest prompt, in characters."""
 
 SIDE_LIMIT = 4096
 """Longest side of a picture, in pixels."""
@@ -142,16 +140,10 @@ def checked_prompt(prompt: object) -> str:
     """The prompt itself when it is text of a length that can be taken.
 
     Raises:
-        PromptError: it is no text, or longer than ``CHARACTER_LIMIT`` characters.
+        PromptError: it is no text, or too long.
     """
-    if not isinstance(prompt, str):
-        raise PromptError(f"the prompt is {prompt!r}; it must be text", field="prompt")
-    if len(prompt) > CHARACTER_LIMIT:
-        raise PromptError(
-            f"the prompt has {len(prompt)} characters; the limit is {CHARACTER_LIMIT}: shorten it",
-            field="prompt",
-        )
-    return prompt
+    check_prompt(prompt)
+    return str(prompt)
 
 
 def checked_when(at: object) -> str:
