@@ -36,7 +36,7 @@ def time_grid(
     curve: str = "shifted square",
     shift: float = SHIFT,
 ) -> tuple[float, ...]:
-    """``num_steps + 1`` times from 0 to 1, every one a float32 value.
+    """``num_steps + 1`` times from 0 to 1 (but for one rounding), every one a float32 value.
 
     Twelve steps are a grid of 16 with some points left out, as ``shortcut_mode`` says.
 
