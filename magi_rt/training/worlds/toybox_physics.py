@@ -168,8 +168,12 @@ def resting(state: State) -> Tensor:
 def facts_after(facts: Facts, clauses: Clauses) -> Facts:
     """One room as words once a prompt's lasting clauses hold."""
     for clause in clauses:
-        if clause.kind in ("gravity", "light", "weather"):
-            facts = replace(facts, **{clause.kind: clause.value})
+        if clause.kind == "gravity":
+            facts = replace(facts, gravity=clause.value)
+        elif clause.kind == "light":
+            facts = replace(facts, light=clause.value)
+        elif clause.kind == "weather":
+            facts = replace(facts, weather=clause.value)
         elif clause.kind == "colour":
             things = tuple(
                 replace(thing, colour=clause.value) if thing.colour == clause.thing else thing

@@ -1,4 +1,8 @@
-"""The toybox's words: many phrasings per meaning, a fixed fifth of them never used in training."""
+"""The toybox's words: many phrasings per meaning, a fixed fifth of them never used in training.
+
+The words of held-out phrasings all occur in others, so that they ask for new sentences, not for
+new words.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ _LIGHT = {
         "darkness falls",
         "the sun sets",
         "make it dark",
-        "it becomes night now",
+        "now the sun sets",
     ),
     "day": (
         "day breaks",
@@ -60,8 +64,8 @@ _LIGHT = {
         "the light goes on",
         "the sun rises",
         "make it bright",
-        "morning comes",
-        "it becomes day now",
+        "now the day comes",
+        "it gets bright",
     ),
 }
 _WEATHER = {
@@ -82,8 +86,8 @@ _WEATHER = {
         "snow falls",
         "snow begins",
         "it is snowing",
-        "the snow comes",
-        "now it snows",
+        "snow comes in flakes",
+        "now it is snowing",
         "let it snow",
         "flakes of snow fall",
     ),
@@ -94,8 +98,8 @@ _WEATHER = {
         "clear weather",
         "no more rain or snow",
         "it gets dry",
-        "the air is clear",
-        "nothing falls from the sky",
+        "now it gets dry",
+        "the sky is clear",
     ),
 }
 _WIND = (
@@ -114,7 +118,7 @@ _JUMP = (
     "{thing} leaps",
     "jump, {thing}",
     "{thing} springs off",
-    "now {thing} jumps",
+    "now {thing} hops",
 )
 _PUSH = (
     "push {thing} {way}",
@@ -129,9 +133,9 @@ _TURN = (
     "{thing} becomes {colour}",
     "paint {thing} {colour}",
     "make {thing} {colour}",
-    "{thing} changes to {colour}",
+    "now paint {thing} {colour}",
     "{thing} is {colour} now",
-    "{colour} becomes the colour of {thing}",
+    "now {thing} turns {colour}",
     "turn {thing} {colour}",
 )
 _CAPTIONS = (
@@ -173,9 +177,10 @@ def _all_phrasings(kind: str, value: str) -> tuple[str, ...]:
         return _ways(_WIND, value, most=2)
     if kind == "push":
         return _ways(_PUSH, value, most=2)
-    tables = {"light": _LIGHT, "weather": _WEATHER}
-    if kind in tables:
-        return tables[kind][value]
+    if kind == "light":
+        return _LIGHT[value]
+    if kind == "weather":
+        return _WEATHER[value]
     return {"jump": _JUMP, "colour": _TURN, "scene": _CAPTIONS}[kind]
 
 
