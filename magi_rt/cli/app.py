@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import magi_rt
-from magi_rt.cli import inspect, run
+from magi_rt.cli import inspect, run, train
 from magi_rt.cli.refusals import PlainSpokenGroup
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ def magi_rt_command(
 
 app.command("run")(run.run)
 app.command("inspect")(inspect.inspect)
+app.add_typer(train.train, name="train")
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from magi_rt.cli.render import RunReport, Tell
 from magi_rt.cli.run_plan import RunPlan
 from magi_rt.contact_sheet import clock
 
-_PROMPT_WIDTH = 40
+_BAR_LETTERS = 40
+_TABLE_LETTERS = 160
 
 
 @contextmanager
@@ -36,17 +37,18 @@ def progress(plan: RunPlan, quiet: bool) -> Iterator[Tell]:
             bar.update(
                 task,
                 completed=report.frames,
-                description=escape(shortened(prompt)),
+                description=escape(shortened(prompt, _BAR_LETTERS)),
                 rate=f"{report.made_fps:.1f}/s" if report.frames else "",
             )
 
         yield tell
 
 
-def shortened(prompt: str) -> str:
-    """A prompt on one line, at most 40 characters."""
-    words = " ".join(prompt.split()) or "(no prompt)"
-    return words if len(words) <= _PROMPT_WIDTH else words[: _PROMPT_WIDTH - 3] + "..."
+def shortened(prompt: str, letters: int) -> str:
+    """A prompt on one line of at most so many characters, those that cannot be shown dropped."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in prompt)
+    words = " ".join(shown.split()) or "(no prompt)"
+    return words if len(words) <= letters else words[: letters - 3] + "..."
 
 
 def closing_tables(plan: RunPlan, report: RunReport) -> list[Table]:
@@ -86,5 +88,5 @@ def _prompt_table(plan: RunPlan, report: RunReport) -> Table:
     for turn in plan.timeline.turns:
         seen = report.seen.get(turn)
         first = "not in the video" if seen is None else clock(seen)
-        table.add_row(clock(turn.time_s), first, escape(shortened(turn.prompt)))
+        table.add_row(clock(turn.time_s), first, escape(shortened(turn.prompt, _TABLE_LETTERS)))
     return table
