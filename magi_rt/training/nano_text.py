@@ -7,6 +7,7 @@ its alphabet is all 256 bytes, so that every text has tokens and "unknown" does 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,18 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], max_length: int) -> tuple[T
         ids [P, tokens] int64, padded to the longest prompt, and mask [P, tokens] bool, True for
         real tokens. An empty prompt has no real tokens.
     """
-    cleaned = [clean_prompt(prompt) for prompt in prompts]
+    cleaned = [_cleaned(prompt) for prompt in prompts]
     batch = tokenizer(
         cleaned, padding=True, truncation=True, max_length=max_length, return_tensors="pt"
     )
     spoken = torch.tensor([bool(text) for text in cleaned])
     return batch["input_ids"], batch["attention_mask"].bool() & spoken[:, None]
+
+
+@lru_cache(maxsize=4096)
+def _cleaned(prompt: str) -> str:
+    """A world's prompts come again in every batch; cleaning takes a third of a millisecond."""
+    return clean_prompt(prompt)
 
 
 def encode_prompts(
