@@ -56,7 +56,7 @@ def refusal(*options: str) -> str:
         (["--scale", "0"], "whole number from 1 to 32"),
         (["--scale", "33"], "whole number from 1 to 32"),
         (["--backend", "quantum"], "unknown"),
-        (["--prompt", "x" * 4001], "4001 characters; the limit is 4000"),
+        (["--prompt", "x" * 4001], "4,001 characters and the limit is 4,000"),
         (["--then", "nonsense"], "has no time in front"),
         (["--then", "0:99 too late"], "write 1:39"),
         (["--then", "0:10 wind"], "not inside the video"),
