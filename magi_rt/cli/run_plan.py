@@ -8,11 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from magi_rt.cli.timeline import Timeline, story, timeline
 from magi_rt.config import MagiConfig
 from magi_rt.errors import MediaError, OptionError
-from magi_rt.world_options import SIDE_LIMIT, WorldOptions, fitted_size
+
+if TYPE_CHECKING:
+    from magi_rt.world_options import WorldOptions
 
 MAX_SECONDS = 3600.0
 """Longest video of one run, in seconds."""
@@ -71,6 +74,8 @@ def plan_run(wishes: RunWishes) -> RunPlan:
 
     Raises the MagiError that says what was wrong and what would be right.
     """
+    from magi_rt.world_options import WorldOptions  # heavy: not for --help
+
     check_seconds(wishes.seconds)
     options = WorldOptions(
         seed=wishes.seed,
@@ -107,6 +112,8 @@ def check_seconds(seconds: float) -> None:
 
 def parse_size(text: str) -> tuple[int, int]:
     """ "HxW" in pixels as (height, width); OptionError when it is none or fits no model."""
+    from magi_rt.world_options import SIDE_LIMIT, fitted_size
+
     found = _SIZE.fullmatch(text)
     if found is None:
         raise OptionError(

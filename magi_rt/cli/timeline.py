@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from magi_rt.errors import OptionError
-from magi_rt.world_options import checked_prompt
 
 _THEN = re.compile(
     r"\s*(?P<minutes>\d{1,4}):(?P<seconds>\d\d(?:\.\d+)?)(?:\s+(?P<prompt>.*))?", re.S
@@ -69,7 +68,7 @@ def timeline(prompt: str, thens: Sequence[str], seconds: float) -> Timeline:
                 "join them into one --then or move one",
                 field="then",
             )
-    return Timeline((Turn(0.0, checked_prompt(prompt)), *turns))
+    return Timeline((_turn(0.0, prompt), *turns))
 
 
 def parse_then(then: str, seconds: float) -> Turn:
@@ -96,4 +95,10 @@ def parse_then(then: str, seconds: float) -> Turn:
             f"{way_out}",
             field="then",
         )
+    return _turn(time_s, prompt)
+
+
+def _turn(time_s: float, prompt: str) -> Turn:
+    from magi_rt.world_options import checked_prompt  # heavy: not for --help
+
     return Turn(time_s, checked_prompt(prompt))
