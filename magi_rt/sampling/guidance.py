@@ -6,9 +6,11 @@ history) and *alone* (each chunk by itself). A weight of zero means that a view 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,6 +73,10 @@ class Guidance:
             threshold=config.engine.distill_nearly_clean_chunk_threshold,
         )
 
+    @cached_property
+    def _edges(self) -> tuple[float, ...]:
+        return tuple(float(np.float32(start) - np.float32(TOLERANCE)) for start in self.starts)
+
     @property
     def memory_view(self) -> View:
         """The view whose keys and values become the memory of a finished chunk."""
@@ -78,8 +84,7 @@ class Guidance:
 
     def scales(self, time: float) -> tuple[float, float]:
         """Scale of the previous chunks and of the prompt at a time in 0..1 (a float32 value)."""
-        edges = np.asarray(self.starts, dtype=np.float32) - np.float32(TOLERANCE)
-        interval = int((edges < np.float32(time)).sum()) - 1
+        interval = bisect_left(self._edges, time) - 1
         return self.previous[interval], self.text[interval]
 
     def nearly_clean(self, time: float) -> bool:
