@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from magi_rt.errors import ClosedWorldError, OptionError
+from magi_rt.errors import ClosedWorldError, OptionError, PromptError
 from magi_rt.frames import Frame
 from magi_rt.replay import RunLog
 from magi_rt.snapshot import Snapshot
@@ -135,11 +135,18 @@ class World(WorldFacts):
             self._refuse_closed()
             with self._queue_lock:
                 waiting = list(self._queue)
-            frames = self._timeline.advance([*waiting, *given])
-            with self._queue_lock:
-                for _ in waiting:
-                    self._queue.popleft()
+            try:
+                frames = self._timeline.advance([*waiting, *given])
+            except PromptError:
+                self._taken(waiting)  # kept, a prompt that cannot be read would block the world
+                raise
+            self._taken(waiting)
             return frames
+
+    def _taken(self, orders: list[Order]) -> None:
+        with self._queue_lock:
+            for _ in orders:
+                self._queue.popleft()
 
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.

@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor
 
 from magi_rt.backends.dummy import DummyExecutor
-from magi_rt.errors import OptionError
+from magi_rt.errors import OptionError, PromptError
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.world import World
@@ -167,3 +167,13 @@ def test_without_history_a_stopped_world_goes_on(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         world.advance("day")
     assert same_pixels(story(world, "day", "rain"), story(twin, "day", "rain"))
+
+
+def test_a_waiting_prompt_that_cannot_be_read_is_refused_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = _open_failing(monkeypatch, FailingExecutor("encode_text", 1, PromptError))
+    world.prompt("unreadable")
+    with pytest.raises(PromptError):
+        world.advance()
+    assert same_pixels(world.advance(), dummy_world().advance())
