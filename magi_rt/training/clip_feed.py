@@ -1,0 +1,79 @@
+"""What a training step of the denoiser sees: some clips, and the prompts that they follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from magi_rt.models.dit import VideoDiT
+from magi_rt.training.flow_loss import NO_TEXT, Clips
+from magi_rt.training.latent_shards import Shard, ShardStore
+from magi_rt.training.nano_text import encode_prompts
+from magi_rt.training.packed_dit import TextBatch
+
+
+@dataclass(frozen=True)
+class FeedPlan:
+    """Each new shard is made after ``steps_per_shard`` steps; draws come from all made so far.
+
+    Drawing is uniform over shards, so early shards are reused often while the run is young.
+    """
+
+    batch: int
+    steps_per_shard: int
+
+
+class ClipFeed:
+    """Draws the clips of step k; the draw depends on (seed, k) alone."""
+
+    def __init__(self, store: ShardStore, plan: FeedPlan) -> None:
+        self.store, self.plan = store, plan
+        self._shards: list[Shard] = []
+
+    def draw(self, step: int, generator: torch.Generator) -> tuple[Tensor, list[list[str]]]:
+        """Latents [batch, channels, frames, h, w] float32 and the prompts of every chunk."""
+        self._grow(step // self.plan.steps_per_shard + 1)
+        which = torch.randint(0, len(self._shards), (self.plan.batch,), generator=generator)
+        latents, prompts = [], []
+        for shard in (self._shards[k] for k in which.tolist()):
+            clip = int(torch.randint(0, shard.latents.shape[0], (), generator=generator))
+            latents.append(shard.latents[clip].float())
+            prompts.append(shard.prompts[clip])
+        return torch.stack(latents), prompts
+
+    def _grow(self, count: int) -> None:
+        while len(self._shards) < count:
+            self._shards.append(self.store.get(len(self._shards)))
+
+
+class PromptReader:
+    """Prompts -> rows of one text batch, through the text encoder that is trained along."""
+
+    def __init__(self, dit: VideoDiT, encoder: nn.Module, tokenizer: object) -> None:
+        self.dit, self.encoder, self.tokenizer = dit, encoder, tokenizer
+
+    def read(self, latents: Tensor, prompts: list[list[str]]) -> tuple[Clips, TextBatch]:
+        """Give every distinct prompt one row; the empty prompt is the null caption."""
+        index = {"": NO_TEXT}
+        for clip in prompts:
+            for prompt in clip:
+                index.setdefault(prompt, len(index))
+        rows, mask = self._rows(list(index)[1:])
+        chosen = torch.tensor([[index[prompt] for prompt in clip] for clip in prompts])
+        return Clips(latents, chosen), TextBatch(rows, mask)
+
+    def _rows(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        null = self.dit.null_text()
+        if not prompts:
+            return null[None], torch.ones(1, null.shape[0], dtype=torch.bool)
+        limit = self.dit.config.caption_max_length
+        rows, mask = encode_prompts(self.encoder, self.tokenizer, prompts, limit)
+        longest = max(null.shape[0], rows.shape[1])
+        all_rows = rows.new_zeros(1 + rows.shape[0], longest, rows.shape[2])
+        all_mask = torch.zeros(all_rows.shape[:2], dtype=torch.bool)
+        all_rows[1:, : rows.shape[1]], all_mask[1:, : rows.shape[1]] = rows, mask
+        all_mask[0, : null.shape[0]] = True
+        first = torch.cat((null, null.new_zeros(longest - null.shape[0], null.shape[1])))
+        return torch.cat((first[None], all_rows[1:])), all_mask

@@ -1,0 +1,92 @@
+"""Clips of a procedural world as latents, made in numbered shards.
+
+Shard k depends on (seed, k) alone, so a run that was killed finds or remakes the very same data.
+Shards are kept as files in the run's folder; a training step draws from all shards up to its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from magi_rt.models.vae import ViTVAE
+from magi_rt.training.worlds import toybox
+
+ENCODE_BATCH = 64  # chunks per VAE call
+
+
+@dataclass(frozen=True)
+class Shard:
+    """latents: [clips, channels, R * latent frames, h, w] bfloat16, scaled; prompts per chunk."""
+
+    latents: Tensor
+    prompts: list[list[str]]
+
+
+@dataclass(frozen=True)
+class ShardRecipe:
+    """What a shard holds; latents are multiplied with ``scale``."""
+
+    seed: int
+    scale: float
+    clips: int = 96
+    chunks: int = 8
+    frames_per_chunk: int = 8
+    size: int = 64
+    split: str = "train"
+
+
+class ShardStore:
+    """Makes, keeps and reads shards."""
+
+    def __init__(self, folder: Path, recipe: ShardRecipe, vae: ViTVAE) -> None:
+        self.folder, self.recipe, self.vae = folder, recipe, vae
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, index: int) -> Shard:
+        """Shard ``index``, from its file or made now."""
+        path = self.folder / f"shard-{index:05d}.safetensors"
+        if path.exists():
+            with safe_open(path, "pt") as file:
+                prompts = json.loads(file.metadata()["prompts"])
+                return Shard(file.get_tensor("latents"), prompts)
+        shard = self.make(index)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        save_file({"latents": shard.latents}, temporary, {"prompts": json.dumps(shard.prompts)})
+        os.replace(temporary, path)
+        return shard
+
+    def make(self, index: int) -> Shard:
+        recipe = self.recipe
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + index)
+        clips = toybox.clips(
+            recipe.clips,
+            recipe.chunks,
+            generator,
+            frames_per_chunk=recipe.frames_per_chunk,
+            size=recipe.size,
+            split=recipe.split,
+        )
+        return Shard(self.encode(clips.pixels), clips.prompts)
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """uint8 [B, F, H, W, 3] -> scaled latents [B, C, F / 4, h, w] bfloat16, chunk by chunk."""
+        batch = pixels.shape[0]
+        per_chunk = self.recipe.frames_per_chunk
+        chunks = pixels.unflatten(1, (-1, per_chunk)).flatten(0, 1)
+        parts = []
+        for some in chunks.split(ENCODE_BATCH):
+            volume = some.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+            with torch.autocast("cpu", torch.bfloat16):
+                mean = self.vae.encode(volume)
+            parts.append((mean.float() * self.recipe.scale).bfloat16())
+        latents = torch.cat(parts).unflatten(0, (batch, -1))
+        return latents.permute(0, 2, 1, 3, 4, 5).flatten(2, 3).contiguous()

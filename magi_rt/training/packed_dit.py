@@ -1,0 +1,166 @@
+"""The denoiser over whole training sequences: every chunk of a clip in one pass.
+
+Two layouts of the same rules. In the *history* layout each clip appears twice, once clean and
+once noisy; every noisy chunk attends to the clean chunks before it and to itself, which is what
+one chunk in flight sees at run time, and every chunk of the clip contributes to the loss. In the
+*staircase* layout the clip appears once, with leading clean chunks and then chunks of growing
+noise that see each other, as with several chunks in flight (paper 2.2).
+
+Letters in shapes: B clips, R chunks per clip, n tokens per chunk, P prompts of the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from magi_rt.models.dit import VideoDiT
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """The prompts of one batch; row 0 stands for "no text".
+
+    rows: [P, tokens, caption_channels]; mask: [P, tokens] bool, True for real tokens.
+    """
+
+    rows: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class ChunkBatch:
+    """Chunks laid out for one pass; S chunks per clip, in attention order.
+
+    latents: [B, channels, S * chunk_width, H, W] float32.
+    times: [B, S] in 0..1.
+    prompt: [B, S] index into the text batch.
+    drop: [B, S] bool, the modulation row.
+    position: [S] chunk index in time, the same for a clean and a noisy copy.
+    sees: [B or 1, S, S] bool, whether the row's chunk attends to the column's chunk.
+    """
+
+    latents: Tensor
+    times: Tensor
+    prompt: Tensor
+    drop: Tensor
+    position: Tensor
+    sees: Tensor
+
+
+def history_visibility(chunks: int, width: int, clean_width: int) -> Tensor:
+    """Who sees whom when ``chunks`` clean copies are followed by ``chunks`` noisy ones.
+
+    Returns [1, 2 * chunks, 2 * chunks] bool.
+    """
+    place = torch.arange(chunks)
+    back = place[:, None] - place[None, :]
+    clean = (back >= 0) & (back < clean_width)
+    to_clean = (back > 0) & (back < width)
+    own = back == 0
+    top = torch.cat((clean, torch.zeros_like(clean)), dim=1)
+    bottom = torch.cat((to_clean, own), dim=1)
+    return torch.cat((top, bottom))[None]
+
+
+def staircase_visibility(chunks: int, clean: Tensor, width: int, clean_width: int) -> Tensor:
+    """The same for one copy of each chunk; ``clean`` [B] counts the leading clean chunks.
+
+    Returns [B, chunks, chunks] bool.
+    """
+    place = torch.arange(chunks)
+    back = place[:, None] - place[None, :]
+    reach = torch.where(place[None, :, None] < clean[:, None, None], clean_width, width)
+    return (back >= 0)[None] & (back[None] < reach)
+
+
+class PackedSelfAttention:
+    """Chunk-level visibility as one mask over padded key windows.
+
+    Only chunks that somebody sees are gathered: with windows of w chunks the weights take
+    S * n * w * n numbers instead of (S * n) ** 2.
+    """
+
+    def __init__(self, sees: Tensor, tokens: int) -> None:
+        self.tokens = tokens
+        width = int(sees.sum(-1).max())
+        order = sees.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :width]
+        real = sees.gather(-1, order)
+        self.order = order
+        bias = torch.zeros(real.shape).masked_fill(~real, -math.inf)
+        self.bias = bias.repeat_interleave(tokens, dim=-1)[:, :, None, None, :]
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        batch, length, heads, dim = queries.shape
+        n, groups = self.tokens, keys.shape[2]
+        chunks = length // n
+        q = queries.reshape(batch, chunks, n, groups, heads // groups, dim)
+        q = q.permute(0, 1, 3, 4, 2, 5).reshape(batch, chunks, groups, -1, dim)
+        k, v = self._windows(keys), self._windows(values)
+        scores = (q * (1 / math.sqrt(dim))) @ k.transpose(-1, -2)
+        weights = (scores + self.bias.to(scores.dtype)).softmax(dim=-1)
+        out = (weights @ v).reshape(batch, chunks, groups, heads // groups, n, dim)
+        return out.permute(0, 1, 4, 2, 3, 5).reshape(batch, length, heads, dim)
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """[B, S * n, groups, d] -> [B, S, groups, width * n, d], each chunk's visible tokens."""
+        batch, _, groups, dim = x.shape
+        chunks = x.reshape(batch, -1, self.tokens * groups * dim)
+        count, width = self.order.shape[1:]
+        rows = self.order + count * torch.arange(batch)[:, None, None]
+        picked = chunks.flatten(0, 1).index_select(0, rows.flatten())
+        windows = picked.reshape(batch, count, width, self.tokens, groups, dim)
+        return windows.permute(0, 1, 4, 2, 3, 5).flatten(3, 4)
+
+
+class PackedCrossAttention:
+    """Cross-attention of every chunk to its own prompt, keys computed once per prompt."""
+
+    def __init__(self, dit: VideoDiT, text: TextBatch, prompt: Tensor) -> None:
+        self.prompt = prompt.flatten()
+        self.embedded = dit.embed_text(text.rows)
+        self.blocks = dit.blocks()
+        bias = torch.zeros(text.mask.shape).masked_fill(~text.mask, -math.inf)
+        self.bias = bias[self.prompt][:, None, None, :]
+
+    def __call__(self, layer: int, queries: Tensor) -> Tensor:
+        batch, chunks, n, heads, dim = queries.shape
+        keys, values = self.blocks[layer].self_attention.text_keys_values(self.embedded)
+        groups = keys.shape[2]
+        k = keys.transpose(1, 2)[self.prompt]
+        v = values.transpose(1, 2)[self.prompt]
+        q = queries.reshape(batch * chunks, n, groups, heads // groups, dim)
+        q = q.permute(0, 2, 3, 1, 4).reshape(batch * chunks, groups, -1, dim)
+        scores = (q * (1 / math.sqrt(dim))) @ k.transpose(-1, -2)
+        weights = (scores + self.bias.to(scores.dtype)).softmax(dim=-1)
+        out = (weights @ v).reshape(batch, chunks, groups, heads // groups, n, dim)
+        return out.permute(0, 1, 4, 2, 3, 5).reshape(batch, chunks, n, heads, dim)
+
+
+def packed_velocity(dit: VideoDiT, batch: ChunkBatch, text: TextBatch) -> Tensor:
+    """Velocity of every chunk, [B, channels, S * chunk_width, H, W] float32, with gradients."""
+    clips, chunks = batch.times.shape
+    _, _, frames, height, width = batch.latents.shape
+    per_chunk = frames // chunks
+    tokens = per_chunk * (height // dit.config.patch_size) * (width // dit.config.patch_size)
+    gates = dit.gates(packed_condition(dit, batch.times, batch.drop))
+    first = dit.rope_table(0, per_chunk * int(batch.position.max() + 1), height, width)
+    rope = first.unflatten(0, (-1, tokens))[batch.position].flatten(0, 1)
+    return dit(
+        batch.latents,
+        gates,
+        rope,
+        PackedSelfAttention(batch.sees, tokens),
+        PackedCrossAttention(dit, text, batch.prompt),
+    )
+
+
+def packed_condition(dit: VideoDiT, times: Tensor, drop: Tensor) -> Tensor:
+    """[B, S] times and drop flags -> [B, S, D/4]."""
+    time = dit.t_embedder(times, dit.working_dtype)
+    rows = torch.stack((dit.y_embedder.modulation(False), dit.y_embedder.modulation(True)))
+    return (time + F.embedding(drop.long(), rows)).to(dit.working_dtype)
