@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from magi_rt.backends.base import EngineInfo
+from magi_rt.backends.devices import choose_device, choose_dtype
+from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.backends.ranges import CrossAttention, SelfAttention
+from magi_rt.checkpoints.layout import resolve
+from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.config import MagiConfig
 from magi_rt.errors import PromptError, ShapeError
 from magi_rt.models.attention import choose_attention
@@ -21,7 +26,6 @@ from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.models.vae import ViTVAE
 from magi_rt.models.vae_tiling import TileConfig, decode_frames, encode_frames
 
-Value = TypeVar("Value")
 GATES_KEPT = 160  # time points whose gates are remembered; a 64-step grid has 65 per branch kind
 TABLES_KEPT = 16
 BATCHED_TOKENS = 4096  # guidance branches run in one batch while it holds at most this many tokens
@@ -67,6 +71,39 @@ class EagerExecutor:
         self.tiles = TileConfig.published(config.runtime.fps)
         self.picture_multiple = vae.config.patch_size * config.model.patch_size
         self._gates, self._tables = Remembered(GATES_KEPT), Remembered(TABLES_KEPT)
+
+    @classmethod
+    def open(cls, model: str | Path, *, device: str = "auto", dtype: str = "auto") -> EagerExecutor:
+        """Load a model folder or a built-in world.
+
+        Args:
+            device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
+            dtype: "auto" (the model's own), "float32" or "bfloat16".
+
+        Raises:
+            CheckpointError, ConfigError: the folder is incomplete, damaged or contradictory.
+            BackendError: the device is not there.
+        """
+        folder = resolve(model)
+        place = choose_device(device)
+        working, reason = choose_dtype(dtype, folder.config, place)
+        dit = load_denoiser(folder, device=place, params_dtype=working)
+        vae = load_vae(folder, device=place, dtype=working)
+        text = None
+        if folder.text_encoder is not None:
+            sizes = folder.config.model
+            text = T5TextEncoder.from_folder(
+                folder.text_encoder, sizes.caption_max_length, sizes.caption_channels
+            )
+        info = EngineInfo(
+            name="eager",
+            device=str(place),
+            dtype=str(working).removeprefix("torch."),
+            threads=torch.get_num_threads(),
+            reason=reason,
+            weights=fingerprint([*dit.state_dict().items(), *vae.state_dict().items()]),
+        )
+        return cls(folder.config, dit, vae, text, info)
 
     @torch.inference_mode()
     def encode_text(self, prompt: str) -> Tensor:
@@ -180,8 +217,6 @@ class EagerExecutor:
 
 def _one_by_one(inputs: DenoiseInputs) -> list[DenoiseInputs]:
     """The same call with one branch each, for pictures whose branches do not fit one batch."""
-    from dataclasses import replace
-
     return [
         replace(
             inputs,

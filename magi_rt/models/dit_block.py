@@ -70,10 +70,10 @@ class QKVProjection(nn.Module):
         width, heads = config.hidden_size, config.num_attention_heads * config.head_dim
         groups = config.num_query_groups * config.head_dim
         self.layer_norm = LayerNorm(width, config.layernorm_epsilon)
-        self.q = _linear(width, heads, quantised)
-        self.qx = _linear(width, heads, quantised)
-        self.k = _linear(width, groups, quantised)
-        self.v = _linear(width, groups, quantised)
+        self.q = _linear(config, width, heads, quantised)
+        self.qx = _linear(config, width, heads, quantised)
+        self.k = _linear(config, width, groups, quantised)
+        self.v = _linear(config, width, groups, quantised)
 
 
 class ParallelAttention(nn.Module):
@@ -91,7 +91,7 @@ class ParallelAttention(nn.Module):
         self.linear_kv_xattn = nn.Linear(width, 2 * self.groups * dim, bias=False)
         joined = 2 * self.heads * dim
         self.linear_proj: nn.Module = (
-            PerChannelFp8Linear(joined, width, torch.bfloat16)
+            PerChannelFp8Linear(joined, width, working_dtype(config))
             if quantised
             else nn.Linear(joined, width, bias=False)
         )
@@ -160,9 +160,10 @@ class MLP(nn.Module):
             config.gated_linear_unit,
         )
         self.layer_norm = LayerNorm(width, config.layernorm_epsilon)
-        self.linear_fc1 = _linear(width, 2 * inner if self.gated else inner, quantised)
+        outputs = 2 * inner if self.gated else inner
+        self.linear_fc1 = _linear(config, width, outputs, quantised)
         self.linear_fc2: nn.Module = (
-            PerChannelFp8Linear(inner, width, torch.bfloat16)
+            PerChannelFp8Linear(inner, width, working_dtype(config))
             if quantised
             else nn.Linear(inner, width, bias=False)
         )
@@ -212,7 +213,12 @@ class DiTBlock(nn.Module):
         return (hidden.float() + norm(gated)).to(hidden.dtype)
 
 
-def _linear(inputs: int, outputs: int, quantised: bool) -> nn.Module:
+def working_dtype(config: ModelConfig) -> torch.dtype:
+    """The configured dtype of the hidden state."""
+    return torch.float32 if config.params_dtype == "torch.float32" else torch.bfloat16
+
+
+def _linear(config: ModelConfig, inputs: int, outputs: int, quantised: bool) -> nn.Module:
     if quantised:
-        return PerTensorFp8Linear(inputs, outputs, torch.bfloat16)
+        return PerTensorFp8Linear(inputs, outputs, working_dtype(config))
     return nn.Linear(inputs, outputs, bias=False)
