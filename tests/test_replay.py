@@ -76,24 +76,26 @@ def test_a_world_restored_from_another_seed_logs_that_seed(tmp_path: Path) -> No
     assert same_pixels(replayed(tmp_path / "run.json", 2), frames)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (1024, 1024)])
+@pytest.mark.parametrize("embed_bytes", [1_000_000, 100])
 def test_a_world_that_began_with_pixels_is_replayed_from_its_log(
-    tmp_path: Path, size: tuple[int, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embed_bytes: int
 ) -> None:
+    monkeypatch.setattr("magi_rt.replay.EMBED_BYTES", embed_bytes)
     rng = np.random.default_rng(3)
-    video = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
-    world = World.open("dummy", seed=1, size=size, video=video)
+    world = dummy_world(video=rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
     frames = story(world, "left", None)
     world.log.save(tmp_path / "run.json")
+    assert (tmp_path / "run.start.safetensors").exists() == (embed_bytes == 100)
     assert same_pixels(replayed(tmp_path / "run.json", 2), frames)
 
 
-def test_a_large_start_stands_beside_the_log_and_must_be_the_right_one(tmp_path: Path) -> None:
-    video = np.zeros((32, 8, 8, 3), np.uint8)
-    world = World.open("dummy", size=(1024, 1024), video=video)
+def test_a_large_start_stands_beside_the_log_and_must_be_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.replay.EMBED_BYTES", 100)
+    world = dummy_world(video=np.zeros((32, 32, 32, 3), np.uint8))
     world.log.save(tmp_path / "run.json")
     beside = tmp_path / "run.start.safetensors"
-    assert beside.exists()
     data = bytearray(beside.read_bytes())
     data[-1] ^= 1
     beside.write_bytes(data)

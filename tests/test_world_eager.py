@@ -1,0 +1,63 @@
+"""The promises of a world hold, bit for bit, on real networks (small and random)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from magi_rt.errors import SnapshotError
+from magi_rt.snapshot import Snapshot
+from magi_rt.world import World
+from tests.support import write_model
+from tests.world_kit import same_pixels, story
+
+
+def small_world(folder: Path, **options: Any) -> World:
+    return World.open(folder, **{"seed": 5, "steps": 8, "window": 2, **options})
+
+
+def test_fork_rewind_and_snapshot_continue_alike(talking_model: Path, tmp_path: Path) -> None:
+    world = small_world(talking_model)
+    story(world, "a red ball", "rain")
+    twin = world.fork()
+    world.snapshot().save(tmp_path / "here.safetensors")
+    expected = story(world, None, "night falls", None)
+    assert same_pixels(story(twin, None, "night falls", None), expected)
+    world.rewind(3)
+    assert same_pixels(story(world, None, "night falls", None), expected)
+    other = small_world(talking_model, seed=6)
+    other.restore(Snapshot.load(tmp_path / "here.safetensors"))
+    assert same_pixels(story(other, None, "night falls", None), expected)
+
+
+def test_a_replay_gives_the_same_bits(talking_model: Path, tmp_path: Path) -> None:
+    picture = np.linspace(0, 1, 32 * 32 * 3).reshape(32, 32, 3)
+    world = small_world(talking_model, image=picture)
+    frames = story(world, "a red ball", None)
+    frames += world.advance("night falls", at="now")
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    assert same_pixels(story(again, None, None, None), frames)
+
+
+def test_a_continued_video_can_be_snapshotted(talking_model: Path) -> None:
+    video = np.full((20, 32, 32, 3), 99, dtype=np.uint8)
+    world = small_world(talking_model, video=video)
+    world.advance("left")
+    state = world.snapshot()
+    expected = story(world, None, None)
+    plain = small_world(talking_model)
+    plain.restore(state)
+    assert same_pixels(story(plain, None, None), expected)
+
+
+def test_other_weights_of_the_same_shape_are_another_model(
+    talking_model: Path, tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path / "other", text=True, seed=77)
+    state = small_world(talking_model).snapshot()
+    with pytest.raises(SnapshotError, match="other"):
+        small_world(folder).restore(state)
