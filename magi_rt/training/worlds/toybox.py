@@ -15,7 +15,7 @@ from torch import Tensor
 
 from magi_rt.errors import OptionError
 from magi_rt.training.worlds.base import Clauses, Clips, Meaning, Truth
-from magi_rt.training.worlds.toybox_physics import apply, step
+from magi_rt.training.worlds.toybox_physics import FADE_FRAMES, apply, step
 from magi_rt.training.worlds.toybox_prompts import SPLITS, caption_words
 from magi_rt.training.worlds.toybox_render import look, render
 from magi_rt.training.worlds.toybox_scene import UNIT, WEATHERS, State, draw_state
@@ -64,6 +64,12 @@ def clips(
     The generator lives on the CPU; the same generator state gives the same clips. ``split`` says
     which phrasings may be used: "train", "held_out" (only those kept from training) or "all".
     """
+    if min(batch, chunks, frames_per_chunk) < 1:
+        raise OptionError(
+            f"batch is {batch}, chunks {chunks}, frames_per_chunk {frames_per_chunk}; "
+            "each must be at least 1.",
+            field="batch",
+        )
     if split not in SPLITS:
         raise OptionError(f"split is {split!r}; use one of {', '.join(SPLITS)}.", field="split")
     world = Toybox(size, device)
@@ -120,9 +126,17 @@ def images(
     batch: int, generator: torch.Generator, size: int = 64, device: torch.device | str = "cpu"
 ) -> Tensor:
     """uint8 [batch, size, size, 3]: single moments, some with light or weather just changing."""
-    made = clips(batch, 1, generator, 8, size, "all", device).pixels
-    pick = torch.randint(8, (batch,), generator=generator)
-    return made[torch.arange(batch), pick.to(made.device)]
+    state = Toybox(size, device).sample(batch, generator)
+    randoms = _randoms(batch, generator)
+    drawn = [first_prompt(f, r, "all") for f, r in zip(state.facts, randoms, strict=True)]
+    _, frames = _play_chunk(state, [clauses for _, clauses in drawn], FADE_FRAMES + 3)
+    pick = torch.randint(len(frames), (batch,), generator=generator)
+    rows = torch.arange(batch) * len(frames) + pick
+    return _as_bytes(render(look(frames).take(rows.to(state.position.device)), size))
+
+
+def _as_bytes(image: Tensor) -> Tensor:
+    return image.add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
 def _randoms(count: int, generator: torch.Generator) -> list[Random]:
@@ -147,7 +161,7 @@ def _film(
     size: int,
 ) -> Clips:
     """Draw all frames at once and gather their truth."""
-    drawn = render(look(frames), size).add_(0.5).clamp_(0, 255).to(torch.uint8)
+    drawn = _as_bytes(render(look(frames), size))
     scale = size / UNIT
 
     def over_time(name: str) -> Tensor:

@@ -6,7 +6,7 @@ around it. Edges are anti-aliased by the signed distance to the outline, one pix
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -49,6 +49,10 @@ class Look:
     light: Tensor
     falling: Tensor
     clock: Tensor
+
+    def take(self, rows: Tensor) -> Look:
+        """The look of the chosen moments; ``rows`` int64, indices into M."""
+        return Look(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def look(states: list[State]) -> Look:

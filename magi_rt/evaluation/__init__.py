@@ -1,0 +1,1 @@
+"""Measures of what a world shows, against what its prompts asked for."""
