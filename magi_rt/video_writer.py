@@ -31,7 +31,8 @@ class VideoWriter:
 
     `fps` frames per second, `height` and `width` in pixels as frames arrive, `scale` a whole
     number by which they are enlarged (bicubic). Raises MediaError when the file cannot be
-    made, later when the disk is full: then nothing is left behind.
+    made, later when the disk is full: then nothing is left behind. `finished` turns True when
+    `path` holds the whole video.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class VideoWriter:
             )
         self.path = Path(path)
         self.frames_written = 0
+        self.finished = False
         self._size = (height, width)
         self._scale = scale
         self._temporary = temporary_name(self.path)
@@ -123,7 +125,7 @@ class VideoWriter:
             self._sink.check()
             self._sink.close()
             os.replace(self._temporary, self.path)
-        self._closed = True
+        self._closed = self.finished = True
 
     def discard(self) -> None:
         """Leave no file behind; what `path` held before stays."""

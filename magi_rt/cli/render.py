@@ -74,7 +74,7 @@ def render(plan: RunPlan, guard: InterruptGuard, tell: Tell, report: RunReport) 
             with writer:
                 _advance_to_the_end(plan, world, writer, guard, sheet, report, tell)
         finally:
-            if plan.out.exists() and writer.frames_written:
+            if writer.finished:
                 report.files.append(plan.out)
         contact_sheet(sheet.frames, plan.sheet)
         report.files.append(plan.sheet)
