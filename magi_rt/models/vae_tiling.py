@@ -139,7 +139,17 @@ def encode_frames(vae: ViTVAE, pixels: Tensor, tiles: TileConfig) -> Tensor:
 
 
 def decode_frames(vae: ViTVAE, latents: Tensor, tiles: TileConfig) -> Tensor:
-    """Unscaled latents [Z, T, h, w] -> pictures [F, H, W, 3] uint8, contiguous."""
+    """Unscaled latents [Z, T, h, w] -> pictures [F, H, W, 3] uint8, contiguous.
+
+    Raises:
+        ShapeError: the latents have another number of axes or channels.
+    """
+    if latents.ndim != 4:
+        raise ShapeError(
+            f"latents have shape {tuple(latents.shape)}; it must be "
+            "[channels, frames, height, width]",
+            field="latents",
+        )
     sizes = zip(latents.shape[1:], tiles.sizes, _factors(vae), tiles.overlaps, strict=True)
     if all(size <= int(tile // factor * (1 - share)) for size, tile, factor, share in sizes):
         return vae.decode_pixels(latents[None])[0].contiguous()

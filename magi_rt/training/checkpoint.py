@@ -1,4 +1,4 @@
-"""A training run as one safetensors file: weights, averaged weights, optimisers, and a JSON card."""
+"""A training run as one safetensors file: weights, their average, optimisers, a JSON card."""
 
 from __future__ import annotations
 

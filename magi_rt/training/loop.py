@@ -1,4 +1,4 @@
-"""The training loop all trainers share: it can be killed at any moment and goes on as if it were not.
+"""The training loop all trainers share: killed at any moment, it goes on as if it were not.
 
 Everything a step needs follows from (seed, step), and a checkpoint is one file that replaces the
 last one in a single move. So a killed run that goes on draws the same curve, as long as its budget
@@ -186,7 +186,7 @@ class Loop:
         state.step += 1
         if state.step % plan.log_every == 0:
             values = {"loss": loss, "gradient": norm, **numbers}
-            self._log({key: float(value) for key, value in values.items()} | {"rate": factor})
+            self._log({k: float(v.detach()) for k, v in values.items()} | {"rate": factor})
         if state.step % plan.evaluate_every == 0:
             self._evaluate()
 

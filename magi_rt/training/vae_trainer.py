@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from magi_rt.models.vae import VAEConfig, ViTVAE, from_uint8, to_uint8
 from magi_rt.training.loop import Loop, Outcome, Plan
@@ -49,7 +49,7 @@ class VaeLoss:
 
     squared: float = 2.0
     edges: float = 0.5
-    kl: float = 1e-4
+    kl: float = 3e-4
 
     def __call__(
         self, vae: ViTVAE, pixels: Tensor, noise: torch.Generator
@@ -72,7 +72,7 @@ def train_vae(
     steps: int | None = None,
     batch: int = 32,
     seed: int = 1,
-    rate: float = 1e-3,
+    rate: float = 3e-3,
     device: str = "cpu",
     dtype: torch.dtype = torch.bfloat16,
     resume: bool = True,
@@ -117,7 +117,7 @@ def train_vae(
 
     card = {"batch": batch, "seed": seed, "rate": rate, **config.to_dict(), **asdict(weights)}
     settings = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
-    loop = Loop(folder, vae, loss, [adamw(vae, rate)], settings, card=card, evaluate=evaluate)
+    loop = Loop(folder, vae, loss, optimisers(vae, rate), settings, card=card, evaluate=evaluate)
     outcome = loop.run(resume=resume)
     with torch.no_grad():
         for name, parameter in vae.named_parameters():
@@ -134,17 +134,19 @@ def fresh_vae(config: VAEConfig, seed: int) -> ViTVAE:
         return ViTVAE(config)
 
 
-def adamw(module: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, vectors and tables do not."""
-    named = list(module.named_parameters())
-    matrices = [p for name, p in named if p.ndim >= 2 and not name.endswith(("_token", "_embed"))]
+def optimisers(vae: ViTVAE, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW at half the rate for everything else.
+
+    At equal time Muon ended ahead of AdamW alone in every comparison on this model.
+    """
+    named = list(vae.named_parameters())
+    matrices = [p for name, p in named if ".blocks." in name and p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for _, p in named if id(p) not in chosen]
-    groups = [
-        {"params": matrices, "weight_decay": 0.01},
-        {"params": rest, "weight_decay": 0.0},
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=rate / 2, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
     ]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True)
 
 
 def held_out_clips(render: Render, frames: int) -> Tensor:
