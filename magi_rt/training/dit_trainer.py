@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,9 @@ def train_dit(
     minutes: float | None = None,
     steps: int | None = None,
     batch: int = 12,
-    steps_per_shard: int = 12,
+    steps_per_shard: int = 36,
     seed: int = 1,
-    rate: float = 1e-3,
+    rate: float = 2e-3,
     resume: bool = True,
     settings: FlowSettings | None = None,
     plan: Mapping[str, Any] | None = None,
@@ -119,8 +120,8 @@ def train_dit(
     card = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard, "scale": scale}
     card |= asdict(settings) | {"layers": MODEL.num_layers, "width": MODEL.hidden_size}
     budget = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
-    optimiser = adamw(trainee, rate)
-    loop = Loop(folder, trainee, loss, [optimiser], budget, card=card, evaluate=evaluate)
+    chosen = optimisers(trainee, rate)
+    loop = Loop(folder, trainee, loss, chosen, budget, card=card, evaluate=evaluate)
     return loop.run(resume=resume)
 
 
@@ -144,20 +145,19 @@ def held_out_feed(folder: Path, recipe: ShardRecipe, vae: ViTVAE, batch: int) ->
     return ClipFeed(ShardStore(folder / "held_out", apart, vae), FeedPlan(batch, 1 << 30))
 
 
-def adamw(module: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """AdamW with the paper's betas; matrices decay, vectors and tables do not."""
-    matrices = [p for p in module.parameters() if p.ndim >= 2]
-    rest = [p for p in module.parameters() if p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": 0.05},
-        {"params": rest, "weight_decay": 0.0},
+def optimisers(trainee: Trainee, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the denoiser's block matrices, AdamW at half the rate for everything else."""
+    blocks = trainee.dit.videodit_blocks.layers
+    matrices = [p for p in blocks.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in trainee.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=rate / 2, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True)
 
 
-def export(
-    folder: Path, trainee: Trainee, tokenizer: object, vae_dir: Path, scale: float
-) -> None:
+def export(folder: Path, trainee: Trainee, tokenizer: object, vae_dir: Path, scale: float) -> None:
     """Write a model folder in the published layout from the weights now in ``trainee``."""
     from safetensors.torch import load_file
 
@@ -168,7 +168,9 @@ def export(
         denoiser=trainee.dit.state_dict(),
         vae_config=card,
         vae=load_file(vae_dir / "diffusion_pytorch_model.safetensors"),
-        write_text_encoder=lambda path: save_text_encoder(path, trainee.text, tokenizer),
+        write_text_encoder=lambda path: save_text_encoder(
+            path, deepcopy(trainee.text).half(), tokenizer
+        ),
         matrix_dtype=torch.bfloat16,
         overwrite=True,
     )
