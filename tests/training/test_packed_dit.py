@@ -1,0 +1,175 @@
+"""Training sees chunks exactly as the running world does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from magi_rt.backends.ranges import CrossAttention, SelfAttention
+from magi_rt.models.attention import matmul_attention
+from magi_rt.models.dit import VideoDiT
+from magi_rt.models.inputs import Branch, DenoiseInputs
+from magi_rt.models.kv_cache import CacheShape, RollingKVCache
+from magi_rt.training.dit_init import initialise
+from magi_rt.training.flow_loss import (
+    Clips,
+    FlowLoss,
+    FlowSettings,
+    shifted_logit_normal,
+    staircase_times,
+)
+from magi_rt.training.nano import MODEL
+from magi_rt.training.packed_dit import (
+    ChunkBatch,
+    TextBatch,
+    history_visibility,
+    packed_velocity,
+    staircase_visibility,
+)
+
+CHUNKS, WIDTH, SIDE = 4, 2, 4
+CLEAN_TIME = 0.9999
+
+
+@pytest.fixture(scope="module")
+def dit() -> VideoDiT:
+    small = replace(MODEL, num_layers=2, hidden_size=64, kv_channels=8, ffn_hidden_size=64)
+    dit = VideoDiT(small)
+    initialise(dit, seed=3)
+    torch.nn.init.normal_(dit.final_linear.linear.weight, std=0.1)
+    return dit.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def text(dit: VideoDiT) -> TextBatch:
+    """Row 0 is the null caption; two prompts of different length follow."""
+    null = dit.null_text()
+    rows = torch.zeros(3, null.shape[0], null.shape[1])
+    mask = torch.zeros(rows.shape[:2], dtype=torch.bool)
+    rows[0], mask[0] = null, True
+    generator = torch.Generator().manual_seed(1)
+    for row, tokens in ((1, 5), (2, 9)):
+        rows[row, :tokens] = torch.randn(tokens, null.shape[1], generator=generator)
+        mask[row, :tokens] = True
+    return TextBatch(rows, mask)
+
+
+def random_latents(frames: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(16, frames, SIDE, SIDE, generator=generator)
+
+
+class Stream:
+    """The running world's way: one chunk after another through the ring."""
+
+    def __init__(self, dit: VideoDiT, text: TextBatch) -> None:
+        self.dit, self.text = dit, text
+        tokens = WIDTH * (SIDE // 2) ** 2
+        shape = CacheShape(2, CHUNKS, dit.config.num_query_groups, tokens, 8, WIDTH)
+        self.cache = RollingKVCache.allocate(
+            shape, dit.rope.bands, torch.float32, torch.device("cpu")
+        )
+
+    def call(
+        self, latents: Tensor, first: int, times: list[float], prompts: list[int], visible: int
+    ) -> Tensor:
+        rows = [self.text.rows[p][self.text.mask[p]] for p in prompts]
+        branch = Branch(
+            tuple(self.dit.text_context(row) for row in rows),
+            (visible,) * len(times),
+            drop=prompts == [0],
+        )
+        clean = prompts == [0]
+        inputs = DenoiseInputs(
+            latents, tuple(times), first, (branch,), stage_branch=0 if clean else None
+        )
+        gates = self.dit.gates(self.dit.condition(torch.tensor(times), branch.drop))[:, None]
+        rope = self.dit.rope_table(first * WIDTH, latents.shape[1], SIDE, SIDE)
+        attend = SelfAttention(inputs, self.cache, matmul_attention)
+        cross = CrossAttention(inputs.branches, matmul_attention)
+        out = self.dit(latents[None], gates, rope, attend, cross)
+        if clean:
+            self.cache.commit(first)
+        return out[0]
+
+    def remember(self, latents: Tensor, chunk: int) -> None:
+        self.call(latents, chunk, [CLEAN_TIME], [0], visible=1)
+
+
+def test_a_noisy_chunk_after_clean_history_sees_what_the_ring_would_show(
+    dit: VideoDiT, text: TextBatch
+) -> None:
+    clean, noisy = random_latents(CHUNKS * WIDTH, 5), random_latents(CHUNKS * WIDTH, 6)
+    times = torch.tensor([0.1, 0.2, 0.4, 0.7])
+    prompts = torch.tensor([1, 2, 1, 2])
+    place = torch.arange(CHUNKS)
+    batch = ChunkBatch(
+        latents=torch.cat((clean, noisy), dim=1)[None],
+        times=torch.cat((torch.full((CHUNKS,), CLEAN_TIME), times))[None],
+        prompt=torch.cat((torch.zeros(CHUNKS, dtype=torch.long), prompts))[None],
+        drop=torch.cat((torch.ones(CHUNKS), torch.zeros(CHUNKS))).bool()[None],
+        position=torch.cat((place, place)),
+        sees=history_visibility(CHUNKS, width=3, clean_width=1),
+    )
+    packed = packed_velocity(dit, batch, text)[0, :, CHUNKS * WIDTH :]
+    stream = Stream(dit, text)
+    for chunk in range(CHUNKS):
+        span = slice(chunk * WIDTH, (chunk + 1) * WIDTH)
+        expected = stream.call(
+            noisy[:, span], chunk, [float(times[chunk])], [int(prompts[chunk])], visible=3
+        )
+        torch.testing.assert_close(packed[:, span], expected, atol=1e-5, rtol=1e-4)
+        stream.remember(clean[:, span], chunk)
+
+
+def test_a_staircase_sees_what_several_chunks_in_flight_see(dit: VideoDiT, text: TextBatch) -> None:
+    latents = random_latents(CHUNKS * WIDTH, 8)
+    times = torch.tensor([CLEAN_TIME, 0.6, 0.2, 0.05])
+    batch = ChunkBatch(
+        latents=latents[None],
+        times=times[None],
+        prompt=torch.tensor([[0, 1, 2, 1]]),
+        drop=torch.tensor([[True, False, False, False]]),
+        position=torch.arange(CHUNKS),
+        sees=staircase_visibility(CHUNKS, torch.tensor([1]), width=3, clean_width=1),
+    )
+    packed = packed_velocity(dit, batch, text)[0, :, WIDTH:]
+    stream = Stream(dit, text)
+    stream.remember(latents[:, :WIDTH], 0)
+    expected = stream.call(latents[:, WIDTH:], 1, times[1:].tolist(), [1, 2, 1], visible=3)
+    torch.testing.assert_close(packed, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_seventy_percent_of_times_lie_below_three_tenths() -> None:
+    times = shifted_logit_normal((200_000,), torch.Generator().manual_seed(0))
+    assert abs(float((times < 0.3).float().mean()) - 0.69) < 0.01
+
+
+def test_staircases_fall_and_start_after_the_clean_chunks() -> None:
+    times, clean = staircase_times(64, 8, torch.Generator().manual_seed(0))
+    assert bool((times.diff(dim=1) <= 1e-6).all())
+    leading = torch.arange(8)[None] < clean[:, None]
+    assert bool((times[leading] == 1).all())
+    assert bool((times[~leading] < 1).all())
+
+
+def test_the_loss_reaches_every_parameter_and_is_repeatable(text: TextBatch) -> None:
+    small = replace(MODEL, num_layers=2, hidden_size=64, kv_channels=8, ffn_hidden_size=64)
+    dit = VideoDiT(small)
+    initialise(dit, seed=3)
+    torch.nn.init.normal_(dit.final_linear.linear.weight, std=0.1)
+    live = TextBatch(torch.cat((dit.null_text()[None], text.rows[1:])), text.mask)
+    loss = FlowLoss(dit, FlowSettings(), WIDTH)
+    clips = Clips(random_latents(CHUNKS * WIDTH, 9)[None], torch.tensor([[1, 2, 0, 1]]))
+    values = [loss(clips, live, torch.Generator().manual_seed(4)) for _ in range(2)]
+    assert torch.equal(values[0].detach(), values[1].detach())
+    values[0].backward()
+    without = [
+        name
+        for name, parameter in dit.named_parameters()
+        if parameter.grad is None and "k_layernorm_xattn.bias" not in name
+    ]
+    assert without == []
