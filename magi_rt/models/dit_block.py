@@ -77,7 +77,11 @@ class QKVProjection(nn.Module):
 
 
 class ParallelAttention(nn.Module):
-    """Self-attention over the stream and cross-attention over the prompt, side by side."""
+    """Self-attention over the stream and cross-attention over the prompt, side by side.
+
+    The quantised projections emit bfloat16 whatever the working dtype, so a quantised layer
+    attends between bfloat16 numbers: its queries, keys, values and both outputs are rounded.
+    """
 
     def __init__(self, config: ModelConfig, quantised: bool) -> None:
         super().__init__()
@@ -90,6 +94,7 @@ class ParallelAttention(nn.Module):
         self.linear_qkv = QKVProjection(config, quantised)
         self.linear_kv_xattn = nn.Linear(width, 2 * self.groups * dim, bias=False)
         joined = 2 * self.heads * dim
+        self.quantised = quantised
         self.linear_proj: nn.Module = (
             PerChannelFp8Linear(joined, width, working_dtype(config))
             if quantised
@@ -112,19 +117,28 @@ class ParallelAttention(nn.Module):
         Norm and rotation are float32.
         """
         linear = self.linear_qkv
-        q = linear.q(normed).unflatten(-1, (self.heads, self.dim))
-        k = linear.k(normed).unflatten(-1, (self.groups, self.dim))
-        v = linear.v(normed).unflatten(-1, (self.groups, self.dim))
+        q = self._emitted(linear.q(normed)).unflatten(-1, (self.heads, self.dim))
+        k = self._emitted(linear.k(normed)).unflatten(-1, (self.groups, self.dim))
+        v = self._emitted(linear.v(normed)).unflatten(-1, (self.groups, self.dim))
         q = rotate(self.q_layernorm(q.float()), rope).to(v.dtype)
         k = rotate(self.k_layernorm(k.float()), rope).to(v.dtype)
-        return q, k, v
+        return self._emitted(q), self._emitted(k), v
+
+    def text_queries(self, normed: Tensor) -> Tensor:
+        """normed: [B, S, D] -> the queries of the cross-attention, [B, S, heads, d]."""
+        qx = self._emitted(self.linear_qkv.qx(normed)).unflatten(-1, (self.heads, self.dim))
+        return self._emitted(self.q_layernorm_xattn(qx))
+
+    def _emitted(self, x: Tensor) -> Tensor:
+        """x as the attention of a quantised layer emits it: bfloat16 numbers in x's dtype."""
+        return x.to(torch.bfloat16).to(x.dtype) if self.quantised else x
 
     def project(self, own: Tensor, text: Tensor) -> Tensor:
         """Join both outputs [B, S, heads, d] in interleaved head groups -> [B, S, D] float32."""
         pair = torch.stack(
             (own.unflatten(2, (HEAD_GROUPS, -1)), text.unflatten(2, (HEAD_GROUPS, -1))), dim=3
         )
-        joined = pair.flatten(2)
+        joined = self._emitted(pair.flatten(2))
         if isinstance(self.linear_proj, nn.Linear):
             return F.linear(joined.float(), self.linear_proj.weight.float())
         out: Tensor = self.linear_proj(joined)
@@ -143,9 +157,8 @@ class ParallelAttention(nn.Module):
         normed = self.linear_qkv.layer_norm(hidden).flatten(1, 2)
         q, k, v = self.queries_keys_values(normed, rope)
         own = self_attend(layer, q, k, v)
-        qx = self.linear_qkv.qx(normed).unflatten(-1, (self.heads, self.dim))
-        qx = self.q_layernorm_xattn(qx).unflatten(1, ranges)
-        text = cross_attend(layer, qx).flatten(1, 2)
+        queries = self.text_queries(normed).unflatten(1, ranges)
+        text = cross_attend(layer, queries).flatten(1, 2)
         return self.project(own, text).unflatten(1, ranges)
 
 

@@ -89,8 +89,7 @@ class BlockTrace:
     def _cross_attention(self, attention: torch.nn.Module, normed: Tensor) -> Tensor:
         t, n = self.case.tensors, self.case.meta["tokens_per_chunk"]
         block = self.dit.blocks()[self.case.meta["layer"]].self_attention
-        queries = block.linear_qkv.qx(normed).unflatten(-1, (block.heads, block.dim))
-        queries = block.q_layernorm_xattn(queries)
+        queries = block.text_queries(normed)
         self.values["xq"] = queries[0]
         packs = [self.dit.embed_text(packed(y, m)) for y, m in zip(t["y"], t["mask"], strict=True)]
         self.values["y_xattn_flat"] = torch.cat(packs)
