@@ -101,7 +101,7 @@ class EagerExecutor:
             dtype=str(working).removeprefix("torch."),
             threads=torch.get_num_threads(),
             reason=reason,
-            weights=fingerprint([*dit.state_dict().items(), *vae.state_dict().items()]),
+            weights=fingerprint(_all_weights(dit, vae, text)),
         )
         return cls(folder.config, dit, vae, text, info)
 
@@ -213,6 +213,17 @@ class EagerExecutor:
         """Scaled latents [C, T, h, w] -> uint8 [4T, H, W, 3]; a lone latent gives one frame."""
         scale = self.config.runtime.scale_factor
         return decode_frames(self.vae, latents.to(self.device) / scale, self.tiles)
+
+
+def _all_weights(
+    dit: VideoDiT, vae: ViTVAE, text: T5TextEncoder | None
+) -> list[tuple[str, Tensor]]:
+    parts = {"dit": dit.state_dict(), "vae": vae.state_dict()}
+    if text is not None:
+        parts["text"] = text.model.state_dict()
+    return [
+        (f"{part}.{name}", value) for part, state in parts.items() for name, value in state.items()
+    ]
 
 
 def _one_by_one(inputs: DenoiseInputs) -> list[DenoiseInputs]:
