@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import magi_rt
+from magi_rt.cli import eval as evaluation
 from magi_rt.cli import inspect, run, train
 from magi_rt.cli.refusals import PlainSpokenGroup
 
@@ -45,6 +46,7 @@ def magi_rt_command(
 app.command("run")(run.run)
 app.command("inspect")(inspect.inspect)
 app.add_typer(train.train, name="train")
+app.command("eval")(evaluation.evaluate)
 
 
 def main() -> None:

@@ -1,0 +1,81 @@
+"""A model opened once, from which many worlds are begun."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from magi_rt.frames import Frame
+from magi_rt.pictures import Pixels
+from magi_rt.world import World
+from magi_rt.world_machine import WorldMachine
+from magi_rt.world_options import WorldOptions
+from magi_rt.world_start import read_start
+from magi_rt.world_timeline import Timeline
+
+
+class Steered(Protocol):
+    """What is asked of a world that is measured; a :class:`magi_rt.world.World` offers it."""
+
+    def advance(self, prompt: str, /) -> list[Frame]:
+        """The next chunk under a prompt, oldest frame first."""
+        ...
+
+    def fork(self) -> Steered:
+        """A second world that continues as this one would."""
+        ...
+
+
+Begin = Callable[[Pixels | None, int], Steered]
+"""(video uint8 [T, H, W, 3] to continue or ``None``, seed) -> a world."""
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model whose weights are read once; worlds begun from it share them and take turns."""
+
+    machine: WorldMachine
+
+    @classmethod
+    def open(cls, model: str, *, backend: str = "auto", seed: int = 0) -> OpenedModel:
+        """Opens a built-in world or a model folder; errors as in ``World.open``."""
+        options = WorldOptions(backend=backend, seed=seed, history=0)
+        return cls(WorldMachine.open(model, options, image=None, video=None))
+
+    def begin(self, video: Pixels | None, seed: int) -> World:
+        """A world that continues the video, or starts from nothing."""
+        machine = self.machine
+        start = read_start(None, video, executor=machine.executor, size=machine.size)
+        options = replace(machine.options, seed=seed)
+        machine = replace(machine, start=start, options=options, notes=start.notes)
+        return World(Timeline(machine, machine.begin()))
+
+    @property
+    def frames_per_chunk(self) -> int:
+        """Frames that one ``advance`` gives."""
+        return self.machine.executor.config.runtime.frames_per_chunk
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the model's video."""
+        return float(self.machine.executor.config.runtime.fps)
+
+    def card(self) -> dict[str, object]:
+        """What was measured, on what: model, size, steps, window, backend, threads, hardware."""
+        machine = self.machine
+        info, sampler = machine.executor.info, machine.pipeline.sampler
+        return {
+            "model": machine.model,
+            "weights": info.weights,
+            "size": list(machine.size),
+            "steps": sampler.steps,
+            "window": sampler.window,
+            "backend": info.name,
+            "device": info.device,
+            "dtype": info.dtype,
+            "threads": info.threads,
+            "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
+        }
