@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Grid = tuple[int, int, int]
+from magi_rt.models.vae_config import Grid
 
 HEAD_NORM_EPS = 1e-5  # added to the standard deviation, not to the variance
 GRIDS_KEPT = 16

@@ -1,0 +1,252 @@
+"""The training loop: budgets, rates, averages, and going on after any kind of end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from magi_rt.errors import CheckpointError, MagiError, OptionError
+from magi_rt.training.loop import KEPT_MEMORY, Plan, read_log, swapped_weights
+from tests.training.loop_kit import toy_loop, toy_loss, toy_module
+
+PLAN = Plan(steps=12, warmup=2, log_every=2, evaluate_every=5)
+
+
+class Killed(Exception):
+    """Stands for a sudden end."""
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    """The log without its times."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(folder)]
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    toy_loop(tmp_path, Plan(steps=200, warmup=5, log_every=1, evaluate_every=999)).run()
+    lines = list(read_log(tmp_path))
+    first, last = lines[:20], lines[-20:]
+    assert sum(line["loss"] for line in last) < 0.5 * sum(line["loss"] for line in first)
+
+
+def test_a_killed_run_goes_on_exactly_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = toy_loop(tmp_path / "whole", PLAN)
+    done = whole.run()
+
+    module = toy_module()
+    steady = toy_loss(module)
+
+    def dies(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        if step == 9:
+            raise Killed
+        return steady(step)
+
+    always = Plan(steps=12, warmup=2, log_every=2, evaluate_every=5, save_every_s=0)
+    with pytest.raises(Killed):
+        toy_loop(tmp_path / "cut", always, module=module, loss=dies).run()
+    again = toy_loop(tmp_path / "cut", PLAN)
+    outcome = again.run()
+
+    assert (outcome.step, outcome.finished) == (12, True)
+    assert same_weights(whole.module, again.module)
+    assert all(torch.equal(done.averaged[name], v) for name, v in outcome.averaged.items())
+    assert curve(tmp_path / "whole") == curve(tmp_path / "cut")
+
+
+def test_lines_written_after_the_last_checkpoint_are_written_anew(tmp_path: Path) -> None:
+    toy_loop(tmp_path, PLAN).run()
+    wanted = curve(tmp_path)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 99, "loss": 1.0}) + '\n{"step": 100, "lo')
+    toy_loop(tmp_path, PLAN).run()
+    assert curve(tmp_path) == wanted
+
+
+def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
+    first = toy_loop(tmp_path, PLAN)
+    first.run()
+    again = toy_loop(tmp_path, PLAN)
+    assert again.run().step == 12
+    assert same_weights(first.module, again.module)
+
+
+def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
+    module = toy_module()
+    steady = toy_loss(module)
+
+    def loss(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return steady(step)
+
+    before = signal.getsignal(signal.SIGTERM)
+    outcome = toy_loop(tmp_path, PLAN, module=module, loss=loss).run()
+    assert (outcome.step, outcome.finished) == (4, False)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert toy_loop(tmp_path, PLAN).run().step == 12
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
+    def loss(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the second interrupt was swallowed")
+
+    with pytest.raises(KeyboardInterrupt):
+        toy_loop(tmp_path, PLAN, loss=loss).run()
+
+
+def test_the_loop_runs_outside_the_main_thread(tmp_path: Path) -> None:
+    steps = []
+    worker = threading.Thread(target=lambda: steps.append(toy_loop(tmp_path, PLAN).run().step))
+    worker.start()
+    worker.join(60)
+    assert steps == [12]
+
+
+def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path: Path) -> None:
+    toy_loop(tmp_path, PLAN).run()
+    with pytest.raises(OptionError, match="seed=1, not 2") as caught:
+        toy_loop(tmp_path, PLAN, card={"seed": 2}).run()
+    assert caught.value.field == "seed"
+
+
+def test_a_folder_with_a_run_is_refused_when_a_fresh_one_is_wanted(tmp_path: Path) -> None:
+    toy_loop(tmp_path, PLAN).run(resume=False)
+    with pytest.raises(OptionError, match="exists already"):
+        toy_loop(tmp_path, PLAN).run(resume=False)
+
+
+def test_a_checkpoint_of_another_module_is_refused(tmp_path: Path) -> None:
+    toy_loop(tmp_path, PLAN).run()
+    with pytest.raises(CheckpointError, match="does not fit"):
+        toy_loop(tmp_path, PLAN, module=nn.Linear(4, 1)).run()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    toy_loop(tmp_path, PLAN).run()
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        toy_loop(tmp_path, PLAN).run()
+
+
+def test_evaluation_sees_the_averaged_weights_and_leaves_the_others(tmp_path: Path) -> None:
+    module = toy_module()
+    seen: dict[int, Tensor] = {}
+
+    def evaluate(step: int) -> dict[str, float]:
+        seen[step] = next(module.parameters()).detach().clone()
+        return {"score": 1.0}
+
+    outcome = toy_loop(tmp_path, PLAN, module=module, evaluate=evaluate).run()
+    assert sorted(seen) == [5, 10, 12]
+    assert torch.equal(seen[12], outcome.averaged["0.weight"])
+    assert not torch.equal(next(module.parameters()), seen[12])
+
+
+def test_swapped_weights_come_back_after_an_error() -> None:
+    module = toy_module()
+    zeros = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
+    with pytest.raises(Killed), swapped_weights(module, zeros):
+        assert not any(p.any() for p in module.parameters())
+        raise Killed
+    assert same_weights(module, toy_module())
+
+
+def test_steps_without_a_finite_gradient_are_left_out(tmp_path: Path) -> None:
+    module = toy_module()
+    steady = toy_loss(module)
+
+    def loss(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        value, numbers = steady(step)
+        return (value * float("nan") if step == 3 else value), numbers
+
+    toy_loop(tmp_path, PLAN, module=module, loss=loss).run()
+    assert all(bool(torch.isfinite(p).all()) for p in module.parameters())
+
+
+def test_a_run_that_never_has_a_finite_gradient_ends_with_the_way_out(tmp_path: Path) -> None:
+    module = toy_module()
+
+    def loss(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return toy_loss(module)(step)[0] * float("inf"), {}
+
+    with pytest.raises(MagiError, match="lower learning rate"):
+        toy_loop(tmp_path, Plan(steps=50), module=module, loss=loss).run()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"minutes": 1.0, "steps": 3},
+        {"steps": 0},
+        {"minutes": float("nan")},
+        {"steps": 3, "decay": 1.5},
+        {"steps": 3, "ema": 1.0},
+        {"steps": 3, "log_every": 0},
+    ],
+)
+def test_impossible_plans_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(OptionError):
+        Plan(**values)  # type: ignore[arg-type]
+
+
+def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
+    plan = Plan(steps=100, warmup=9, decay=0.4)
+    rates = [plan.rate(step, plan.progress(step, 0.0)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:61] == [1.0] * 52
+    assert rates[80] == pytest.approx(0.5)
+    assert rates[100] == 0.0
+    assert all(a >= b for a, b in pairwise(rates[60:]))
+
+
+def test_a_budget_in_minutes_counts_time_and_not_steps() -> None:
+    plan = Plan(minutes=2.0)
+    assert plan.progress(10_000, 30.0) == 0.25
+    assert plan.progress(0, 120.0) == 1.0
+
+
+def test_a_budget_in_minutes_ends_and_counts_all_sittings(tmp_path: Path) -> None:
+    plan = Plan(minutes=0.2 / 60, log_every=1000, evaluate_every=100_000)
+    outcome = toy_loop(tmp_path, plan).run()
+    assert outcome.finished and outcome.elapsed_s >= 0.2
+    assert toy_loop(tmp_path, plan).run().step == outcome.step
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the restart is for glibc")
+def test_the_process_restarts_once_with_kept_memory_and_the_same_arguments() -> None:
+    program = (
+        "import os, sys\n"
+        "from magi_rt.training.loop import restart_with_kept_memory\n"
+        "print('turn', sys.argv[1:], flush=True)\n"
+        "restart_with_kept_memory()\n"
+        "print({k: v for k, v in os.environ.items() if k.startswith('MALLOC_')})\n"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    clean["PYTHONPATH"] = os.pathsep.join(sys.path)
+    result = subprocess.run(
+        [sys.executable, "-c", program, "a b"],
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.splitlines() == ["turn ['a b']"] * 2 + [str(KEPT_MEMORY)]
