@@ -24,11 +24,13 @@ def normalise(heads: Tensor) -> Tensor:
     if heads.requires_grad and heads.dtype != torch.float32:
         # In training with mixed precision the fused norm saves several passes; the other place of
         # the offset changes less than a bfloat16 can tell.
-        return F.layer_norm(heads, heads.shape[-1:], eps=HEAD_NORM_EPS**2)
+        fused: Tensor = F.layer_norm(heads, heads.shape[-1:], eps=HEAD_NORM_EPS**2)
+        return fused
     centred = heads.float()
     centred = centred - centred.mean(dim=-1, keepdim=True)
     deviation = centred.square().mean(dim=-1, keepdim=True).sqrt()
-    return (centred / (deviation + HEAD_NORM_EPS)).to(heads.dtype)
+    exact: Tensor = (centred / (deviation + HEAD_NORM_EPS)).to(heads.dtype)
+    return exact
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -177,7 +177,7 @@ class Loop:
                 group["lr"] = peak * factor
             optimiser.zero_grad()
         loss, numbers = self.loss(state.step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), plan.clip)
         if self._usable(norm):
             for optimiser in self.optimisers:

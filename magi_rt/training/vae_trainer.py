@@ -152,7 +152,7 @@ def optimisers(vae: ViTVAE, rate: float) -> list[torch.optim.Optimizer]:
 def held_out_clips(render: Render, frames: int) -> Tensor:
     """Fixed clips that training never draws: uint8 [B, frames, H, W, 3]."""
     pixels = render(HELD_OUT_SCENES, 4, seeded(HELD_OUT_SEED))
-    return pixels.unflatten(1, (-1, frames)).flatten(0, 1)
+    return pixels.reshape(-1, frames, *pixels.shape[2:])
 
 
 @torch.inference_mode()

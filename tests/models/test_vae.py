@@ -129,7 +129,7 @@ def test_a_resized_position_table_follows_its_weights() -> None:
     with torch.inference_mode():
         first = vae.encoder.positions(grid)
         assert vae.encoder.positions(grid) is first
-    vae.encoder.pos_embed *= 2
+    vae.encoder.pos_embed.mul_(2)
     assert torch.allclose(vae.encoder.positions(grid), first * 2)
 
 

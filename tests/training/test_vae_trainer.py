@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,15 +58,15 @@ def losses(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(folder)]
 
 
-def small_run(folder: Path, steps: int = 6, **changes: object) -> ViTVAE:
-    values: dict[str, object] = {
+def small_run(folder: Path, steps: int = 6, **changes: Any) -> ViTVAE:
+    values: dict[str, Any] = {
         "batch": 8,
         "config": SMALL,
         "render": stripes,
         "dtype": torch.float32,
         "plan": {"warmup": 1, "log_every": 1, "evaluate_every": 4},
     }
-    vae, _ = train_vae(folder, steps=steps, **(values | changes))  # type: ignore[arg-type]
+    vae, _ = train_vae(folder, steps=steps, **(values | changes))
     return vae
 
 
@@ -112,7 +113,7 @@ def test_a_killed_training_goes_on_with_the_same_curve(tmp_path: Path) -> None:
             raise Killed
         return stripes(scenes, chunks, generator)
 
-    batch = {"batch": 160, "plan": {"warmup": 1, "log_every": 1, "save_every_s": 0}}
+    batch: dict[str, Any] = {"batch": 160, "plan": {"warmup": 1, "log_every": 1, "save_every_s": 0}}
     whole = small_run(tmp_path / "whole", **batch)
     with pytest.raises(Killed):
         small_run(tmp_path / "cut", render=dies, **batch)
