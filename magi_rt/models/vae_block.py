@@ -38,7 +38,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     if queries.requires_grad and queries.device.type == "cpu":
         # The gradient of the fused form costs several times that of the written-out one on CPUs.
         scores = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
-        return scores.softmax(dim=-1).to(values.dtype) @ values
+        mixed: Tensor = scores.softmax(dim=-1).to(values.dtype) @ values
+        return mixed
     return F.scaled_dot_product_attention(queries, keys, values)
 
 
