@@ -50,7 +50,7 @@ def train_vae_command(
     steps: Steps = None,
     batch: Batch = None,
     seed: Seed = 1,
-    rate: Rate = 1e-3,
+    rate: Rate = 3e-3,
     fresh: Fresh = False,
 ) -> None:
     """Train the auto-encoder; DIR/export then holds what `train dit --vae` needs.
@@ -78,7 +78,7 @@ def train_dit_command(
     steps: Steps = None,
     batch: Batch = None,
     seed: Seed = 1,
-    rate: Rate = 1e-3,
+    rate: Rate = 2e-3,
     fresh: Fresh = False,
 ) -> None:
     """Train the denoiser and its text encoder; DIR/export then opens with `run --model`.
