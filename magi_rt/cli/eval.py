@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from magi_rt.cli.consoles import without_bar
 from magi_rt.errors import OptionError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _progress(total: int, quiet: bool) -> Iterator[Tell]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=console, transient=True, disable=without_bar(quiet)) as bar:
         task = bar.add_task("drawing trials", total=total)
 
         def tell(prompt: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from magi_rt.cli.consoles import for_tables
 from magi_rt.cli.refusals import BAD_INPUT, refuse
 
 if TYPE_CHECKING:
@@ -48,11 +49,10 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
 
 def _print(report: Report) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    console = for_tables()
     facts = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from magi_rt.cli.consoles import for_tables
 from magi_rt.cli.interrupt import InterruptGuard
 from magi_rt.cli.run_plan import MAX_SECONDS, RunPlan, RunWishes, plan_run
 
@@ -177,8 +178,6 @@ def run(
 
 def carry_out(plan: RunPlan, quiet: bool) -> int:
     """Render the plan with progress and table; returns the exit code, 0 when all was made."""
-    from rich.console import Console
-
     from magi_rt.cli.render import RunReport, render
     from magi_rt.cli.screen import closing_tables, progress
 
@@ -192,7 +191,7 @@ def carry_out(plan: RunPlan, quiet: bool) -> int:
             typer.echo(f"magi-rt: stopped; {kept if report.files else 'nothing kept'}", err=True)
             return guard.exit_code or 130
     if not quiet:
-        console = Console()
+        console = for_tables()
         for table in closing_tables(plan, report):
             console.print(table)
     return 0

@@ -74,9 +74,9 @@ def plan_run(wishes: RunWishes) -> RunPlan:
 
     Raises the MagiError that says what was wrong and what would be right.
     """
+    check_seconds(wishes.seconds)
     from magi_rt.world_options import WorldOptions  # heavy: not for --help
 
-    check_seconds(wishes.seconds)
     options = WorldOptions(
         seed=wishes.seed,
         steps=wishes.steps,

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from magi_rt.cli.consoles import without_bar
 from magi_rt.cli.render import RunReport, Tell
 from magi_rt.cli.run_plan import RunPlan
 from magi_rt.contact_sheet import clock
@@ -30,7 +31,7 @@ def progress(plan: RunPlan, quiet: bool) -> Iterator[Tell]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=console, transient=True, disable=without_bar(quiet)) as bar:
         task = bar.add_task(f"opening {escape(plan.model)}", total=plan.frames, rate="")
 
         def tell(report: RunReport, prompt: str) -> None:
