@@ -40,6 +40,7 @@ Steps = Annotated[int | None, typer.Option(metavar="N", help="Budget in steps, i
 Batch = Annotated[int | None, typer.Option(metavar="N", min=1, help="Clips in one step.")]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Clips and noise follow from it.")]
 Rate = Annotated[float, typer.Option(metavar="R", help="Highest learning rate.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Refuse a folder that already holds a run.")]
 
 
@@ -51,6 +52,7 @@ def train_vae_command(
     batch: Batch = None,
     seed: Seed = 1,
     rate: Rate = 3e-3,
+    device: Device = "cpu",
     fresh: Fresh = False,
 ) -> None:
     """Train the auto-encoder; DIR/export then holds what `train dit --vae` needs.
@@ -65,7 +67,7 @@ def train_vae_command(
 
     _, outcome = train_vae(
         out, minutes=minutes, steps=steps, batch=batch or 32, seed=seed, rate=rate,
-        resume=not fresh,
+        device=device, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 
@@ -73,12 +75,18 @@ def train_vae_command(
 @train.command("dit")
 def train_dit_command(
     out: Out,
-    vae: Annotated[Path, typer.Option(metavar="DIR", help="The export of `train vae`.")],
+    vae: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The export of `train vae`.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Go on from this model, with its own VAE.")
+    ] = None,
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
     seed: Seed = 1,
     rate: Rate = 2e-3,
+    device: Device = "cpu",
     fresh: Fresh = False,
 ) -> None:
     """Train the denoiser and its text encoder; DIR/export then opens with `run --model`.
@@ -86,9 +94,16 @@ def train_dit_command(
     [bold]Example[/bold]
 
       magi-rt train dit runs/dit --vae runs/vae/export --minutes 120
+
+      magi-rt train dit runs/more --start nano --minutes 60 --device cuda
     """
     check_budget(minutes, steps, rate)
-    if not vae.is_dir():
+    if (vae is None) == (start is None):
+        raise OptionError(
+            "give either --vae DIR to train from nothing or --start MODEL to go on from a model",
+            field="vae",
+        )
+    if vae is not None and not vae.is_dir():
         raise OptionError(
             f"--vae {vae} is no folder; give the export folder of `magi-rt train vae`", field="vae"
         )
@@ -97,7 +112,7 @@ def train_dit_command(
 
     outcome = train_dit(
         out, vae, minutes=minutes, steps=steps, batch=batch or 12, seed=seed, rate=rate,
-        resume=not fresh,
+        device=device, start=start, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 

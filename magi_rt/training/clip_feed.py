@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class ClipFeed:
 class PromptReader:
     """Prompts -> rows of one text batch, through the text encoder that is trained along."""
 
-    def __init__(self, dit: VideoDiT, encoder: nn.Module, tokenizer: object) -> None:
+    def __init__(self, dit: VideoDiT, encoder: nn.Module, tokenizer: Any) -> None:
         self.dit, self.encoder, self.tokenizer = dit, encoder, tokenizer
 
     def read(self, latents: Tensor, prompts: list[list[str]]) -> tuple[Clips, TextBatch]:
@@ -67,12 +68,12 @@ class PromptReader:
     def _rows(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         null = self.dit.null_text()
         if not prompts:
-            return null[None], torch.ones(1, null.shape[0], dtype=torch.bool)
+            return null[None], torch.ones(1, null.shape[0], dtype=torch.bool, device=null.device)
         limit = self.dit.config.caption_max_length
         rows, mask = encode_prompts(self.encoder, self.tokenizer, prompts, limit)
         longest = max(null.shape[0], rows.shape[1])
         all_rows = rows.new_zeros(1 + rows.shape[0], longest, rows.shape[2])
-        all_mask = torch.zeros(all_rows.shape[:2], dtype=torch.bool)
+        all_mask = torch.zeros(all_rows.shape[:2], dtype=torch.bool, device=rows.device)
         all_rows[1:, : rows.shape[1]], all_mask[1:, : rows.shape[1]] = rows, mask
         all_mask[0, : null.shape[0]] = True
         first = torch.cat((null, null.new_zeros(longest - null.shape[0], null.shape[1])))

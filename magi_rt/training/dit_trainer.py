@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from magi_rt.checkpoints.headers import open_weights
+from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
+from magi_rt.checkpoints.load import load_into
+from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.checkpoints.save import save_model
-from magi_rt.errors import CheckpointError
+from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
-from magi_rt.models.vae import ViTVAE
+from magi_rt.models.text_encoder import T5TextEncoder
+from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.dit_init import initialise
 from magi_rt.training.flow_loss import FlowLoss, FlowSettings
@@ -39,41 +45,54 @@ class Trainee(nn.Module):
         self.dit, self.text = dit, text
 
 
-def load_trained_vae(folder: Path) -> tuple[ViTVAE, float]:
-    """An exported auto-encoder in float32 and the scale that makes its latents unit variance.
+@dataclass(frozen=True)
+class Codec:
+    """An auto-encoder in float32, its files, and the scale that makes its latents unit variance."""
 
-    Raises:
-        CheckpointError: the folder is not an export of ``train vae``.
-    """
-    from magi_rt.checkpoints.headers import open_weights
-    from magi_rt.models.vae import VAEConfig
+    vae: ViTVAE
+    folder: Path
+    scale: float
 
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        card = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder} holds no trained auto-encoder ({error}); run `magi-rt train vae` first"
-        ) from error
-    vae = ViTVAE(VAEConfig.from_card(card))
-    from safetensors.torch import load_file
+    @classmethod
+    def from_export(cls, folder: Path) -> Codec:
+        """The export of ``train vae``.
 
-    open_weights(folder, single_name="diffusion_pytorch_model.safetensors")
-    stored = load_file(folder / "diffusion_pytorch_model.safetensors")
-    vae.load_state_dict({name: value.float() for name, value in stored.items()})
-    return vae.eval().requires_grad_(False), float(report["scale_factor"])
+        Raises:
+            CheckpointError: the folder is no such export, or damaged.
+        """
+        try:
+            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+            scale = float(report["scale_factor"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{folder} holds no trained auto-encoder ({error}); run `magi-rt train vae` first"
+            ) from error
+        with torch.device("meta"):
+            vae = ViTVAE(VAEConfig.from_file(folder / "config.json"))
+        files = open_weights(folder, VAE_WEIGHTS)
+        load_into(vae, files, dict.fromkeys(vae.state_dict(), torch.float32))
+        return cls(vae.eval().requires_grad_(False), folder, scale)
+
+    @classmethod
+    def from_model(cls, model: ModelFolder) -> Codec:
+        """The auto-encoder of a whole model folder."""
+        vae = load_vae(model)
+        assert model.vae is not None
+        return cls(vae, model.vae, model.config.runtime.scale_factor)
 
 
 def train_dit(
     out_dir: str | Path,
-    vae_dir: str | Path,
+    vae_dir: str | Path | None = None,
     *,
+    start: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
     batch: int = 12,
     steps_per_shard: int = 36,
     seed: int = 1,
     rate: float = 2e-3,
+    device: str = "cpu",
     resume: bool = True,
     settings: FlowSettings | None = None,
     plan: Mapping[str, Any] | None = None,
@@ -81,28 +100,32 @@ def train_dit(
     """Train and, when the budget is used, export a whole model folder to ``out_dir/export``.
 
     Args:
-        vae_dir: the export of ``train vae``.
+        vae_dir: the export of ``train vae``, to train from nothing; or
+        start: a model folder or "nano", to go on from its weights with its own auto-encoder.
         minutes, steps: the budget, one of them.
         batch: clips of eight chunks per step.
-        steps_per_shard: a new shard of clips is made after this many steps.
+        steps_per_shard: a new shard of clips is made after this many steps, always on the CPU.
         plan: further fields of Plan.
 
     Raises:
-        CheckpointError: no trained auto-encoder in ``vae_dir``.
-        OptionError: no or two budgets, or ``out_dir`` holds a run with other settings.
+        CheckpointError: no trained auto-encoder in ``vae_dir``, or ``start`` is no whole model.
+        OptionError: not one budget, not one beginning, or ``out_dir`` holds another run.
     """
     folder, settings = Path(out_dir), settings or FlowSettings()
-    vae, scale = load_trained_vae(Path(vae_dir))
-    trainee, tokenizer = fresh_trainee(seed)
+    codec, trainee, tokenizer = begin(vae_dir, start, seed)
+    trainee.to(device)
+    codec.vae.to(device)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
     flow = FlowLoss(trainee.dit, settings, RUNTIME.chunk_width)
-    recipe = ShardRecipe(seed=seed, scale=scale, chunks=CHUNKS_PER_CLIP, size=PICTURE)
-    feed = ClipFeed(ShardStore(folder / "shards", recipe, vae), FeedPlan(batch, steps_per_shard))
-    held_out = held_out_feed(folder, recipe, vae, batch)
+    recipe = ShardRecipe(seed=seed, scale=codec.scale, chunks=CHUNKS_PER_CLIP, size=PICTURE)
+    feed = ClipFeed(
+        ShardStore(folder / "shards", recipe, codec.vae), FeedPlan(batch, steps_per_shard)
+    )
+    held_out = held_out_feed(folder, recipe, codec.vae, batch)
 
     def measure(source: ClipFeed, step: int, generator: torch.Generator) -> Tensor:
         latents, prompts = source.draw(step, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.split(":")[0], torch.bfloat16):
             clips, text = reader.read(latents, prompts)
             return flow(clips, text, generator)
 
@@ -114,10 +137,16 @@ def train_dit(
         losses = [
             measure(held_out, 0, seeded(HELD_OUT_SEED, 3, k)) for k in range(HELD_OUT_BATCHES)
         ]
-        export(folder / "export", trainee, tokenizer, Path(vae_dir), scale)
+        export(folder / "export", trainee, tokenizer, codec)
         return {"held_out": float(torch.stack(losses).mean())}
 
-    card = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard, "scale": scale}
+    card = {
+        "batch": batch,
+        "seed": seed,
+        "rate": rate,
+        "feed": steps_per_shard,
+        "scale": codec.scale,
+    }
     card |= asdict(settings) | {"layers": MODEL.num_layers, "width": MODEL.hidden_size}
     budget = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
     chosen = optimisers(trainee, rate)
@@ -125,7 +154,30 @@ def train_dit(
     return loop.run(resume=resume)
 
 
-def fresh_trainee(seed: int) -> tuple[Trainee, object]:
+def begin(
+    vae_dir: str | Path | None, start: str | Path | None, seed: int
+) -> tuple[Codec, Trainee, Any]:
+    """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model."""
+    if vae_dir is not None and start is None:
+        trainee, tokenizer = fresh_trainee(seed)
+        return Codec.from_export(Path(vae_dir)), trainee, tokenizer
+    if start is None or vae_dir is not None:
+        raise OptionError(
+            "give either vae_dir, to train from nothing, or start, to go on from a model",
+            field="start",
+        )
+    model = resolve(start)
+    if model.text_encoder is None:
+        raise CheckpointError(missing_text_encoder(model), field="text_encoder")
+    sizes = model.config.model
+    text = T5TextEncoder.from_folder(
+        model.text_encoder, sizes.caption_max_length, sizes.caption_channels
+    )
+    trainee = Trainee(load_denoiser(model), text.model).train().requires_grad_(True)
+    return Codec.from_model(model), trainee, text.tokenizer
+
+
+def fresh_trainee(seed: int) -> tuple[Trainee, Any]:
     """An untrained denoiser and text encoder that follow from the seed, and the tokenizer."""
     dit = VideoDiT(MODEL)
     initialise(dit, seed)
@@ -157,19 +209,16 @@ def optimisers(trainee: Trainee, rate: float) -> list[torch.optim.Optimizer]:
     ]
 
 
-def export(folder: Path, trainee: Trainee, tokenizer: object, vae_dir: Path, scale: float) -> None:
+def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec) -> None:
     """Write a model folder in the published layout from the weights now in ``trainee``."""
-    from safetensors.torch import load_file
-
-    card = json.loads((vae_dir / "config.json").read_text(encoding="utf-8"))
     save_model(
         folder,
-        nano_config(scale),
+        nano_config(codec.scale),
         denoiser=trainee.dit.state_dict(),
-        vae_config=card,
-        vae=load_file(vae_dir / "diffusion_pytorch_model.safetensors"),
+        vae_config=json.loads((codec.folder / "config.json").read_text(encoding="utf-8")),
+        vae=load_file(codec.folder / VAE_WEIGHTS),
         write_text_encoder=lambda path: save_text_encoder(
-            path, deepcopy(trainee.text).half(), tokenizer
+            path, deepcopy(trainee.text).half().cpu(), tokenizer
         ),
         matrix_dtype=torch.bfloat16,
         overwrite=True,

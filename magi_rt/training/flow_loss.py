@@ -91,9 +91,11 @@ class FlowLoss:
         staircase = torch.rand((), generator=generator) < self.settings.staircase_share
         build = self._staircase if staircase else self._history
         batch, target, counted = build(clips, generator)
-        velocity = packed_velocity(self.dit, batch, text)
-        error = (velocity - target).square()
+        device = self.dit.rope.bands.device
+        velocity = packed_velocity(self.dit, batch.to(device), text)
+        error = (velocity - target.to(device)).square()
         per_chunk = error.unflatten(2, (-1, self.chunk_width)).mean(dim=(1, 3, 4, 5))
+        counted = counted.to(device)
         return (per_chunk * counted).sum() / counted.sum()
 
     def _history(

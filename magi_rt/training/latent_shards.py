@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from magi_rt.models.vae import ViTVAE
+from magi_rt.models.vae import ViTVAE, from_uint8
 from magi_rt.training.worlds import toybox
 
 ENCODE_BATCH = 64  # chunks per VAE call
@@ -82,11 +82,11 @@ class ShardStore:
         batch = pixels.shape[0]
         per_chunk = self.recipe.frames_per_chunk
         chunks = pixels.unflatten(1, (-1, per_chunk)).flatten(0, 1)
-        parts = []
+        parts, device = [], next(self.vae.parameters()).device
         for some in chunks.split(ENCODE_BATCH):
-            volume = some.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-            with torch.autocast("cpu", torch.bfloat16):
+            volume = from_uint8(some.to(device)).permute(0, 4, 1, 2, 3)
+            with torch.autocast(device.type, torch.bfloat16):
                 mean = self.vae.encode(volume)
-            parts.append((mean.float() * self.recipe.scale).bfloat16())
+            parts.append((mean.float() * self.recipe.scale).bfloat16().cpu())
         latents = torch.cat(parts).unflatten(0, (batch, -1))
         return latents.permute(0, 2, 1, 3, 4, 5).flatten(2, 3).contiguous()

@@ -20,7 +20,7 @@ MODEL = ModelConfig(
     caption_channels=128,
     caption_max_length=40,
 )
-"""The 4.5B family at small size. Working dtype float32: at this size CPUs gain nothing from less."""
+"""The 4.5B family at small size, in float32."""
 
 RUNTIME = RuntimeConfig(
     cfg_number=3,

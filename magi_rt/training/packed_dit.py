@@ -12,7 +12,7 @@ Letters in shapes: B clips, R chunks per clip, n tokens per chunk, P prompts of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,16 @@ class ChunkBatch:
     position: Tensor
     sees: Tensor
 
+    def to(self, device: torch.device) -> ChunkBatch:
+        """The same on a device; the layout (``position`` and ``sees``) stays on the CPU."""
+        return replace(
+            self,
+            latents=self.latents.to(device),
+            times=self.times.to(device),
+            prompt=self.prompt.to(device),
+            drop=self.drop.to(device),
+        )
+
 
 def history_visibility(chunks: int, width: int, clean_width: int) -> Tensor:
     """Who sees whom when ``chunks`` clean copies are followed by ``chunks`` noisy ones.
@@ -85,14 +95,14 @@ class PackedSelfAttention:
     S * n * w * n numbers instead of (S * n) ** 2.
     """
 
-    def __init__(self, sees: Tensor, tokens: int) -> None:
+    def __init__(self, sees: Tensor, tokens: int, device: torch.device) -> None:
         self.tokens = tokens
         width = int(sees.sum(-1).max())
         order = sees.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :width]
         real = sees.gather(-1, order)
-        self.order = order
+        self.order = order.to(device)
         bias = torch.zeros(real.shape).masked_fill(~real, -math.inf)
-        self.bias = bias.repeat_interleave(tokens, dim=-1)[:, :, None, None, :]
+        self.bias = bias.repeat_interleave(tokens, dim=-1)[:, :, None, None, :].to(device)
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         batch, length, heads, dim = queries.shape
@@ -111,7 +121,7 @@ class PackedSelfAttention:
         batch, _, groups, dim = x.shape
         chunks = x.reshape(batch, -1, self.tokens * groups * dim)
         count, width = self.order.shape[1:]
-        rows = self.order + count * torch.arange(batch)[:, None, None]
+        rows = self.order + count * torch.arange(batch, device=x.device)[:, None, None]
         picked = chunks.flatten(0, 1).index_select(0, rows.flatten())
         windows = picked.reshape(batch, count, width, self.tokens, groups, dim)
         return windows.permute(0, 1, 4, 2, 3, 5).flatten(3, 4)
@@ -124,7 +134,7 @@ class PackedCrossAttention:
         self.prompt = prompt.flatten()
         self.embedded = dit.embed_text(text.rows)
         self.blocks = dit.blocks()
-        bias = torch.zeros(text.mask.shape).masked_fill(~text.mask, -math.inf)
+        bias = torch.zeros_like(text.mask, dtype=torch.float32).masked_fill(~text.mask, -math.inf)
         self.bias = bias[self.prompt][:, None, None, :]
 
     def __call__(self, layer: int, queries: Tensor) -> Tensor:
@@ -143,18 +153,18 @@ class PackedCrossAttention:
 
 def packed_velocity(dit: VideoDiT, batch: ChunkBatch, text: TextBatch) -> Tensor:
     """Velocity of every chunk, [B, channels, S * chunk_width, H, W] float32, with gradients."""
-    clips, chunks = batch.times.shape
+    chunks = batch.times.shape[1]
     _, _, frames, height, width = batch.latents.shape
     per_chunk = frames // chunks
     tokens = per_chunk * (height // dit.config.patch_size) * (width // dit.config.patch_size)
     gates = dit.gates(packed_condition(dit, batch.times, batch.drop))
     first = dit.rope_table(0, per_chunk * int(batch.position.max() + 1), height, width)
-    rope = first.unflatten(0, (-1, tokens))[batch.position].flatten(0, 1)
+    rope = first.unflatten(0, (-1, tokens))[batch.position.to(first.device)].flatten(0, 1)
     return dit(
         batch.latents,
         gates,
         rope,
-        PackedSelfAttention(batch.sees, tokens),
+        PackedSelfAttention(batch.sees, tokens, batch.latents.device),
         PackedCrossAttention(dit, text, batch.prompt),
     )
 
