@@ -1,0 +1,172 @@
+"""How fast a world runs and answers, beside the plain implementation in the same run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from magi_rt.backends.eager import EagerExecutor
+from magi_rt.bench import LEAST_WORLD_CHUNKS
+from magi_rt.bench.measure import Numbers, conditions, median, percentile, rounded
+from magi_rt.bench.plain import PlainStream
+from magi_rt.bench.subject import Subject
+from magi_rt.errors import OptionError
+from magi_rt.models.special_tokens import caption_rows_for_chunk
+from magi_rt.prompts import check_prompt
+from magi_rt.world import World
+from magi_rt.world_machine import WorldMachine
+from magi_rt.world_timeline import Timeline
+
+WARM_UP = 2
+"""Chunks at the beginning that no statistic but ``first_chunk_ms`` counts."""
+CHUNKS_PER_PROMPT = 2
+
+Tell = Callable[[int], None]
+"""Called with the number of chunks done."""
+
+
+@dataclass
+class Times:
+    """Seconds measured, one entry per chunk unless said otherwise.
+
+    answers: one per prompt, from ``advance(prompt)`` to the first frames that carry it.
+    differences: largest difference of both ways' latents, as a share of the largest value.
+    """
+
+    ours: list[float] = field(default_factory=list)
+    plain: list[float] = field(default_factory=list)
+    answers: list[float] = field(default_factory=list)
+    differences: list[float] = field(default_factory=list)
+
+
+def bench_world(
+    subject: Subject, *, chunks: int = 40, plain: bool = True, tell: Tell = lambda _: None
+) -> Numbers:
+    """Generates chunks with the runtime and the plain way in turn, and returns the numbers.
+
+    Every second chunk comes with a prompt that was not used before. Times are end to end: text,
+    denoising, decoding and the way of the pictures to the caller's memory.
+
+    Raises:
+        OptionError: fewer than ``LEAST_WORLD_CHUNKS`` chunks.
+    """
+    if chunks < LEAST_WORLD_CHUNKS:
+        raise OptionError(
+            f"{chunks} chunks are too few to measure; use {LEAST_WORLD_CHUNKS} or more",
+            field="chunks",
+        )
+    times = Times()
+    for done in _run(subject.machine, chunks, plain, times):
+        tell(done)
+    numbers = {"bench": "world", "chunks": chunks, **_summary(times, subject.machine)}
+    return rounded(numbers | conditions(subject.machine, subject.weights))
+
+
+def _run(machine: WorldMachine, chunks: int, plain: bool, times: Times) -> Iterator[int]:
+    timeline = Timeline(machine, machine.begin())
+    rival = Rival(machine) if plain else None
+    prompts = fresh_prompts()
+    asked: dict[str, float] = {}
+    with World(timeline) as world:
+        for chunk in range(chunks):
+            prompt = next(prompts) if chunk % CHUNKS_PER_PROMPT == 0 else None
+            begun = time.perf_counter()
+            frames = world.advance(prompt)
+            ended = time.perf_counter()
+            times.ours.append(ended - begun)
+            if prompt is not None:
+                asked[prompt] = begun
+            for shown in {frame.prompt for frame in frames} & asked.keys():
+                times.answers.append(ended - asked.pop(shown))
+            if rival is not None:
+                finished = timeline.moment.state.window.finished
+                assert finished is not None
+                times.plain.append(rival.advance(prompt))
+                times.differences.append(difference(finished.latents, rival.latents))
+            yield chunk + 1
+
+
+class Rival:
+    """The plain stream under the same prompts, with the same decoder and the same way out."""
+
+    def __init__(self, machine: WorldMachine) -> None:
+        assert isinstance(machine.executor, EagerExecutor)
+        self.machine, self.executor = machine, machine.executor
+        self.stream = PlainStream(
+            self.executor, machine.pipeline.sampler, seed=machine.options.seed,
+            size=machine.latent_size,
+        )  # fmt: skip
+        self.rows = self.executor.null_text()
+        self.latents = torch.empty(0)
+
+    def advance(self, prompt: str | None) -> float:
+        """Generates the next chunk and returns the seconds it took."""
+        begun = time.perf_counter()
+        if prompt is not None:
+            self.rows = self._read(prompt)
+        self.latents = self.stream.advance(self.rows)
+        self.executor.decode(self.latents).cpu().numpy()
+        return time.perf_counter() - begun
+
+    def _read(self, prompt: str) -> Tensor:
+        book = self.machine.book
+        return caption_rows_for_chunk(
+            self.executor.encode_text(check_prompt(prompt)),
+            tokens=book.tokens,
+            flags=book.flags,
+            max_length=self.executor.config.model.caption_max_length,
+        )
+
+
+def difference(ours: Tensor, plain: Tensor) -> float:
+    """max |a - b| / max |b|."""
+    return float((ours - plain).abs().max() / plain.abs().max().clamp_min(1e-30))
+
+
+def fresh_prompts() -> Iterator[str]:
+    """Prompts of usual length, no two alike; they come again after some thousand."""
+    while True:
+        for light, weather, pull, count in product(
+            ("night falls", "day breaks"),
+            ("it rains", "it snows", "the sky is clear"),
+            ("gravity pulls left", "gravity pulls right", "things float", "everything falls down"),
+            range(1, 1000),
+        ):
+            yield f"{count} red balls, {light}, {weather}, {pull}"
+
+
+def _summary(times: Times, machine: WorldMachine) -> Numbers:
+    ours, plain = times.ours[WARM_UP:], times.plain[WARM_UP:]
+    quarter = max(1, len(ours) // 4)
+    frames = machine.executor.config.runtime.frames_per_chunk
+    numbers: Numbers = {
+        "fps": len(ours) * frames / sum(ours),
+        "chunk_ms_p50": 1e3 * median(ours),
+        "chunk_ms_p95": 1e3 * percentile(ours, 95),
+        "prompt_to_frames_ms_p50": 1e3 * median(times.answers),
+        "prompt_to_frames_ms_p95": 1e3 * percentile(times.answers, 95),
+        "first_chunk_ms": 1e3 * times.ours[0],
+        "speedup_vs_plain": None,
+    }
+    if plain:
+        numbers |= {
+            "speedup_vs_plain": speedup(ours, plain),
+            "speedup_early": speedup(ours[:quarter], plain[:quarter]),
+            "speedup_late": speedup(ours[-quarter:], plain[-quarter:]),
+            "plain_chunk_ms_p50": 1e3 * median(plain),
+            "plain_fps": len(plain) * frames / sum(plain),
+            "difference_first_chunk": times.differences[0],
+            "difference_max": max(times.differences),
+        }
+    return numbers
+
+
+def speedup(ours: list[float], plain: list[float]) -> float:
+    """How many times longer the plain way took for the same chunks, by medians."""
+    assert len(ours) == len(plain)
+    return median(plain) / median(ours)

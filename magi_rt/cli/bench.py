@@ -1,0 +1,199 @@
+"""`magi-rt bench`: how fast a world runs, and whether it stays so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from magi_rt.bench import LEAST_ENDURANCE_CHUNKS, LEAST_WORLD_CHUNKS
+
+if TYPE_CHECKING:
+    from magi_rt.bench.measure import Numbers
+    from magi_rt.bench.subject import Subject
+
+CHUNKS_LIMIT = 1_000_000
+
+bench = typer.Typer(
+    no_args_is_help=False,
+    help="""Measure speed against a plain implementation, and cost over a long run.
+
+    Every measurement ends in one line of JSON that names what was measured, and on what.
+
+    [bold]Examples[/bold]
+
+      magi-rt bench world
+
+      magi-rt bench endurance --model tiny --chunks 2000
+    """,
+)
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|DIR",
+        help="nano, a model folder, or tiny (a very small shape with random weights).",
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Denoising steps of a chunk; the model's own if left out."),
+]
+Window = Annotated[int | None, typer.Option(metavar="N", help="Chunks in flight at once, 1 to 4.")]
+Size = Annotated[
+    str | None, typer.Option(metavar="HxW", help="Height x width of the world in pixels.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Noise follows from it.")]
+Backend = Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, eager.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
+Dtype = Annotated[str, typer.Option(metavar="NAME", help="auto, float32 or bfloat16.")]
+RandomWeights = Annotated[
+    bool,
+    typer.Option(
+        "--random-weights",
+        help="Fill the shape of nano or of a published variant (4.5B-distill) with random "
+        "weights: no checkpoint is needed, pictures are noise.",
+    ),
+]
+NoPlain = Annotated[
+    bool, typer.Option("--no-plain", help="Leave the plain implementation out; much quicker.")
+]
+WorldChunks = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=LEAST_WORLD_CHUNKS, max=CHUNKS_LIMIT, help="Chunks generated each way."
+    ),
+]
+EnduranceChunks = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=LEAST_ENDURANCE_CHUNKS, max=CHUNKS_LIMIT, help="Chunks generated."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no table.")]
+
+
+@bench.command("world")
+def bench_world_command(
+    model: Model = "nano",
+    chunks: WorldChunks = 40,
+    steps: Steps = None,
+    window: Window = None,
+    size: Size = None,
+    seed: Seed = 0,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    random_weights: RandomWeights = False,
+    no_plain: NoPlain = False,
+    quiet: Quiet = False,
+) -> None:
+    """Frames per second, time from a prompt to its frames, and how much faster than plain.
+
+    The plain implementation keeps and joins the whole history and computes everything again in
+    every call. Both take turns chunk by chunk under the same prompts and noise.
+
+    [bold]Example[/bold]
+
+      magi-rt bench world --chunks 100
+    """
+    keep_memory()
+    from magi_rt.bench.world import bench_world
+
+    subject = _open(
+        model, random_weights, steps=steps, window=window, size=size, seed=seed,
+        backend=backend, device=device, dtype=dtype,
+    )  # fmt: skip
+    with progress(chunks, quiet) as tell:
+        numbers = bench_world(subject, chunks=chunks, plain=not no_plain, tell=tell)
+    _show(numbers, quiet)
+
+
+@bench.command("endurance")
+def bench_endurance_command(
+    model: Model = "nano",
+    chunks: EnduranceChunks = 2000,
+    steps: Steps = None,
+    window: Window = None,
+    size: Size = None,
+    seed: Seed = 0,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    random_weights: RandomWeights = False,
+    quiet: Quiet = False,
+) -> None:
+    """Whether memory and chunk time stay what they were, over thousands of chunks.
+
+    [bold]Examples[/bold]
+
+      magi-rt bench endurance --model tiny
+
+      magi-rt bench endurance --model 4.5B-distill --random-weights --size 256x256 --steps 8
+    """
+    keep_memory()
+    from magi_rt.bench.endurance import bench_endurance
+
+    subject = _open(
+        model, random_weights, steps=steps, window=window, size=size, seed=seed,
+        backend=backend, device=device, dtype=dtype,
+    )  # fmt: skip
+    with progress(chunks, quiet) as tell:
+        numbers = bench_endurance(subject, chunks=chunks, tell=tell)
+    _show(numbers, quiet)
+
+
+def keep_memory() -> None:
+    """Restart this process once with an allocator that keeps freed memory; the report says so."""
+    from magi_rt.training.loop import restart_with_kept_memory
+
+    restart_with_kept_memory()
+
+
+def _open(
+    model: str,
+    random_weights: bool,
+    *,
+    steps: int | None,
+    window: int | None,
+    size: str | None,
+    seed: int,
+    backend: str,
+    device: str,
+    dtype: str,
+) -> Subject:
+    from magi_rt.bench.subject import open_subject
+    from magi_rt.cli.run_plan import parse_size
+    from magi_rt.world_options import WorldOptions
+
+    options = WorldOptions(
+        seed=seed, steps=steps, window=window, size=None if size is None else parse_size(size),
+        backend=backend, device=device, dtype=dtype,
+    )  # fmt: skip
+    return open_subject(model, options, random_weights=random_weights)
+
+
+@contextmanager
+def progress(chunks: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar over the chunks on stderr; yields what moves it on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task("chunks", total=chunks)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _show(numbers: Numbers, quiet: bool) -> None:
+    from magi_rt.bench.report import json_line, table
+
+    if not quiet:
+        from rich.console import Console
+
+        Console().print(table(numbers))
+    typer.echo(json_line(numbers))
