@@ -1,0 +1,57 @@
+"""Training data follow from seed and step alone, whatever was kept on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
+from magi_rt.training.dit_trainer import fresh_trainee
+from magi_rt.training.latent_shards import ShardRecipe, ShardStore
+from magi_rt.training.vae_clips import seeded
+from magi_rt.training.vae_trainer import NANO_VAE, fresh_vae
+
+RECIPE = ShardRecipe(seed=3, scale=0.9, clips=3, chunks=2)
+
+
+def store(folder: Path) -> ShardStore:
+    return ShardStore(folder, RECIPE, fresh_vae(NANO_VAE, 1).eval())
+
+
+def test_a_shard_is_the_same_read_or_made_again(tmp_path: Path) -> None:
+    first = store(tmp_path / "a").get(1)
+    read = store(tmp_path / "a").get(1)
+    made = store(tmp_path / "b").get(1)
+    for other in (read, made):
+        assert torch.equal(first.latents, other.latents)
+        assert first.prompts == other.prompts
+    assert first.latents.shape == (3, 16, 4, 8, 8)
+
+
+def test_shards_differ_from_each_other(tmp_path: Path) -> None:
+    shards = store(tmp_path)
+    assert not torch.equal(shards.get(0).latents, shards.get(1).latents)
+
+
+def test_a_step_draws_the_same_clips_in_a_resumed_run(tmp_path: Path) -> None:
+    plan = FeedPlan(batch=2, steps_per_shard=1)
+    whole = ClipFeed(store(tmp_path), plan)
+    drawn = [whole.draw(step, seeded(3, step)) for step in range(3)]
+    resumed = ClipFeed(store(tmp_path), plan)
+    latents, prompts = resumed.draw(2, seeded(3, 2))
+    assert torch.equal(latents, drawn[2][0])
+    assert prompts == drawn[2][1]
+
+
+def test_every_prompt_of_a_batch_gets_one_row_and_silence_the_null_caption() -> None:
+    trainee, tokenizer = fresh_trainee(seed=1)
+    reader = PromptReader(trainee.dit, trainee.text, tokenizer)
+    prompts = [["", "gravity points left"], ["it snows", "gravity points left"]]
+    clips, text = reader.read(torch.zeros(2, 16, 4, 8, 8), prompts)
+    assert clips.prompt.tolist() == [[0, 1], [2, 1]]
+    assert text.rows.shape[0] == 3
+    null = trainee.dit.null_text()
+    assert torch.equal(text.rows[0, : null.shape[0]], null)
+    assert bool(text.mask[0, : null.shape[0]].all())
+    assert int(text.mask[1].sum()) < text.mask.shape[1]
