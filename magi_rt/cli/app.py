@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 import magi_rt
+from magi_rt.cli import bench, inspect, run, train, verify
 from magi_rt.cli import eval as evaluation
-from magi_rt.cli import inspect, run, train
 from magi_rt.cli.refusals import PlainSpokenGroup
 
 app = typer.Typer(
@@ -45,8 +45,10 @@ def magi_rt_command(
 
 app.command("run")(run.run)
 app.command("inspect")(inspect.inspect)
+app.command("verify")(verify.verify)
 app.add_typer(train.train, name="train")
 app.command("eval")(evaluation.evaluate)
+app.add_typer(bench.bench, name="bench")
 
 
 def main() -> None:
