@@ -11,7 +11,8 @@ from torch import Tensor
 from magi_rt.models import rotary
 from magi_rt.models.attention import matmul_attention
 from magi_rt.models.dit import VideoDiT, timestep_features
-from magi_rt.verify.dit_cases import FORWARD, ROPE, build_dit, code_of
+from magi_rt.verify.dit_cases import FORWARD, ROPE, code_of
+from magi_rt.verify.golden_model import build_dit
 from magi_rt.verify.goldens import Check, GoldenCase, absolute_error, packed, relative_error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,45 +31,75 @@ class Check:
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """A manifest with its tensors read on first use."""
+    """A manifest with its tensors read on first use.
+
+    weights: the case that holds the weights, if the case needs any.
+    listed: names and shapes of the tensors that the manifest promises.
+    """
 
     folder: Path
     name: str
     weights: str | None
     meta: dict[str, Any]
-    description: str = field(default="", repr=False)
+    listed: dict[str, tuple[int, ...]]
 
     @classmethod
     def read(cls, path: Path) -> GoldenCase:
         """Raises CheckpointError when the manifest is not a golden manifest."""
         try:
-            manifest = json.loads(path.read_text())
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            listed = manifest.get("tensors", {}).items()
             return cls(
                 path.parent,
-                manifest["case"],
+                str(manifest["case"]),
                 manifest.get("weights"),
-                manifest["meta"],
-                manifest.get("description", ""),
+                dict(manifest["meta"]),
+                {name: tuple(entry["shape"]) for name, entry in listed},
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path.name} is not a golden manifest: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path.name} is not a golden manifest: {error!r}", field=path.name
+            ) from error
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors of the case as stored; empty for cases without a tensor file."""
+        """All tensors of the case as stored; empty for cases without a tensor file.
+
+        Raises:
+            CheckpointError: the file cannot be read or lacks what the manifest lists.
+        """
         path = self.folder / f"{self.name}.safetensors"
-        if not path.exists():
+        if not self.listed and not path.exists():
             return {}
         try:
-            return load_file(path)
+            tensors: dict[str, Tensor] = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+            raise CheckpointError(
+                f"{path.name} cannot be read: {error}", field=path.name
+            ) from error
+        for name, shape in self.listed.items():
+            if name not in tensors:
+                raise CheckpointError(f"{path.name} lacks the tensor {name!r}", field=name)
+            if tuple(tensors[name].shape) != shape:
+                raise CheckpointError(
+                    f"{name!r} in {path.name} has shape {list(tensors[name].shape)}, but the "
+                    f"manifest says {list(shape)}",
+                    field=name,
+                )
+        return tensors
 
     def weight_case(self) -> GoldenCase:
         """The case that holds this case's weights."""
         if self.weights is None:
-            raise CheckpointError(f"case {self.name} names no weights")
-        return GoldenCase.read(self.folder / f"{self.weights}.json")
+            raise CheckpointError(f"case {self.name} names no weights", field="weights")
+        path = self.folder / f"{self.weights}.json"
+        if not path.exists():
+            raise CheckpointError(
+                f"case {self.name} needs the weights {self.weights!r}, which are not in "
+                f"{self.folder.name}/; put {path.name} and its tensors there",
+                field="weights",
+            )
+        return GoldenCase.read(path)
 
     @property
     def model(self) -> ModelConfig:
@@ -119,5 +149,3 @@ def relative_l2(actual: Tensor, expected: Tensor) -> float:
 def packed(rows: Tensor, mask: Tensor) -> Tensor:
     """The caption rows whose mask is set: [..., L, C] and [..., L] -> [tokens, C]."""
     return rows.reshape(-1, rows.shape[-1])[mask.reshape(-1) > 0]
-
-

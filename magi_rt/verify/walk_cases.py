@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from magi_rt.backends.base import EngineInfo, Executor
+from magi_rt.backends.base import Executor
 from magi_rt.backends.eager import EagerExecutor
-from magi_rt.config import MagiConfig
 from magi_rt.models.inputs import TextContext
-from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.sampling.guidance import View, combine
 from magi_rt.sampling.pipeline import ChunkPipeline
-from magi_rt.sampling.predictor import Predictor, Views
+from magi_rt.sampling.predictor import Predictor
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import Beginning, Chunk, ChunkText, StreamState
+from magi_rt.sampling.visibility import Visibility
 from magi_rt.sampling.window import CallPlan, ChunkWindow
-from magi_rt.verify.dit_cases import FORWARD, build_dit, fill_cache
-from magi_rt.verify.goldens import Check, GoldenCase, packed, relative_error
+from magi_rt.verify.dit_cases import FORWARD, fill_cache
+from magi_rt.verify.golden_model import FLOAT32, Setting, golden_config, golden_executor
+from magi_rt.verify.goldens import Check, GoldenCase, packed
 from magi_rt.verify.sampling_cases import compare_calls, exactly, extraction_call, noisy_call
 
 WALK = 1e-4
-
-ExecutorMaker = Callable[[GoldenCase], Executor]
-
-
-def golden_executor(case: GoldenCase) -> EagerExecutor:
-    """The eager executor with a golden model; its auto-encoder has no weights."""
-    smallest = VAEConfig(
-        video_size=16, video_length=4, patch_size=8, patch_length=4, in_chans=3, z_chans=16,
-        double_z=True, embed_dim=256, depth=1, num_heads=1, mlp_ratio=1, qkv_bias=True,
-        ln_in_attn=True, conv_last_layer=True,
-    )  # fmt: skip
-    with torch.device("meta"):
-        vae = ViTVAE(smallest)
-    info = EngineInfo("eager", "cpu", "float32", torch.get_num_threads(), "a golden model")
-    return EagerExecutor(_config(case), build_dit(case.weight_case()), vae, None, info)
-
-
-def _config(case: GoldenCase) -> MagiConfig:
-    return MagiConfig(case.model, case.runtime, case.engine)
-
 
 # One guided step
 
@@ -63,49 +43,46 @@ class RowPredictor(Predictor):
         return rows[chunk.index - self.first]
 
 
-def check_dispatch(case: GoldenCase) -> Iterator[Check]:
+def check_dispatch(case: GoldenCase, setting: Setting = FLOAT32) -> Iterator[Check]:
     """``cfg_dispatch_*``: the views, the guided velocity and the memory of one step."""
-    executor, tensors = golden_executor(case), case.tensors
+    executor, tensors = golden_executor(case, setting), case.tensors
     sampler, plan = _dispatch_sampler(case), _dispatch_plan(case)
     state = _dispatch_state(case, executor, sampler, plan)
     weights = sampler.guidance.weights(plan.noisy_times)
     views = RowPredictor(executor, sampler, case).predict(state, plan, weights)
     velocity = torch.cat([combine(*pair) for pair in zip(views, weights, strict=True)], dim=1)
-    yield Check("velocity", relative_error(velocity, tensors["velocity"][0]), FORWARD)
+    yield setting.compare("velocity", velocity, tensors["velocity"][0], FORWARD)
     stored = {View.TEXT: "cond_text", View.HISTORY: "cond_pre", View.ALONE: "uncond"}
     for view, name in stored.items():
         if name in tensors:
-            yield from _compare_view(view, name, views, tensors[name][0], sampler.chunk_width)
+            parts = tensors[name][0].split(sampler.chunk_width, dim=1)[-len(views) :]
+            for place, part in enumerate(parts):
+                if view in views[place]:  # where the guidance asks for it
+                    found = views[place][view]
+                    yield setting.compare(f"{name}.{place}", found, part, FORWARD)
     if plan.write_clean:
         state.cache.commit(plan.first_chunk)
         slot = state.cache.slot(plan.first_chunk)
         for layer in range(case.model.num_layers):
             kept = torch.cat((state.cache.keys[layer, slot], state.cache.values[layer, slot]), -1)
             expected = tensors[f"kv_out_clean.{layer}"]
-            error = relative_error(kept.transpose(0, 1), expected)
-            yield Check(f"kv_out_clean.{layer}", error, FORWARD)
-
-
-def _compare_view(
-    view: View, name: str, views: list[Views], expected: Tensor, width: int
-) -> Iterator[Check]:
-    """The noisy chunks of one view, where the guidance asks for it."""
-    parts = expected.split(width, dim=1)[-len(views) :]
-    for place, (found, part) in enumerate(zip(views, parts, strict=True)):
-        if view in found:
-            yield Check(f"{name}.{place}", relative_error(found[view], part), FORWARD)
+            yield setting.compare(f"kv_out_clean.{layer}", kept.transpose(0, 1), expected, FORWARD)
 
 
 def _dispatch_sampler(case: GoldenCase) -> SamplerConfig:
-    """The case's settings; its flag, not the time, says whether the oldest is nearly clean."""
-    call, sampler = case.meta["kwargs"], SamplerConfig.from_config(_config(case))
+    """The case's settings; its flag, not the time, says whether the oldest is nearly clean.
+
+    Window and visibility are the case's own: its plan is given, not made.
+    """
+    call, sampler = case.meta["kwargs"], SamplerConfig.from_config(golden_config(case))
     threshold = -1.0 if call["distill_nearly_clean_chunk"] else 2.0
     return replace(
         sampler,
         steps=call["num_steps"],
+        window=1,
         chunk_width=call["chunk_width"],
         guidance=replace(sampler.guidance, threshold=threshold),
-        visibility=replace(sampler.visibility, steps=call["num_steps"]),
+        visibility=Visibility(by_stage=(), clean=-1, steps=call["num_steps"]),
     )
 
 
@@ -138,13 +115,12 @@ def _dispatch_state(
         in_flight=tuple(chunks[first:]),
         finished=chunks[0] if plan.write_clean else None,
     )
-    tokens = case.meta["tokens_per_chunk"]
     return StreamState(
         seed=0,
         window=window,
         latents=latents,
         spare=torch.empty_like(latents),
-        cache=fill_cache(executor.dit, case, plan.first_chunk, tokens),
+        cache=fill_cache(executor, case, plan.first_chunk),
         beginning=Beginning(0, x[:, :0]),
         chunk_width=width,
     )
@@ -182,10 +158,10 @@ class ObservedPipeline(ChunkPipeline):
         return velocities
 
 
-def check_walk(case: GoldenCase, make: ExecutorMaker = golden_executor) -> Iterator[Check]:
+def check_walk(case: GoldenCase, setting: Setting = FLOAT32) -> Iterator[Check]:
     """``walk_*``: a whole run from given noise, compared call by call and chunk by chunk."""
-    executor, meta, tensors = make(case), case.meta, case.tensors
-    sampler = SamplerConfig.from_config(_config(case))
+    executor, meta, tensors = golden_executor(case, setting), case.meta, case.tensors
+    sampler = SamplerConfig.from_config(golden_config(case))
     noise = tensors["noise"][0]
     prefix = tensors["prefix"][0] if "prefix" in tensors else None
     pipeline = ObservedPipeline(executor, sampler, noise)
@@ -203,7 +179,7 @@ def check_walk(case: GoldenCase, make: ExecutorMaker = golden_executor) -> Itera
     while not state.exhausted:
         done = pipeline.advance(state, lambda chunk: texts[min(chunk + offset, len(texts) - 1)])
         expected = tensors[f"chunk.{done.index}"][0]
-        yield Check(f"chunk.{done.index}", relative_error(done.latents, expected), WALK)
+        yield setting.compare(f"chunk.{done.index}", done.latents, expected, WALK)
         after = len(pipeline.calls) + before
         frames = done.latents.shape[1]
         yields.append({"relative_chunk": done.index, "frames": frames, "after_call": after})
@@ -211,7 +187,11 @@ def check_walk(case: GoldenCase, make: ExecutorMaker = golden_executor) -> Itera
     calls = [extraction_call(sampler, offset)] if before else []
     calls += [noisy_call(sampler, plan) for plan in pipeline.plans]
     yield from compare_calls("walk", calls, meta["calls"])
-    yield from _compare_observed(pipeline.calls, before, tensors)
+    for place, call in enumerate(pipeline.calls):
+        for part, actual in (("x", call.x), ("velocity", call.velocity)):
+            name = f"call{place + before:03d}.{part}"
+            if name in tensors:
+                yield setting.compare(name, actual, tensors[name][0], WALK)
 
 
 def _texts(case: GoldenCase, executor: Executor) -> list[ChunkText]:
@@ -219,14 +199,3 @@ def _texts(case: GoldenCase, executor: Executor) -> list[ChunkText]:
     rows = zip(case.tensors["y"], case.tensors["mask"], strict=True)
     contexts = [executor.prepare_text(packed(y.float(), mask)) for y, mask in rows]
     return [ChunkText(f"row {place}", context) for place, context in enumerate(contexts)]
-
-
-def _compare_observed(
-    calls: list[Observed], before: int, tensors: dict[str, Tensor]
-) -> Iterator[Check]:
-    for place, call in enumerate(calls):
-        name = f"call{place + before:03d}"
-        for part, actual in (("x", call.x), ("velocity", call.velocity)):
-            expected = tensors.get(f"{name}.{part}")
-            if expected is not None:
-                yield Check(f"{name}.{part}", relative_error(actual, expected[0]), WALK)

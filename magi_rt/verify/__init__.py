@@ -1,0 +1,1 @@
+"""Golden cases: recorded inputs and outputs of the published model, computed again and compared."""
