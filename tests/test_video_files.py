@@ -151,10 +151,12 @@ def test_nothing_bears_the_name_until_the_file_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     writer = VideoWriter(path, fps=24, height=32, width=48)
     writer.write(grey(10))
-    assert not path.exists() and not writer.finished
+    assert not path.exists()
+    finished = [writer.finished]
     writer.close()
-    assert writer.finished
+    finished.append(writer.finished)
     writer.close()
+    assert finished == [False, True]
     assert frames_in(path) == 1
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(MediaError, match="closed"):

@@ -98,15 +98,7 @@ def train_dit_command(
       magi-rt train dit runs/more --start nano --minutes 60 --device cuda
     """
     check_budget(minutes, steps, rate)
-    if (vae is None) == (start is None):
-        raise OptionError(
-            "give either --vae DIR to train from nothing or --start MODEL to go on from a model",
-            field="vae",
-        )
-    if vae is not None and not vae.is_dir():
-        raise OptionError(
-            f"--vae {vae} is no folder; give the export folder of `magi-rt train vae`", field="vae"
-        )
+    check_beginning(vae, start)
     keep_memory()
     from magi_rt.training.dit_trainer import train_dit
 
@@ -129,6 +121,19 @@ def check_budget(minutes: float | None, steps: int | None, rate: float) -> None:
         raise OptionError(f"the budget is {budget:g}; it must be more than 0", field="minutes")
     if not (math.isfinite(rate) and rate > 0):
         raise OptionError(f"--rate {rate:g} trains nothing; give more than 0, as in 1e-3")
+
+
+def check_beginning(vae: Path | None, start: str | None) -> None:
+    """Raise OptionError unless a denoiser begins either with an auto-encoder or with a model."""
+    if (vae is None) == (start is None):
+        raise OptionError(
+            "give either --vae DIR to train from nothing or --start MODEL to go on from a model",
+            field="vae",
+        )
+    if vae is not None and not vae.is_dir():
+        raise OptionError(
+            f"--vae {vae} is no folder; give the export folder of `magi-rt train vae`", field="vae"
+        )
 
 
 def keep_memory() -> None:
