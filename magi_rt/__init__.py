@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         SnapshotError,
     )
     from magi_rt.frames import Frame
-    from magi_rt.snapshot import Snapshot
     from magi_rt.world import World
+    from magi_rt.world.snapshot import Snapshot
 
 __version__ = "0.1.0"
 
@@ -49,7 +49,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'magi_rt' has no attribute {name!r}")
-    home = {"World": "world", "Snapshot": "snapshot", "Frame": "frames"}.get(name, "errors")
+    home = {"World": "world", "Snapshot": "world.snapshot", "Frame": "frames"}.get(name, "errors")
     value = getattr(import_module(f"magi_rt.{home}"), name)
     globals()[name] = value
     return value

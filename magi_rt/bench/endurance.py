@@ -11,7 +11,7 @@ from magi_rt.bench.subject import Subject
 from magi_rt.bench.world import Tell, fresh_prompts
 from magi_rt.errors import OptionError
 from magi_rt.world import World
-from magi_rt.world_timeline import Timeline
+from magi_rt.world.timeline import Timeline
 
 SETTLED = 20
 """Chunks after which memory and time are expected to stay."""

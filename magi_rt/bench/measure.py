@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from magi_rt.training.loop import KEPT_MEMORY
-from magi_rt.world_machine import WorldMachine
+from magi_rt.world.machine import WorldMachine
 
 Numbers = dict[str, Any]
 """What the last line of a measurement says: values that JSON can hold."""

@@ -22,15 +22,15 @@ from magi_rt.models.dit import VideoDiT, is_float32_island
 from magi_rt.models.rotary import initial_bands
 from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.presets import PRESETS
-from magi_rt.prompts import PromptBook
 from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.training.nano import MODEL, nano_config
 from magi_rt.training.vae_trainer import NANO_VAE
-from magi_rt.world_identity import identify
-from magi_rt.world_machine import WorldMachine
-from magi_rt.world_options import WorldOptions, fitted_size
-from magi_rt.world_start import Start
+from magi_rt.world.identity import identify
+from magi_rt.world.machine import WorldMachine
+from magi_rt.world.options import WorldOptions, fitted_size
+from magi_rt.world.prompts import PromptBook
+from magi_rt.world.start import Start
 
 PUBLISHED_VAE = VAEConfig(
     video_size=256, video_length=16, patch_size=8, patch_length=4, in_chans=3, z_chans=16,

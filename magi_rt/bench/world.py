@@ -17,10 +17,10 @@ from magi_rt.bench.plain import PlainStream
 from magi_rt.bench.subject import Subject
 from magi_rt.errors import OptionError
 from magi_rt.models.special_tokens import caption_rows_for_chunk
-from magi_rt.prompts import check_prompt
 from magi_rt.world import World
-from magi_rt.world_machine import WorldMachine
-from magi_rt.world_timeline import Timeline
+from magi_rt.world.machine import WorldMachine
+from magi_rt.world.prompts import check_prompt
+from magi_rt.world.timeline import Timeline
 
 WARM_UP = 2
 """Chunks at the beginning that no statistic but ``first_chunk_ms`` counts."""

@@ -168,7 +168,7 @@ def _open(
 ) -> Subject:
     from magi_rt.bench.subject import open_subject
     from magi_rt.cli.run_plan import parse_size
-    from magi_rt.world_options import WorldOptions
+    from magi_rt.world.options import WorldOptions
 
     options = WorldOptions(
         seed=seed, steps=steps, window=window, size=None if size is None else parse_size(size),

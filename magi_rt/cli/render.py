@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from magi_rt.cli.interrupt import InterruptGuard
 from magi_rt.cli.run_plan import GOOD_SIDE, MAX_SCALE, RunPlan
 from magi_rt.cli.timeline import Timeline, Turn
-from magi_rt.contact_sheet import contact_sheet
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
-from magi_rt.pictures import evenly
-from magi_rt.video_writer import VideoWriter
+from magi_rt.media.contact_sheet import contact_sheet, evenly
+from magi_rt.media.video_writer import VideoWriter
 
 if TYPE_CHECKING:
     from magi_rt.world import World

@@ -15,7 +15,7 @@ from magi_rt.config import MagiConfig
 from magi_rt.errors import MediaError, OptionError
 
 if TYPE_CHECKING:
-    from magi_rt.world_options import WorldOptions
+    from magi_rt.world.options import WorldOptions
 
 MAX_SECONDS = 3600.0
 """Longest video of one run, in seconds."""
@@ -75,7 +75,7 @@ def plan_run(wishes: RunWishes) -> RunPlan:
     Raises the MagiError that says what was wrong and what would be right.
     """
     check_seconds(wishes.seconds)
-    from magi_rt.world_options import WorldOptions  # heavy: not for --help
+    from magi_rt.world.options import WorldOptions  # heavy: not for --help
 
     options = WorldOptions(
         seed=wishes.seed,
@@ -112,7 +112,7 @@ def check_seconds(seconds: float) -> None:
 
 def parse_size(text: str) -> tuple[int, int]:
     """ "HxW" in pixels as (height, width); OptionError when it is none or fits no model."""
-    from magi_rt.world_options import SIDE_LIMIT, fitted_size
+    from magi_rt.world.options import SIDE_LIMIT, fitted_size
 
     found = _SIZE.fullmatch(text)
     if found is None:
@@ -163,7 +163,7 @@ def check_model(model: str, options: WorldOptions) -> MagiConfig:
 
 def _check_start(wishes: RunWishes, config: MagiConfig) -> None:
     if wishes.image is not None:
-        from magi_rt.pictures import read_image
+        from magi_rt.media.pictures import read_image
 
         read_image(wishes.image)
     if wishes.video is not None:
@@ -171,7 +171,7 @@ def _check_start(wishes: RunWishes, config: MagiConfig) -> None:
 
 
 def _check_video(path: Path, config: MagiConfig) -> None:
-    from magi_rt.video_files import read_video
+    from magi_rt.media.video_reader import read_video
 
     fps, chunk = config.runtime.fps, config.runtime.frames_per_chunk
     frames = len(read_video(path, fps=fps, limit=chunk, size=(2, 2)))

@@ -14,7 +14,7 @@ from rich.table import Table
 from magi_rt.cli.consoles import without_bar
 from magi_rt.cli.render import RunReport, Tell
 from magi_rt.cli.run_plan import RunPlan
-from magi_rt.contact_sheet import clock
+from magi_rt.media.contact_sheet import clock
 
 _BAR_LETTERS = 40
 _TABLE_LETTERS = 160

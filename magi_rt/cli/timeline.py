@@ -99,6 +99,6 @@ def parse_then(then: str, seconds: float) -> Turn:
 
 
 def _turn(time_s: float, prompt: str) -> Turn:
-    from magi_rt.world_options import checked_prompt  # heavy: not for --help
+    from magi_rt.world.options import checked_prompt  # heavy: not for --help
 
     return Turn(time_s, checked_prompt(prompt))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from magi_rt.errors import MediaError
 from magi_rt.evaluation import detectors
-from magi_rt.pictures import Pixels, resize
+from magi_rt.media.pictures import Pixels, resize
 
 SIDE = 64
 """Pixels a side of the pictures that are measured."""

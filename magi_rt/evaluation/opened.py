@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from magi_rt.frames import Frame
-from magi_rt.pictures import Pixels
+from magi_rt.media.pictures import Pixels
 from magi_rt.world import World
-from magi_rt.world_machine import WorldMachine
-from magi_rt.world_options import WorldOptions
-from magi_rt.world_start import read_start
-from magi_rt.world_timeline import Timeline
+from magi_rt.world.machine import WorldMachine
+from magi_rt.world.options import WorldOptions
+from magi_rt.world.start import read_start
+from magi_rt.world.timeline import Timeline
 
 
 class Steered(Protocol):

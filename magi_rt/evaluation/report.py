@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from magi_rt.contact_sheet import SheetLook, contact_sheet
 from magi_rt.evaluation import stability, steering
 from magi_rt.evaluation.curves import Curves
 from magi_rt.evaluation.stability import Collapse, Stream, Verdict, judge_streams
 from magi_rt.evaluation.steering import Outcome, Score, scores
 from magi_rt.evaluation.trial_sheet import trial_sheet
 from magi_rt.evaluation.trials import CHUNKS
-from magi_rt.pictures import write_whole
+from magi_rt.media.contact_sheet import SheetLook, contact_sheet
+from magi_rt.whole_files import write_whole
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_LETTERS = 60

@@ -27,7 +27,8 @@ from magi_rt.evaluation.curves import Curves, Meter
 from magi_rt.evaluation.opened import Begin
 from magi_rt.evaluation.steering import pixels_of
 from magi_rt.frames import Frame
-from magi_rt.pictures import Pixels, evenly
+from magi_rt.media.contact_sheet import evenly
+from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds import toybox
 from magi_rt.training.worlds.base import Clauses, Meaning
 from magi_rt.training.worlds.toybox_physics import facts_after

@@ -23,7 +23,7 @@ from magi_rt.evaluation import detectors
 from magi_rt.evaluation.opened import Begin, Steered
 from magi_rt.evaluation.trials import ASKED, CHUNKS, LEAST_MOVE, SPLITS, Trial
 from magi_rt.frames import Frame
-from magi_rt.pictures import Pixels
+from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds.base import Meaning
 from magi_rt.training.worlds.toybox_scene import DIRECTIONS
 

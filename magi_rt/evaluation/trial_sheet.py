@@ -9,7 +9,7 @@ import numpy as np
 
 from magi_rt.evaluation.steering import Outcome
 from magi_rt.evaluation.trials import ASKED, CHUNKS
-from magi_rt.pictures import Pixels, resize, save_image
+from magi_rt.media.pictures import Pixels, resize, save_image
 
 SHOWN = 2 * len(ASKED)
 CELL, GAP, MARGIN, LETTERS = 112, 4, 18, 13

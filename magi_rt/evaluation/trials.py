@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from magi_rt.errors import OptionError
-from magi_rt.pictures import Pixels
+from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds import toybox
 from magi_rt.training.worlds.base import Clauses, Meaning
 from magi_rt.training.worlds.toybox_prompts import clause_words
 from magi_rt.training.worlds.toybox_scene import DIRECTIONS, UNIT, State
-from magi_rt.world_start import PREFIX_FRAMES
+from magi_rt.world.start import PREFIX_FRAMES
 
 ASKED = (
     Meaning("light", "day"),

@@ -18,7 +18,7 @@ from magi_rt.bench.subject import open_subject
 from magi_rt.bench.world import bench_world, fresh_prompts, speedup
 from magi_rt.cli.app import app
 from magi_rt.errors import BackendError, OptionError
-from magi_rt.world_options import WorldOptions
+from magi_rt.world.options import WorldOptions
 
 CONDITIONS = {
     "model", "weights", "size", "steps", "window", "backend", "dtype", "device", "threads",

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from magi_rt.cli.app import app
-from magi_rt.video_files import read_video
+from magi_rt.media.video_reader import read_video
 
 
 def invoke(*arguments: str) -> Result:

@@ -12,9 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from magi_rt.cli.app import app
-from magi_rt.pictures import read_image
-from magi_rt.video_files import read_video
-from magi_rt.video_writer import Sink, VideoWriter
+from magi_rt.media.pictures import read_image
+from magi_rt.media.video_reader import read_video
+from magi_rt.media.video_writer import Sink, VideoWriter
 
 
 @pytest.fixture

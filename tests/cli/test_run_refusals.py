@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from magi_rt.cli.app import app
-from magi_rt.video_writer import VideoWriter
+from magi_rt.media.video_writer import VideoWriter
 
 
 @pytest.fixture

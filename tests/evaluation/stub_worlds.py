@@ -9,7 +9,7 @@ import numpy as np
 from magi_rt.evaluation.opened import Begin
 from magi_rt.evaluation.trials import CHUNKS, Trial
 from magi_rt.frames import Frame
-from magi_rt.pictures import Pixels
+from magi_rt.media.pictures import Pixels
 
 
 def as_frames(pixels: Pixels, prompt: str = "") -> list[Frame]:

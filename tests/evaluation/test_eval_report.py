@@ -16,7 +16,7 @@ from magi_rt.evaluation.stability import draw_script, run_stream, simulated
 from magi_rt.evaluation.steering import run_trials
 from magi_rt.evaluation.trial_sheet import trial_sheet
 from magi_rt.evaluation.trials import draw_trials
-from magi_rt.pictures import read_image
+from magi_rt.media.pictures import read_image
 from magi_rt.world import World
 from tests.evaluation.stub_worlds import FilmWorld, frozen, perfect
 

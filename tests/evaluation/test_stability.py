@@ -21,7 +21,7 @@ from magi_rt.evaluation.stability import (
     run_stream,
     simulated,
 )
-from magi_rt.pictures import Pixels
+from magi_rt.media.pictures import Pixels
 from tests.evaluation.stub_worlds import FilmWorld
 
 CHUNKS = 36

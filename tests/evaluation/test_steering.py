@@ -12,7 +12,7 @@ import pytest
 from magi_rt.errors import OptionError
 from magi_rt.evaluation.steering import LIGHT_MARGIN, Outcome, judge, run_trials, scores
 from magi_rt.evaluation.trials import ASKED, CHUNKS, Trial, draw_trials
-from magi_rt.pictures import Pixels
+from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds.base import Meaning
 from magi_rt.training.worlds.toybox_prompts import phrasings
 from tests.evaluation.stub_worlds import FrozenWorld, frozen, perfect

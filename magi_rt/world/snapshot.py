@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magi_rt.errors import MagiError, SnapshotError
-from magi_rt.pictures import cannot_write, removed_on_error
-from magi_rt.replay import PromptEvent, checked_card, events_from
-from magi_rt.world_identity import ModelIdentity
-from magi_rt.world_options import checked_prompt
-from magi_rt.world_start import Start
+from magi_rt.whole_files import cannot_write, removed_on_error
+from magi_rt.world.cards import checked_card
+from magi_rt.world.identity import ModelIdentity
+from magi_rt.world.options import checked_prompt
+from magi_rt.world.orders import PromptEvent, events_from
+from magi_rt.world.start import Start
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
-from magi_rt.prompts import CHARACTER_LIMIT
-from magi_rt.replay import RunLog
-from magi_rt.world_timeline import Timeline
+from magi_rt.world.prompts import CHARACTER_LIMIT
+from magi_rt.world.run_log import RunLog
+from magi_rt.world.timeline import Timeline
 
 
 @dataclass(frozen=True)

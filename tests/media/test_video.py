@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from magi_rt.errors import MediaError, ShapeError
-from magi_rt.video_files import read_video
-from magi_rt.video_writer import Sink, VideoWriter
+from magi_rt.media.video_reader import read_video
+from magi_rt.media.video_writer import Sink, VideoWriter
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -252,7 +252,7 @@ def test_a_real_limit_of_the_system_is_said_and_nothing_is_left(tmp_path: Path) 
     program = """
 import resource, sys, numpy as np
 from magi_rt.errors import MediaError
-from magi_rt.video_writer import VideoWriter
+from magi_rt.media.video_writer import VideoWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 try:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
-from magi_rt.replay import RunLog
-from magi_rt.snapshot import Snapshot
-from magi_rt.world_machine import WorldMachine
-from magi_rt.world_moment import Moment, Order
+from magi_rt.world.machine import WorldMachine
+from magi_rt.world.moment import Moment
+from magi_rt.world.orders import Order
+from magi_rt.world.run_log import RunLog
+from magi_rt.world.snapshot import Snapshot
 
 
 class Timeline:

@@ -11,7 +11,7 @@ from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.errors import OptionError, PromptError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import SPECIAL_ROWS, SpecialTokens
-from magi_rt.prompts import CHARACTER_LIMIT, PromptBook, check_prompt
+from magi_rt.world.prompts import CHARACTER_LIMIT, PromptBook, check_prompt
 
 
 class CountingExecutor(DummyExecutor):

@@ -13,20 +13,20 @@ from typing import Any, Self
 
 from magi_rt.errors import ClosedWorldError, OptionError, PromptError
 from magi_rt.frames import Frame
-from magi_rt.replay import RunLog
-from magi_rt.snapshot import Snapshot
-from magi_rt.world_facts import WorldFacts
-from magi_rt.world_frames import FrameBuffer, check_stream_options, stream_frames
-from magi_rt.world_machine import WorldMachine
-from magi_rt.world_moment import Order
-from magi_rt.world_options import (
+from magi_rt.world.facts import WorldFacts
+from magi_rt.world.frame_loop import FrameBuffer, check_stream_options, stream_frames
+from magi_rt.world.machine import WorldMachine
+from magi_rt.world.options import (
     WorldOptions,
     checked_prompt,
     checked_size,
     checked_when,
     refuse_unknown,
 )
-from magi_rt.world_timeline import Timeline
+from magi_rt.world.orders import Order
+from magi_rt.world.run_log import RunLog
+from magi_rt.world.snapshot import Snapshot
+from magi_rt.world.timeline import Timeline
 
 
 class World(WorldFacts):
@@ -74,7 +74,7 @@ class World(WorldFacts):
             video: video to continue: a file name (resampled to the world's frame rate), or
                 [T, H, W, 3] at the world's frame rate. The first 32 frames are used.
             seed, steps, window, depth, size, backend, device, dtype, history: see
-                :class:`magi_rt.world_options.WorldOptions`; ``None`` is the model's own.
+                :class:`magi_rt.world.options.WorldOptions`; ``None`` is the model's own.
 
         Raises:
             OptionError, MediaError: an option, the image or the video cannot be used.

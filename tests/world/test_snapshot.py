@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from magi_rt.errors import SnapshotError
-from magi_rt.snapshot import Snapshot
-from tests.world_kit import dummy_world, same_pixels, story
+from magi_rt.world.snapshot import Snapshot
+from tests.world.kit import dummy_world, same_pixels, story
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])

@@ -13,16 +13,17 @@ from magi_rt.checkpoints.layout import locate
 from magi_rt.errors import ShapeError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.models.special_tokens import SpecialTokens
-from magi_rt.prompts import PromptBook
-from magi_rt.replay import RunLog
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import ChunkText, StreamState, from_tensors
-from magi_rt.snapshot import SamplerShape, Snapshot
-from magi_rt.world_identity import ModelIdentity, identify
-from magi_rt.world_moment import Moment, Order, effective, event_of
-from magi_rt.world_options import WorldOptions, fitted_size
-from magi_rt.world_start import Start, read_start
+from magi_rt.world.identity import ModelIdentity, identify
+from magi_rt.world.moment import Moment, event_of
+from magi_rt.world.options import WorldOptions, fitted_size
+from magi_rt.world.orders import Order, effective
+from magi_rt.world.prompts import PromptBook
+from magi_rt.world.run_log import RunLog
+from magi_rt.world.snapshot import SamplerShape, Snapshot
+from magi_rt.world.start import Start, read_start
 
 DEFAULT_HISTORY = 8
 HISTORY_BYTES = 2**30

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from magi_rt.errors import MediaError, OptionError
-from magi_rt.pictures import MIN_SIDE, picture_to_pixels, read_image, resize
+from magi_rt.media.pictures import MIN_SIDE, picture_to_pixels, read_image, resize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +72,7 @@ def _start_video(video: Any, executor: Executor, size: tuple[int, int]) -> Start
     runtime = executor.config.runtime
     wanted = max(PREFIX_FRAMES, runtime.frames_per_chunk)
     if isinstance(video, str | Path):
-        from magi_rt.video_files import read_video
+        from magi_rt.media.video_reader import read_video
 
         pixels, source = read_video(video, fps=runtime.fps, limit=wanted), Path(video).name
     else:

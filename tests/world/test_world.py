@@ -10,7 +10,7 @@ import pytest
 
 from magi_rt.errors import BackendError, ClosedWorldError, MagiError, OptionError, PromptError
 from magi_rt.world import World
-from tests.world_kit import dummy_world, same_pixels, story
+from tests.world.kit import dummy_world, same_pixels, story
 
 
 def test_a_chunk_is_numbered_frames_with_the_prompt_that_shaped_them() -> None:

@@ -1,22 +1,20 @@
-"""Pictures: read one from a file, stretch some, lay many out on a contact sheet.
+"""Pictures: read one from a file, stretch some, write one as a file.
 
-Pixels are always uint8 sRGB, [height, width, 3], top row first. A file is written under a
-temporary name beside its target and renamed when whole, so no reader ever meets half a file.
+Pixels are always uint8 sRGB, [height, width, 3], top row first.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from magi_rt.errors import MagiError, MediaError, ShapeError
+from magi_rt.whole_files import write_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -151,54 +149,3 @@ def save_image(pixels: Pixels, path: str | Path) -> None:
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
     write_whole(path, lambda stream: image.save(stream, format="PNG"))
-
-
-def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Call `write(stream)` on a temporary file beside `path`, then rename it to `path`.
-
-    Raises MediaError when the disk is full or the folder refuses; nothing is left behind then.
-    """
-    path = Path(path)
-    with removed_on_error(path) as temporary:
-        try:
-            with open(temporary, "wb") as stream:
-                write(stream)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-
-@contextmanager
-def removed_on_error(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; a file of that name is gone after an exception."""
-    temporary = temporary_name(path)
-    try:
-        yield temporary
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def temporary_name(path: Path) -> Path:
-    """The hidden name beside `path` under which this process writes it until it is whole."""
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
-
-
-def cannot_write(path: Path, error: BaseException) -> MediaError:
-    """The MediaError for a file that could not be written: which, why, and the way out."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return MediaError(
-        f"{path} could not be written ({reason}); nothing was left behind: "
-        "free some space or choose another folder",
-        field="path",
-    )
-
-
-def evenly(count: int, wanted: int) -> Sequence[int]:
-    """`wanted` indices (or fewer) spread evenly over 0..count-1, first and last included."""
-    if count <= wanted:
-        return range(count)
-    if wanted == 1:
-        return [0]
-    return [round(step * (count - 1) / (wanted - 1)) for step in range(wanted)]

@@ -1,21 +1,12 @@
-"""One point of a world's timeline, and the prompts that move it on."""
+"""One point of a world's timeline."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from magi_rt.replay import PromptEvent
 from magi_rt.sampling.stream_state import StreamState
-from magi_rt.world_start import Start
-
-
-@dataclass(frozen=True)
-class Order:
-    """A prompt and when it takes effect, "next" or "now"."""
-
-    prompt: str
-    at: str
+from magi_rt.world.orders import Order, PromptEvent
+from magi_rt.world.start import Start
 
 
 @dataclass(frozen=True)
@@ -40,13 +31,6 @@ class Moment:
     def copy(self) -> Moment:
         """An independent moment that continues exactly as this one."""
         return replace(self, state=self.state.clone())
-
-
-def effective(orders: Sequence[Order]) -> list[Order]:
-    """The orders that matter: the last "now", then the last of all if it is a "next"."""
-    urgent = [order for order in orders if order.at == "now"][-1:]
-    last = list(orders[-1:])
-    return last if last == urgent else [*urgent, *last]
 
 
 def event_of(moment: Moment, order: Order, prompt: str) -> PromptEvent | None:

@@ -13,8 +13,8 @@ import pytest
 from magi_rt.errors import ClosedWorldError, OptionError
 from magi_rt.frames import Frame
 from magi_rt.world import World
-from magi_rt.world_frames import FrameBuffer
-from tests.world_kit import dummy_world, same_pixels, story
+from magi_rt.world.frame_loop import FrameBuffer
+from tests.world.kit import dummy_world, same_pixels, story
 
 
 def take(world: World, count: int, **options: Any) -> list[Frame]:

@@ -11,9 +11,9 @@ import pytest
 
 from magi_rt.errors import MediaError, SnapshotError
 from magi_rt.frames import Frame
-from magi_rt.replay import RunLog
 from magi_rt.world import World
-from tests.world_kit import dummy_world, same_pixels, story
+from magi_rt.world.run_log import RunLog
+from tests.world.kit import dummy_world, same_pixels, story
 
 
 def replayed(path: Path, chunks: int) -> list[Frame]:
@@ -80,7 +80,7 @@ def test_a_world_restored_from_another_seed_logs_that_seed(tmp_path: Path) -> No
 def test_a_world_that_began_with_pixels_is_replayed_from_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embed_bytes: int
 ) -> None:
-    monkeypatch.setattr("magi_rt.replay.EMBED_BYTES", embed_bytes)
+    monkeypatch.setattr("magi_rt.world.run_log.EMBED_BYTES", embed_bytes)
     rng = np.random.default_rng(3)
     world = dummy_world(video=rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
     frames = story(world, "left", None)
@@ -92,7 +92,7 @@ def test_a_world_that_began_with_pixels_is_replayed_from_its_log(
 def test_a_large_start_stands_beside_the_log_and_must_be_the_right_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("magi_rt.replay.EMBED_BYTES", 100)
+    monkeypatch.setattr("magi_rt.world.run_log.EMBED_BYTES", 100)
     world = dummy_world(video=np.zeros((32, 32, 32, 3), np.uint8))
     world.log.save(tmp_path / "run.json")
     beside = tmp_path / "run.start.safetensors"

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from magi_rt.errors import OptionError
-from magi_rt.prompts import check_prompt
+from magi_rt.world.prompts import check_prompt
 
 SEED_LIMIT = 2**63
 """Seeds are 0 .. 2**63 - 1."""

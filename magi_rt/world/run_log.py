@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magi_rt.errors import MagiError, SnapshotError
-from magi_rt.pictures import write_whole
-from magi_rt.world_identity import ModelIdentity
-from magi_rt.world_options import WorldOptions, checked_prompt, checked_when
-from magi_rt.world_start import Start
+from magi_rt.whole_files import write_whole
+from magi_rt.world.cards import read_card
+from magi_rt.world.identity import ModelIdentity
+from magi_rt.world.options import WorldOptions
+from magi_rt.world.orders import PromptEvent, events_from
+from magi_rt.world.start import Start
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,23 +31,6 @@ FORMAT = "magi_rt run"
 VERSION = 1
 EMBED_BYTES = 1_000_000
 """Start latents up to this size stand in the log itself, larger ones in a file beside it."""
-
-
-@dataclass(frozen=True)
-class PromptEvent:
-    """A prompt and its place in the timeline.
-
-    Attributes:
-        chunk: number of the chunk whose generation was asked for together with the prompt.
-        prompt: the text as it was given.
-        at: "next" (chunks begun from then on) or "now" (also those already in flight).
-        takes_effect: number of the first chunk that is shaped by it.
-    """
-
-    chunk: int
-    prompt: str
-    at: str
-    takes_effect: int
 
 
 @dataclass(frozen=True)
@@ -121,60 +106,6 @@ class RunLog:
                 f"{path} is a damaged log ({type(error).__name__}: {error}); save it again",
                 field="path",
             ) from error
-
-
-def events_from(values: Any) -> tuple[PromptEvent, ...]:
-    """Prompt events from JSON values, checked.
-
-    Raises:
-        SnapshotError: they are not in order.
-        MagiError: a prompt or its place is not what it should be.
-    """
-    events = tuple(
-        PromptEvent(
-            chunk=int(value["chunk"]),
-            prompt=checked_prompt(value["prompt"]),
-            at=checked_when(value["at"]),
-            takes_effect=int(value["takes_effect"]),
-        )
-        for value in values
-    )
-    places = [event.chunk for event in events]
-    if places != sorted(places) or (places and places[0] < 0):
-        raise SnapshotError("the prompts of the log are not in order", field="events")
-    return events
-
-
-def read_card(path: Path, form: str, version: int, kind: str) -> dict[str, Any]:
-    """A JSON object of a known format from a file.
-
-    Raises:
-        SnapshotError: the file is absent, no such object, or of a later version.
-    """
-    try:
-        card = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except OSError as error:
-        raise SnapshotError(f"cannot read {path}: {error.strerror}", field="path") from error
-    except ValueError as error:
-        raise SnapshotError(f"{path} is not a {kind}: {error}", field="path") from error
-    return checked_card(card, path, form, version, kind)
-
-
-def checked_card(card: Any, path: Path, form: str, version: int, kind: str) -> dict[str, Any]:
-    """The card itself when it is of the format and of a version that can be read.
-
-    Raises:
-        SnapshotError: it is not.
-    """
-    if not isinstance(card, dict) or card.get("format") != form:
-        raise SnapshotError(f"{path} is not a {kind} of magi_rt", field="path")
-    if card.get("version") != version:
-        raise SnapshotError(
-            f"{path} has format version {card.get('version')!r}; this magi_rt reads {version}: "
-            "use the version that wrote it",
-            field="version",
-        )
-    return card
 
 
 def _write_start(start: Start, path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from magi_rt.errors import MediaError
 from magi_rt.frames import Frame
-from magi_rt.pictures import Pixels, resize, save_image
+from magi_rt.media.pictures import Pixels, resize, save_image
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
@@ -136,3 +136,12 @@ def _ellipsis(
     while line and pen.textlength(line + "...", font) > width:
         line = line[:-1]
     return line.rstrip() + "..."
+
+
+def evenly(count: int, wanted: int) -> Sequence[int]:
+    """`wanted` indices (or fewer) spread evenly over 0..count-1, first and last included."""
+    if count <= wanted:
+        return range(count)
+    if wanted == 1:
+        return [0]
+    return [round(step * (count - 1) / (wanted - 1)) for step in range(wanted)]

@@ -15,7 +15,8 @@ from types import TracebackType
 import numpy as np
 
 from magi_rt.errors import MediaError, ShapeError
-from magi_rt.pictures import Pixels, cannot_write, resize, temporary_name
+from magi_rt.media.pictures import Pixels, resize
+from magi_rt.whole_files import cannot_write, temporary_name
 
 _LIMITED_RANGE = 1  # luma 16..235, what players expect of mp4
 _BT709 = 1  # the number of BT.709 in ISO/IEC 23091-2, the same for primaries, curve and matrix

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from magi_rt.errors import MediaError
-from magi_rt.pictures import MAX_PIXELS, Pixels, check_readable, resize
+from magi_rt.media.pictures import MAX_PIXELS, Pixels, check_readable, resize
 
 if TYPE_CHECKING:
     import av

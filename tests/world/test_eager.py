@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from magi_rt.errors import SnapshotError
-from magi_rt.snapshot import Snapshot
 from magi_rt.world import World
+from magi_rt.world.snapshot import Snapshot
 from tests.support import write_model
-from tests.world_kit import same_pixels, story
+from tests.world.kit import same_pixels, story
 
 
 def small_world(folder: Path, **options: Any) -> World:

@@ -13,7 +13,7 @@ from magi_rt.errors import OptionError, PromptError
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.world import World
-from tests.world_kit import dummy_world, same_pixels, story
+from tests.world.kit import dummy_world, same_pixels, story
 
 
 @pytest.mark.parametrize("window", [1, 4])

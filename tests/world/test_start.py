@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from magi_rt.errors import MediaError, OptionError
-from tests.world_kit import dummy_world, same_pixels, story
+from tests.world.kit import dummy_world, same_pixels, story
 
 Pixels = npt.NDArray[np.uint8]
 

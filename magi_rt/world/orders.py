@@ -1,0 +1,64 @@
+"""Prompts on their way: the order that a caller gives, the event that the log keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from magi_rt.errors import SnapshotError
+from magi_rt.world.options import checked_prompt, checked_when
+
+
+@dataclass(frozen=True)
+class Order:
+    """A prompt and when it takes effect, "next" or "now"."""
+
+    prompt: str
+    at: str
+
+
+@dataclass(frozen=True)
+class PromptEvent:
+    """A prompt and its place in the timeline.
+
+    Attributes:
+        chunk: number of the chunk whose generation was asked for together with the prompt.
+        prompt: the text as it was given.
+        at: "next" (chunks begun from then on) or "now" (also those already in flight).
+        takes_effect: number of the first chunk that is shaped by it.
+    """
+
+    chunk: int
+    prompt: str
+    at: str
+    takes_effect: int
+
+
+def effective(orders: Sequence[Order]) -> list[Order]:
+    """The orders that matter: the last "now", then the last of all if it is a "next"."""
+    urgent = [order for order in orders if order.at == "now"][-1:]
+    last = list(orders[-1:])
+    return last if last == urgent else [*urgent, *last]
+
+
+def events_from(values: Any) -> tuple[PromptEvent, ...]:
+    """Prompt events from JSON values, checked.
+
+    Raises:
+        SnapshotError: they are not in order.
+        MagiError: a prompt or its place is not what it should be.
+    """
+    events = tuple(
+        PromptEvent(
+            chunk=int(value["chunk"]),
+            prompt=checked_prompt(value["prompt"]),
+            at=checked_when(value["at"]),
+            takes_effect=int(value["takes_effect"]),
+        )
+        for value in values
+    )
+    places = [event.chunk for event in events]
+    if places != sorted(places) or (places and places[0] < 0):
+        raise SnapshotError("the prompts of the log are not in order", field="events")
+    return events
