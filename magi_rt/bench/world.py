@@ -19,7 +19,7 @@ from magi_rt.errors import OptionError
 from magi_rt.models.special_tokens import caption_rows_for_chunk
 from magi_rt.world import World
 from magi_rt.world.machine import WorldMachine
-from magi_rt.world.prompts import check_prompt
+from magi_rt.world.prompts import plain_prompt
 from magi_rt.world.timeline import Timeline
 
 WARM_UP = 2
@@ -116,7 +116,7 @@ class Rival:
     def _read(self, prompt: str) -> Tensor:
         book = self.machine.book
         return caption_rows_for_chunk(
-            self.executor.encode_text(check_prompt(prompt)),
+            self.executor.encode_text(plain_prompt(prompt)),
             tokens=book.tokens,
             flags=book.flags,
             max_length=self.executor.config.model.caption_max_length,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from magi_rt.cli.interrupt import InterruptGuard
 from magi_rt.cli.run_plan import GOOD_SIDE, MAX_SCALE, RunPlan
-from magi_rt.cli.timeline import Timeline, Turn
+from magi_rt.cli.story import Story, Turn
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
 from magi_rt.media.contact_sheet import contact_sheet, evenly
@@ -30,7 +30,7 @@ _MOST_CELLS = 60
 class RunReport:
     """What happened, for the closing table. Times are in seconds of a wall clock.
 
-    `seen` tells for each turn of the timeline the time in the video of its first frame, or
+    `seen` tells for each turn of the story the time in the video of its first frame, or
     nothing when the video ended before.
     """
 
@@ -66,7 +66,7 @@ def render(plan: RunPlan, guard: InterruptGuard, tell: Tell, report: RunReport) 
     with _open_world(plan) as world:
         report.opened_s = time.perf_counter() - began_s
         _describe(world, report)
-        tell(report, plan.timeline.turns[0].prompt)
+        tell(report, plan.story.turns[0].prompt)
         sheet = SheetFrames(plan)
         writer = _open_writer(plan, world)
         try:
@@ -128,7 +128,7 @@ class SheetFrames:
     """Keeps the frames that go on the contact sheet: spread evenly, first and last included."""
 
     def __init__(self, plan: RunPlan) -> None:
-        wanted = min(_MOST_CELLS, max(_CELLS, 2 * len(plan.timeline.turns)))
+        wanted = min(_MOST_CELLS, max(_CELLS, 2 * len(plan.story.turns)))
         self._indices = frozenset(evenly(plan.frames, wanted))
         self.frames: list[Frame] = []
 
@@ -149,7 +149,7 @@ def _advance_to_the_end(
 ) -> None:
     given: Turn | None = None
     while report.frames < plan.frames:
-        turn = turn_to_give(plan.timeline, report)
+        turn = turn_to_give(plan.story, report)
         began_s = time.perf_counter()
         chunk = world.advance(turn.prompt if turn != given else None)
         report.making_s += time.perf_counter() - began_s
@@ -160,24 +160,24 @@ def _advance_to_the_end(
                 writer.write(frame.pixels)
                 report.frames += 1
             sheet.offer(frame)
-            _note_first_sight(plan.timeline, frame, report)
+            _note_first_sight(plan.story, frame, report)
         tell(report, turn.prompt)
 
 
-def turn_to_give(timeline: Timeline, report: RunReport) -> Turn:
+def turn_to_give(story: Story, report: RunReport) -> Turn:
     """The turn to give now so that it is seen at its time.
 
     With several chunks in flight a prompt shows `delay_chunks` later, so it is given as much
     earlier; the first one cannot be.
     """
     if report.frames == 0:
-        return timeline.turns[0]
+        return story.turns[0]
     ahead = report.delay_chunks * report.chunk_frames
-    return timeline.at((report.frames + ahead) / report.fps)
+    return story.at((report.frames + ahead) / report.fps)
 
 
-def _note_first_sight(timeline: Timeline, frame: Frame, report: RunReport) -> None:
-    for turn in timeline.turns:
+def _note_first_sight(story: Story, frame: Frame, report: RunReport) -> None:
+    for turn in story.turns:
         if turn not in report.seen and turn.prompt == frame.prompt:
             if frame.time_s + 1e-6 >= turn.time_s:
                 report.seen[turn] = frame.time_s

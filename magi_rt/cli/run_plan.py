@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magi_rt.cli.timeline import Timeline, story, timeline
+from magi_rt.cli.story import Story, default_story, told_story
 from magi_rt.config import MagiConfig
 from magi_rt.errors import MediaError, OptionError
 
@@ -59,7 +59,7 @@ class RunPlan:
     model: str
     config: MagiConfig
     options: WorldOptions
-    timeline: Timeline
+    story: Story
     frames: int
     image: Path | None
     video: Path | None
@@ -85,7 +85,7 @@ def plan_run(wishes: RunWishes) -> RunPlan:
         backend=wishes.backend,
     )
     _check_scale(wishes.scale)
-    turns = _timeline(wishes)
+    turns = _story(wishes)
     if wishes.image is not None and wishes.video is not None:
         raise OptionError(
             "--image and --video are both given; a world starts from one of them", field="video"
@@ -138,11 +138,11 @@ def _check_scale(scale: int | None) -> None:
         )
 
 
-def _timeline(wishes: RunWishes) -> Timeline:
+def _story(wishes: RunWishes) -> Story:
     told = wishes.prompt is not None or wishes.then or wishes.image or wishes.video
     if not told:
-        return story(wishes.seconds)
-    return timeline(wishes.prompt or "", wishes.then, wishes.seconds)
+        return default_story(wishes.seconds)
+    return told_story(wishes.prompt or "", wishes.then, wishes.seconds)
 
 
 def check_model(model: str, options: WorldOptions) -> MagiConfig:

@@ -55,7 +55,7 @@ def shortened(prompt: str, letters: int) -> str:
 def closing_tables(plan: RunPlan, report: RunReport) -> list[Table]:
     """The table of the run and, where the prompt changed, the table of what was seen when."""
     tables = [_run_table(plan, report)]
-    if len(plan.timeline.turns) > 1:
+    if len(plan.story.turns) > 1:
         tables.append(_prompt_table(plan, report))
     return tables
 
@@ -86,7 +86,7 @@ def _prompt_table(plan: RunPlan, report: RunReport) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     for name in ("asked for", "first seen", "prompt"):
         table.add_column(name, no_wrap=name != "prompt")
-    for turn in plan.timeline.turns:
+    for turn in plan.story.turns:
         seen = report.seen.get(turn)
         first = "not in the video" if seen is None else clock(seen)
         table.add_row(clock(turn.time_s), first, escape(shortened(turn.prompt, _TABLE_LETTERS)))

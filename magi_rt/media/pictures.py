@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,56 @@ def picture_to_pixels(image: Image.Image) -> Pixels:
     """
     _check_picture_size("the picture", image.width, image.height)
     return _upright_rgb(image)
+
+
+def pixels_in_memory(value: Any, kind: str) -> Pixels:
+    """Pixels given in memory as uint8: [H, W, 3] for an "image", [T, H, W, 3] for a "video".
+
+    Takes uint8 0..255 or finite floats 0..1; sRGB, top row first.
+
+    Raises:
+        MediaError: another type, shape, channel order or range.
+    """
+    pixels = np.asarray(value)
+    wanted = "[H, W, 3]" if kind == "image" else "[T, H, W, 3]"
+    shape = list(pixels.shape)
+    if pixels.ndim != (3 if kind == "image" else 4):
+        raise MediaError(f"{kind} has shape {shape}; give {wanted}", field=kind)
+    if shape[-1] != 3 and shape[-3] == 3:
+        raise MediaError(
+            f"{kind} has shape {shape}, channels first; give {wanted}: move axis {pixels.ndim - 3} "
+            "to the end",
+            field=kind,
+        )
+    if shape[-1] != 3:
+        raise MediaError(
+            f"{kind} has shape {shape} with {shape[-1]} channels; give {wanted} sRGB", field=kind
+        )
+    if min(shape[-3:-1]) < MIN_SIDE:
+        raise MediaError(
+            f"{kind} is {shape[-2]}x{shape[-3]} pixels; at least {MIN_SIDE}x{MIN_SIDE} are needed",
+            field=kind,
+        )
+    return _as_bytes(pixels, kind)
+
+
+def _as_bytes(pixels: npt.NDArray[Any], kind: str) -> Pixels:
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise MediaError(
+            f"{kind} holds {pixels.dtype}; give uint8 0..255 or floats 0..1", field=kind
+        )
+    if not np.isfinite(pixels).all():
+        raise MediaError(f"{kind} holds NaN or infinity; every pixel must be finite", field=kind)
+    least, most = float(pixels.min(initial=0.0)), float(pixels.max(initial=0.0))
+    if least < 0 or most > 1:
+        raise MediaError(
+            f"{kind} holds floats from {least:g} to {most:g}; they must be within 0..1 "
+            "(divide by 255?)",
+            field=kind,
+        )
+    return np.rint(pixels * 255.0).astype(np.uint8)
 
 
 def check_readable(path: Path, kind: str) -> None:

@@ -11,17 +11,18 @@ from torch import Tensor
 
 from magi_rt.errors import OptionError
 
-SEED_LIMIT = 2**64
+SEED_LIMIT = 2**63
+"""Seeds are 0 .. 2**63 - 1."""
 
 
 def check_seed(seed: int) -> int:
     """The seed itself.
 
     Raises:
-        OptionError: it is outside 0 .. 2**64 - 1.
+        OptionError: it is outside 0 .. 2**63 - 1.
     """
     if not 0 <= seed < SEED_LIMIT:
-        raise OptionError(f"seed {seed} is outside 0 .. 2**64 - 1; choose one inside", field="seed")
+        raise OptionError(f"seed {seed} is outside 0 .. 2**63 - 1; choose one inside", field="seed")
     return seed
 
 

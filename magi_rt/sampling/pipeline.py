@@ -64,7 +64,7 @@ class ChunkPipeline:
         """A stream at its beginning.
 
         Args:
-            seed: 0 .. 2**64 - 1.
+            seed: 0 .. 2**63 - 1.
             prefix: scaled latents [channels, P, H, W] that the stream continues: whole chunks of
                 them go into the memory, the rest is pinned at the start of the first chunk.
             total_chunks: chunks to generate; ``None``: without end.

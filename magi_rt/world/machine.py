@@ -156,7 +156,7 @@ class WorldMachine:
         """
         return self.book.text(prompt)
 
-    def step(self, moment: Moment, orders: Sequence[Order]) -> tuple[Moment, list[Frame]]:
+    def advance(self, moment: Moment, orders: Sequence[Order]) -> tuple[Moment, list[Frame]]:
         """The next chunk. Changes ``moment.state`` in place, also when it fails on the way."""
         state, prompt, events = moment.state, moment.prompt, moment.events
         for order in effective(orders):

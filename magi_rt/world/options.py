@@ -8,10 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from magi_rt.errors import OptionError
-from magi_rt.world.prompts import check_prompt
-
-SEED_LIMIT = 2**63
-"""Seeds are 0 .. 2**63 - 1."""
+from magi_rt.sampling.noise import SEED_LIMIT
+from magi_rt.world.prompts import plain_prompt
 
 SIDE_LIMIT = 4096
 """Longest side of a picture, in pixels."""
@@ -142,7 +140,7 @@ def checked_prompt(prompt: object) -> str:
     Raises:
         PromptError: it is no text, or too long.
     """
-    check_prompt(prompt)
+    plain_prompt(prompt)
     return str(prompt)
 
 

@@ -77,7 +77,7 @@ class PromptBook:
         Raises:
             PromptError: it is no text or too long, or the model has no text encoder.
         """
-        checked = check_prompt(prompt)
+        checked = plain_prompt(prompt)
         remaining = chunks_remaining(chunk, total) if self.tokens else DURATIONS
         context = self._contexts.get(
             (checked, remaining), lambda: self._prepare(checked, chunk, total)
@@ -104,7 +104,7 @@ class PromptBook:
         return self.executor.encode_text(checked)
 
 
-def check_prompt(text: object) -> str:
+def plain_prompt(text: object) -> str:
     """The prompt as it is read: control characters dropped, whitespace as single blanks.
 
     Emoji, accents and every script stay.

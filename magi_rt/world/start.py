@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from magi_rt.errors import MediaError, OptionError
-from magi_rt.media.pictures import MIN_SIDE, picture_to_pixels, read_image, resize
+from magi_rt.media.pictures import (
+    Pixels,
+    picture_to_pixels,
+    pixels_in_memory,
+    read_image,
+    resize,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from magi_rt.backends.base import Executor
-
-Pixels = npt.NDArray[np.uint8]
 
 PREFIX_FRAMES = 32
 """Video frames that are looked at before continuing, as in the published pipeline."""
@@ -62,7 +65,7 @@ def _start_image(image: Any, executor: Executor, size: tuple[int, int]) -> Start
     elif hasattr(image, "convert") and not isinstance(image, np.ndarray):
         pixels, source = picture_to_pixels(image), "pixels"
     else:
-        pixels, source = checked_pixels(image, "image"), "pixels"
+        pixels, source = pixels_in_memory(image, "image"), "pixels"
     notes = _stretch_notes(pixels.shape[:2], size, "picture")
     latents = _encode(resize(pixels, *size)[None], executor)
     return Start("image", source, latents, notes)
@@ -76,7 +79,7 @@ def _start_video(video: Any, executor: Executor, size: tuple[int, int]) -> Start
 
         pixels, source = read_video(video, fps=runtime.fps, limit=wanted), Path(video).name
     else:
-        pixels, source = checked_pixels(video, "video"), "pixels"
+        pixels, source = pixels_in_memory(video, "video"), "pixels"
     if len(pixels) < runtime.frames_per_chunk:
         raise MediaError(
             f"the video has {len(pixels)} frames at {runtime.fps} per second; one chunk, the "
@@ -91,56 +94,6 @@ def _start_video(video: Any, executor: Executor, size: tuple[int, int]) -> Start
         *_stretch_notes(pixels.shape[1:3], size, "video"),
     )
     return Start("video", source, _encode(resize(pixels[:used], *size), executor), notes)
-
-
-def checked_pixels(value: Any, kind: str) -> Pixels:
-    """Pixels given in memory as uint8: [H, W, 3] for an "image", [T, H, W, 3] for a "video".
-
-    Takes uint8 0..255 or finite floats 0..1; sRGB, top row first.
-
-    Raises:
-        MediaError: another type, shape, channel order or range.
-    """
-    pixels = np.asarray(value)
-    wanted = "[H, W, 3]" if kind == "image" else "[T, H, W, 3]"
-    shape = list(pixels.shape)
-    if pixels.ndim != (3 if kind == "image" else 4):
-        raise MediaError(f"{kind} has shape {shape}; give {wanted}", field=kind)
-    if shape[-1] != 3 and shape[-3] == 3:
-        raise MediaError(
-            f"{kind} has shape {shape}, channels first; give {wanted}: move axis {pixels.ndim - 3} "
-            "to the end",
-            field=kind,
-        )
-    if shape[-1] != 3:
-        raise MediaError(
-            f"{kind} has shape {shape} with {shape[-1]} channels; give {wanted} sRGB", field=kind
-        )
-    if min(shape[-3:-1]) < MIN_SIDE:
-        raise MediaError(
-            f"{kind} is {shape[-2]}x{shape[-3]} pixels; at least {MIN_SIDE}x{MIN_SIDE} are needed",
-            field=kind,
-        )
-    return _as_bytes(pixels, kind)
-
-
-def _as_bytes(pixels: npt.NDArray[Any], kind: str) -> Pixels:
-    if pixels.dtype == np.uint8:
-        return np.ascontiguousarray(pixels)
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise MediaError(
-            f"{kind} holds {pixels.dtype}; give uint8 0..255 or floats 0..1", field=kind
-        )
-    if not np.isfinite(pixels).all():
-        raise MediaError(f"{kind} holds NaN or infinity; every pixel must be finite", field=kind)
-    least, most = float(pixels.min(initial=0.0)), float(pixels.max(initial=0.0))
-    if least < 0 or most > 1:
-        raise MediaError(
-            f"{kind} holds floats from {least:g} to {most:g}; they must be within 0..1 "
-            "(divide by 255?)",
-            field=kind,
-        )
-    return np.rint(pixels * 255.0).astype(np.uint8)
 
 
 def _stretch_notes(given: tuple[int, ...], size: tuple[int, int], kind: str) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Timeline:
             self.machine.read_prompt(order.prompt)  # refuses before anything has moved
         before = self.moment.copy() if self.history.maxlen else None
         try:
-            self.moment, frames = self.machine.step(self.moment, orders)
+            self.moment, frames = self.machine.advance(self.moment, orders)
         except BaseException:
             self.moment = before or self.moment
             raise

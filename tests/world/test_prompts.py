@@ -11,7 +11,7 @@ from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.errors import OptionError, PromptError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import SPECIAL_ROWS, SpecialTokens
-from magi_rt.world.prompts import CHARACTER_LIMIT, PromptBook, check_prompt
+from magi_rt.world.prompts import CHARACTER_LIMIT, PromptBook, plain_prompt
 
 
 class CountingExecutor(DummyExecutor):
@@ -140,19 +140,19 @@ def test_a_failed_encoding_is_not_remembered(executor: CountingExecutor) -> None
 
 
 def test_a_long_prompt_is_refused_with_both_numbers_and_a_way_out() -> None:
-    assert check_prompt("x" * CHARACTER_LIMIT)
+    assert plain_prompt("x" * CHARACTER_LIMIT)
     with pytest.raises(PromptError, match=r"4,001 characters.*4,000; shorten") as caught:
-        check_prompt("x" * (CHARACTER_LIMIT + 1))
+        plain_prompt("x" * (CHARACTER_LIMIT + 1))
     assert caught.value.field == "prompt"
 
 
 @pytest.mark.parametrize("text", [None, 7, b"fox", ["fox"]])
 def test_what_is_no_text_is_refused(text: object) -> None:
     with pytest.raises(PromptError, match="must be a str"):
-        check_prompt(text)
+        plain_prompt(text)
 
 
 def test_control_characters_go_and_everything_readable_stays() -> None:
-    assert check_prompt("a\0b\x1b[31m\u0085c\td\r\ne\ud800") == "ab[31m c d e"
+    assert plain_prompt("a\0b\x1b[31m\u0085c\td\r\ne\ud800") == "ab[31m c d e"
     family = "\U0001f469\u200d\U0001f467 ünï 中文"
-    assert check_prompt(family) == family
+    assert plain_prompt(family) == family

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from magi_rt.cli.timeline import STORY, Turn, parse_then, story, timeline
+from magi_rt.cli.story import DEFAULT_STORY, Turn, default_story, parse_then, told_story
 from magi_rt.errors import OptionError, PromptError
 from magi_rt.training.worlds.toybox_prompts import phrasings
 
@@ -49,25 +49,25 @@ def test_a_turn_that_cannot_be_is_refused_with_the_way_out(text: str, says: str)
 
 
 def test_turns_are_ordered_by_time_and_hold_until_the_next() -> None:
-    turns = timeline("a room", ["0:06 night falls", "0:03 wind"], 10.0)
+    turns = told_story("a room", ["0:06 night falls", "0:03 wind"], 10.0)
     seen = [turns.at(time_s).prompt for time_s in (0, 2.99, 3.0, 5.9, 6.0, 9.9)]
     assert seen == ["a room", "a room", "wind", "wind", "night falls", "night falls"]
 
 
 def test_two_prompts_for_one_time_are_refused() -> None:
     with pytest.raises(OptionError, match="two prompts are given for one time"):
-        timeline("", ["0:03 wind", "0:03 rain"], 10.0)
+        told_story("", ["0:03 wind", "0:03 rain"], 10.0)
 
 
 def test_a_prompt_that_is_too_long_is_refused_wherever_it_stands() -> None:
     with pytest.raises(PromptError, match=r"4,001 characters"):
-        timeline("x" * 4001, [], 10.0)
+        told_story("x" * 4001, [], 10.0)
     with pytest.raises(PromptError, match=r"4,001 characters"):
-        timeline("", ["0:03 " + "x" * 4001], 10.0)
+        told_story("", ["0:03 " + "x" * 4001], 10.0)
 
 
 def test_the_story_changes_its_prompt_several_times_and_fits_any_length() -> None:
-    short, long = story(2.0), story(10.0)
+    short, long = default_story(2.0), default_story(10.0)
     assert short.turns[0].time_s == 0
     assert len({turn.prompt for turn in long.turns}) >= 5
     assert all(turn.time_s < 2.0 for turn in short.turns)
@@ -84,5 +84,5 @@ def test_the_story_uses_words_the_built_in_world_learned() -> None:
         )
         for phrase in phrasings(kind, value, "train")
     }
-    for _, prompt in STORY[1:]:
+    for _, prompt in DEFAULT_STORY[1:]:
         assert set(prompt.split(" and ")) <= learned, prompt

@@ -14,7 +14,7 @@ _THEN = re.compile(
 )
 _EXAMPLE = 'write minutes:seconds and a prompt, as in --then "0:03 wind blows left"'
 
-STORY = (
+DEFAULT_STORY = (
     (0.0, "a red ball and a blue box in a room by day, gravity points down"),
     (0.2, "gravity points left"),
     (0.4, "gravity points up"),
@@ -34,7 +34,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class Story:
     """Turns in order of time; the first one begins at 0."""
 
     turns: tuple[Turn, ...]
@@ -45,12 +45,12 @@ class Timeline:
         return [turn for turn in self.turns if turn.time_s <= time_s + 1e-6][-1]
 
 
-def story(seconds: float) -> Timeline:
+def default_story(seconds: float) -> Story:
     """The default story, stretched over `seconds`."""
-    return Timeline(tuple(Turn(share * seconds, prompt) for share, prompt in STORY))
+    return Story(tuple(Turn(share * seconds, prompt) for share, prompt in DEFAULT_STORY))
 
 
-def timeline(prompt: str, thens: Sequence[str], seconds: float) -> Timeline:
+def told_story(prompt: str, thens: Sequence[str], seconds: float) -> Story:
     """`prompt` from the start, then each of `thens` ("M:SS prompt") from its time on.
 
     Raises OptionError for a text without a time, a time of 60 seconds or more in the seconds'
@@ -68,7 +68,7 @@ def timeline(prompt: str, thens: Sequence[str], seconds: float) -> Timeline:
                 "join them into one --then or move one",
                 field="then",
             )
-    return Timeline((_turn(0.0, prompt), *turns))
+    return Story((_turn(0.0, prompt), *turns))
 
 
 def parse_then(then: str, seconds: float) -> Turn:
