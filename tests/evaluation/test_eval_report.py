@@ -79,7 +79,7 @@ def test_all_files_are_written_and_can_be_read(sound: Evaluation, tmp_path: Path
 
 
 def test_the_sheet_shows_the_models_row_above_the_simulators() -> None:
-    trials = draw_trials(6, seed=5)
+    trials = draw_trials(4, seed=5)
     obeying = trial_sheet(run_trials(trials, perfect(trials)))
     standing = trial_sheet(run_trials(trials, frozen))
     assert obeying.shape == standing.shape
@@ -120,7 +120,7 @@ def test_the_command_ends_in_json_and_repeats_itself() -> None:
 
 
 def test_a_share_that_is_not_reached_exits_with_one_only_when_required(tmp_path: Path) -> None:
-    arguments = ("--trials", "6", "--seconds", "0", "--seed", "1", "--out", str(tmp_path / "new"))
+    arguments = ("--trials", "4", "--seconds", "0", "--seed", "1", "--out", str(tmp_path / "new"))
     assert evaluated(*arguments, "--require", "0").exit_code == 0
     failed = evaluated(*arguments, "--require", "1")
     assert failed.exit_code == 1
