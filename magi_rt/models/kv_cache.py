@@ -3,9 +3,9 @@
 Storage only: which chunk may see which is decided by the sampler. All buffers are made once. A
 ring of ``depth + 1`` slots holds ``depth`` committed chunks and one staging slot, so a forward
 pass that fails half-way has not touched the history. Keys are stored rotated at positions counted
-from ``base``, a chunk index that follows the stream in large steps: when positions grow past
-``REBASE_CHUNKS``, the kept keys are turned back and the count starts again, so position numbers
-(and with them float rounding) stay those of a short stream forever.
+from ``base``, a chunk index that follows the stream in large steps: when the oldest kept chunk is
+``REBASE_CHUNKS`` past it, the kept keys are turned back and the count starts again, so position
+numbers (and with them float rounding) stay those of a short stream forever.
 """
 
 from __future__ import annotations
@@ -111,11 +111,12 @@ class RollingKVCache:
             raise ShapeError(f"chunk {chunk} lies before the zero point {self.base}", field="chunk")
         self.chunks = (*self.chunks, chunk)[-self.depth :]
         self._head = (self._head + 1) % (self.depth + 1)
-        if self.local(chunk) >= REBASE_CHUNKS:
+        if self.local(self.chunks[0]) >= REBASE_CHUNKS:
             self._rebase()
 
     def _rebase(self) -> None:
-        moved = self.chunks[0] - self.base
+        """The oldest kept chunk becomes the zero point."""
+        moved = self.local(self.chunks[0])
         shift_time(self.keys, self.bands, -moved * self.shape.frames_per_chunk)
         self.base = self.chunks[0]
 

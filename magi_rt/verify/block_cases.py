@@ -34,11 +34,11 @@ class BlockTrace:
         attention = block.self_attention
         normed = attention.linear_qkv.layer_norm(hidden).flatten(1, 2)
         out["attn_ln_out"] = normed.transpose(0, 1)
-        q, k, v = attention.queries_keys_values(normed, t["rope"])
+        q, k, v, text_q = attention.queries_keys_values(normed, t["rope"])
         out["q_roped"], out["k_roped"], out["v"] = q[0], k[0], v[0]
         own = self._self_attention(q, k, v)
         out["core_attn_out"] = own[0]
-        text = self._cross_attention(block.self_attention, normed)
+        text = self._cross_attention(text_q)
         out["cross_attn_out"] = text.flatten(2).transpose(0, 1)
         projected = attention.project(own, text)
         out["proj_out"] = projected.transpose(0, 1)
@@ -87,10 +87,9 @@ class BlockTrace:
         ]
         return torch.cat(parts, dim=1)
 
-    def _cross_attention(self, attention: torch.nn.Module, normed: Tensor) -> Tensor:
+    def _cross_attention(self, queries: Tensor) -> Tensor:
         t, n = self.case.tensors, self.case.meta["tokens_per_chunk"]
         block = self.dit.blocks()[self.case.meta["layer"]].self_attention
-        queries = block.text_queries(normed)
         self.values["xq"] = queries[0]
         packs = [self.dit.embed_text(packed(y, m)) for y, m in zip(t["y"], t["mask"], strict=True)]
         self.values["y_xattn_flat"] = torch.cat(packs)
