@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -19,8 +17,6 @@ from tests.sampling.kit import (
     prefix_of,
     run,
 )
-
-Options = dict[str, Any]
 
 
 @pytest.mark.parametrize(("given", "frames"), [(1, 2), (2, 2), (3, 1), (4, 2), (7, 1)])
