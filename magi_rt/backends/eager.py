@@ -13,6 +13,7 @@ from torch import Tensor
 from magi_rt.backends.base import EngineInfo
 from magi_rt.backends.devices import choose_device, choose_dtype
 from magi_rt.backends.fingerprint import fingerprint
+from magi_rt.backends.packed import pack
 from magi_rt.backends.ranges import CrossAttention, SelfAttention
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
@@ -66,6 +67,8 @@ class EagerExecutor:
     ) -> None:
         self.config, self.info = config, info
         self.dit, self.vae, self.text_encoder = dit.eval(), vae.eval(), text_encoder
+        for network in (self.dit, self.vae):
+            pack(network)
         self.device = dit.rope.bands.device
         self.attention = choose_attention(self.device, dit.working_dtype)
         self.tiles = TileConfig.published(config.runtime.fps)

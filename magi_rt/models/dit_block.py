@@ -75,6 +75,10 @@ class QKVProjection(nn.Module):
         self.k = _linear(config, width, groups, quantised)
         self.v = _linear(config, width, groups, quantised)
 
+    def forward(self, normed: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """normed: [..., D] -> q, k, v and the cross-attention's q, each [..., heads * d]."""
+        return self.q(normed), self.k(normed), self.v(normed), self.qx(normed)
+
 
 class ParallelAttention(nn.Module):
     """Self-attention over the stream and cross-attention over the prompt, side by side.
@@ -111,23 +115,22 @@ class ParallelAttention(nn.Module):
         keys, values = joined.chunk(2, dim=-1)
         return self.k_layernorm_xattn(keys), values
 
-    def queries_keys_values(self, normed: Tensor, rope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """normed: [B, S, D] -> q [B, S, heads, d] and k, v [B, S, groups, d], q and k rotated.
+    def queries_keys_values(
+        self, normed: Tensor, rope: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """normed: [B, S, D] -> q, k, v and the queries of the cross-attention.
 
-        Norm and rotation are float32.
+        Queries are [B, S, heads, d], keys and values [B, S, groups, d]. q and k are rotated; their
+        norm and rotation are float32.
         """
-        linear = self.linear_qkv
-        q = self._emitted(linear.q(normed)).unflatten(-1, (self.heads, self.dim))
-        k = self._emitted(linear.k(normed)).unflatten(-1, (self.groups, self.dim))
-        v = self._emitted(linear.v(normed)).unflatten(-1, (self.groups, self.dim))
+        heads = [
+            self._emitted(each).unflatten(-1, (-1, self.dim)) for each in self.linear_qkv(normed)
+        ]
+        q, k, v, text_q = heads
         q = rotate(self.q_layernorm(q.float()), rope).to(v.dtype)
         k = rotate(self.k_layernorm(k.float()), rope).to(v.dtype)
-        return self._emitted(q), self._emitted(k), v
-
-    def text_queries(self, normed: Tensor) -> Tensor:
-        """normed: [B, S, D] -> the queries of the cross-attention, [B, S, heads, d]."""
-        qx = self._emitted(self.linear_qkv.qx(normed)).unflatten(-1, (self.heads, self.dim))
-        return self._emitted(self.q_layernorm_xattn(qx))
+        text_q = self.q_layernorm_xattn(text_q)
+        return self._emitted(q), self._emitted(k), v, self._emitted(text_q)
 
     def _emitted(self, x: Tensor) -> Tensor:
         """x as the attention of a quantised layer emits it: bfloat16 numbers in x's dtype."""
@@ -139,9 +142,10 @@ class ParallelAttention(nn.Module):
             (own.unflatten(2, (HEAD_GROUPS, -1)), text.unflatten(2, (HEAD_GROUPS, -1))), dim=3
         )
         joined = self._emitted(pair.flatten(2))
-        if isinstance(self.linear_proj, nn.Linear):
-            return F.linear(joined.float(), self.linear_proj.weight.float())
-        out: Tensor = self.linear_proj(joined)
+        linear = self.linear_proj
+        if isinstance(linear, nn.Linear) and linear.weight.dtype != torch.float32:
+            return F.linear(joined.float(), linear.weight.float())
+        out: Tensor = linear(joined)
         return out.float()
 
     def forward(
@@ -155,10 +159,9 @@ class ParallelAttention(nn.Module):
         """hidden: [B, R, n, D] -> [B, R, n, D] float32; rope: [R * n, 2m]."""
         ranges = hidden.shape[1:3]
         normed = self.linear_qkv.layer_norm(hidden).flatten(1, 2)
-        q, k, v = self.queries_keys_values(normed, rope)
+        q, k, v, text_q = self.queries_keys_values(normed, rope)
         own = self_attend(layer, q, k, v)
-        queries = self.text_queries(normed).unflatten(1, ranges)
-        text = cross_attend(layer, queries).flatten(1, 2)
+        text = cross_attend(layer, text_q.unflatten(1, ranges)).flatten(1, 2)
         return self.project(own, text).unflatten(1, ranges)
 
 
