@@ -174,13 +174,14 @@ class EagerExecutor:
 
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
         latents = inputs.latents.to(self.device)[None]
-        return self.dit(
+        out: Tensor = self.dit(
             latents,
             self._gates_of(inputs),
             self._rope_of(inputs, cache),
             SelfAttention(inputs, cache, self.attention),
             CrossAttention(inputs.branches, self.attention),
         )
+        return out
 
     def _gates_of(self, inputs: DenoiseInputs) -> Tensor:
         """[layers, branches, ranges, 2, D] float32, each time point computed once."""

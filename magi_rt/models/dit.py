@@ -151,7 +151,8 @@ class VideoDiT(nn.Module):
         out = self.t_embedder(times, dtype)
         if step_code is not None:
             out = out + self.t_embedder(torch.full_like(times, step_code), dtype)
-        return (out + self.y_embedder.modulation(drop)).to(dtype)
+        result: Tensor = (out + self.y_embedder.modulation(drop)).to(dtype)
+        return result
 
     def gates(self, condition: Tensor) -> Tensor:
         """[..., D/4] -> [layers, ..., 2, D] float32."""
@@ -211,4 +212,5 @@ class VideoDiT(nn.Module):
         p = self.config.patch_size
         grid = flat.reshape(flat.shape[0], frames, height // p, width // p, p, p, -1)
         out = grid.permute(0, 6, 1, 2, 4, 3, 5).reshape(flat.shape[0], -1, frames, height, width)
-        return out[:, :channels] / self.config.x_rescale_factor
+        result: Tensor = out[:, :channels] / self.config.x_rescale_factor
+        return result

@@ -59,7 +59,8 @@ class Modulation(nn.Module):
     def forward(self, condition: Tensor) -> Tensor:
         """[..., D/4] working dtype -> [..., 2, D] float32 in [-1, 1]."""
         raw = self.proj(F.silu(condition)).float()
-        return raw.tanh().unflatten(-1, (2, -1))
+        out: Tensor = raw.tanh().unflatten(-1, (2, -1))
+        return out
 
 
 class QKVProjection(nn.Module):
@@ -162,7 +163,8 @@ class ParallelAttention(nn.Module):
         q, k, v, text_q = self.queries_keys_values(normed, rope)
         own = self_attend(layer, q, k, v)
         text = cross_attend(layer, text_q.unflatten(1, ranges)).flatten(1, 2)
-        return self.project(own, text).unflatten(1, ranges)
+        out: Tensor = self.project(own, text).unflatten(1, ranges)
+        return out
 
 
 class MLP(nn.Module):
@@ -226,7 +228,8 @@ class DiTBlock(nn.Module):
     @staticmethod
     def _add(hidden: Tensor, gated: Tensor, norm: LayerNorm) -> Tensor:
         """Normalise and add in float32, then back to the working dtype."""
-        return (hidden.float() + norm(gated)).to(hidden.dtype)
+        out: Tensor = (hidden.float() + norm(gated)).to(hidden.dtype)
+        return out
 
 
 def working_dtype(config: ModelConfig) -> torch.dtype:

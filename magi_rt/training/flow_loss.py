@@ -96,7 +96,8 @@ class FlowLoss:
         error = (velocity - target.to(device)).square()
         per_chunk = error.unflatten(2, (-1, self.chunk_width)).mean(dim=(1, 3, 4, 5))
         counted = counted.to(device)
-        return (per_chunk * counted).sum() / counted.sum()
+        out: Tensor = (per_chunk * counted).sum() / counted.sum()
+        return out
 
     def _history(
         self, clips: Clips, generator: torch.Generator

@@ -89,4 +89,5 @@ class ShardStore:
                 mean = self.vae.encode(volume)
             parts.append((mean.float() * self.recipe.scale).bfloat16().cpu())
         latents = torch.cat(parts).unflatten(0, (batch, -1))
-        return latents.permute(0, 2, 1, 3, 4, 5).flatten(2, 3).contiguous()
+        out: Tensor = latents.permute(0, 2, 1, 3, 4, 5).flatten(2, 3).contiguous()
+        return out

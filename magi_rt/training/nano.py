@@ -44,8 +44,8 @@ RUNTIME = RuntimeConfig(
     load=".",
 )
 """Chunks of 8 frames, so that a prompt shows within a third of a second; one chunk in flight;
-four clean chunks of history. Guidance by history at the published 1.5 keeps objects alive: without it
-they vanish within half a minute of play (LOG.md)."""
+four clean chunks of history. Guidance by history at the published 1.5 keeps objects alive:
+without it they vanish within half a minute of play (LOG.md)."""
 
 
 def nano_config(scale_factor: float) -> MagiConfig:

@@ -160,17 +160,19 @@ def packed_velocity(dit: VideoDiT, batch: ChunkBatch, text: TextBatch) -> Tensor
     gates = dit.gates(packed_condition(dit, batch.times, batch.drop))
     first = dit.rope_table(0, per_chunk * int(batch.position.max() + 1), height, width)
     rope = first.unflatten(0, (-1, tokens))[batch.position.to(first.device)].flatten(0, 1)
-    return dit(
+    out: Tensor = dit(
         batch.latents,
         gates,
         rope,
         PackedSelfAttention(batch.sees, tokens, batch.latents.device),
         PackedCrossAttention(dit, text, batch.prompt),
     )
+    return out
 
 
 def packed_condition(dit: VideoDiT, times: Tensor, drop: Tensor) -> Tensor:
     """[B, S] times and drop flags -> [B, S, D/4]."""
     time = dit.t_embedder(times, dit.working_dtype)
     rows = torch.stack((dit.y_embedder.modulation(False), dit.y_embedder.modulation(True)))
-    return (time + F.embedding(drop.long(), rows)).to(dit.working_dtype)
+    out: Tensor = (time + F.embedding(drop.long(), rows)).to(dit.working_dtype)
+    return out

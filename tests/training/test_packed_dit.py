@@ -93,7 +93,8 @@ class Stream:
         out = self.dit(latents[None], gates, rope, attend, cross)
         if clean:
             self.cache.commit(first)
-        return out[0]
+        result: Tensor = out[0]
+        return result
 
     def remember(self, latents: Tensor, chunk: int) -> None:
         self.call(latents, chunk, [CLEAN_TIME], [0], visible=1)
