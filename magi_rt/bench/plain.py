@@ -17,6 +17,8 @@ from torch import Tensor
 
 from magi_rt.backends.eager import EagerExecutor
 from magi_rt.bench.plain_network import PlainCall, PlainDenoiser
+from magi_rt.models.dit import VideoDiT
+from magi_rt.models.fp8 import PerTensorFp8Linear
 from magi_rt.sampling.guidance import HISTORY_SHARE
 from magi_rt.sampling.noise import chunk_noise
 from magi_rt.sampling.schedule import SamplerConfig
@@ -36,6 +38,16 @@ class PlainChunk:
     steps_done: int = 0
 
 
+def ordinary(dit: VideoDiT) -> VideoDiT:
+    """The same weights in PyTorch's own layers, without what an executor does to make them fast."""
+    if any(isinstance(module, PerTensorFp8Linear) for module in dit.modules()):
+        return dit
+    with torch.device("meta"):
+        plain = VideoDiT(dit.config)
+    plain.load_state_dict(dit.state_dict(), strict=True, assign=True)
+    return plain.eval().requires_grad_(False)
+
+
 class PlainStream:
     """One stream without a beginning given, on the weights of an eager executor.
 
@@ -52,7 +64,7 @@ class PlainStream:
         self, executor: EagerExecutor, sampler: SamplerConfig, *, seed: int, size: tuple[int, int]
     ) -> None:
         self.executor, self.sampler, self.seed = executor, sampler, seed
-        self.denoiser = PlainDenoiser(executor.dit, sampler.chunk_width)
+        self.denoiser = PlainDenoiser(ordinary(executor.dit), sampler.chunk_width)
         self.shape = (executor.config.model.latent_channels, sampler.chunk_width, *size)
         self.null = executor.null_text()
         self.in_flight: list[PlainChunk] = []
