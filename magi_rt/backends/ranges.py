@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from magi_rt.models.attention import Attention
-from magi_rt.models.inputs import Branch, DenoiseInputs
-from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.models.inputs import Branch, DenoiseInputs, TextContext
+from magi_rt.models.kv_cache import RollingKVCache, Workspace
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,20 @@ class SelfAttention:
         self.history = first - oldest
         self.slices = _slices(starts, oldest, self.history, n)
         self.own = slice(self.history * n, (self.history + ranges) * n)
-        self.room = cache.workspace(len(inputs.branches), self.own.stop)
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        room, count = self.room, queries.shape[0]
-        first = self.inputs.first_chunk
+        first, count = self.inputs.first_chunk, queries.shape[0]
+        room = self.cache.workspace(count, self.own.stop, layer)
         self.cache.recall(layer, first - self.history, first, room, count)
         room.keys[:count, :, self.own].copy_(keys.transpose(1, 2))
         room.values[:count, :, self.own].copy_(values.transpose(1, 2))
         self._stage(layer, keys, values)
-        parts = [self._attend(queries, part) for part in self.slices]
+        parts = [self._attend(queries, room, part) for part in self.slices]
         return parts[0] if len(parts) == 1 else _assemble(queries, self.slices, parts)
 
-    def _attend(self, queries: Tensor, part: Slice) -> Tensor:
-        keys = self.room.keys[part.branches, :, part.keys]
-        values = self.room.values[part.branches, :, part.keys]
+    def _attend(self, queries: Tensor, room: Workspace, part: Slice) -> Tensor:
+        keys = room.keys[part.branches, :, part.keys]
+        values = room.values[part.branches, :, part.keys]
         return self.attention(queries[part.branches, part.queries], keys, values)
 
     def _stage(self, layer: int, keys: Tensor, values: Tensor) -> None:
@@ -66,15 +65,30 @@ class CrossAttention:
     """Cross-attention of every range to its own prompt, whose keys and values are ready made."""
 
     def __init__(self, branches: tuple[Branch, ...], attention: Attention) -> None:
-        self.branches, self.attention = branches, attention
+        self.attention = attention
+        self.runs = _runs([branch.texts for branch in branches])
 
     def __call__(self, layer: int, queries: Tensor) -> Tensor:
         out = torch.empty_like(queries)
-        for b, branch in enumerate(self.branches):
-            for j, text in enumerate(branch.texts):
-                keys, values = text.keys[layer][None], text.values[layer][None]
-                out[b, j] = self.attention(queries[b, j][None], keys, values)[0]
+        for branches, place, text in self.runs:
+            keys, values = text.keys[layer][None], text.values[layer][None]
+            asked = queries[branches, place]
+            answers = self.attention(asked.flatten(0, 1)[None], keys, values)
+            out[branches, place] = answers.view(asked.shape)
         return out
+
+
+def _runs(texts: list[tuple[TextContext, ...]]) -> list[tuple[slice, int, TextContext]]:
+    """Neighbouring branches that tell a range the same share one attention call."""
+    runs = []
+    for place in range(len(texts[0])):
+        told = [row[place] for row in texts]
+        begin = 0
+        for end in range(1, len(told) + 1):
+            if end == len(told) or told[end] is not told[begin]:
+                runs.append((slice(begin, end), place, told[begin]))
+                begin = end
+    return runs
 
 
 def _slices(starts: list[list[int]], oldest: int, history: int, n: int) -> list[Slice]:

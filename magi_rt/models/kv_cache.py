@@ -19,6 +19,7 @@ from magi_rt.errors import OptionError, ShapeError
 from magi_rt.models.rotary import shift_time
 
 REBASE_CHUNKS = 64
+OWN_SCRATCH_BYTES = 2**26  # scratch of all layers together up to which every layer has its own
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class CacheShape:
 
 @dataclass
 class Workspace:
-    """Scratch for one layer's history and current tokens, shared by all layers; not state."""
+    """Scratch for one layer's history and current tokens; not state.
+
+    keys, values: [branches, groups, tokens, head_dim].
+    holds: what lies at its start since the last :meth:`RollingKVCache.recall`.
+    """
 
     keys: Tensor
     values: Tensor
+    holds: tuple[int, ...] | None = None
 
 
 @dataclass
@@ -67,7 +73,7 @@ class RollingKVCache:
     chunks: tuple[int, ...] = ()
     base: int = 0
     _head: int = 0
-    _workspace: Workspace | None = field(default=None, repr=False)
+    _scratch: dict[int, Workspace] = field(default_factory=dict, repr=False)
 
     @classmethod
     def allocate(
@@ -109,6 +115,7 @@ class RollingKVCache:
             )
         if not self.chunks and self.local(chunk) < 0:
             raise ShapeError(f"chunk {chunk} lies before the zero point {self.base}", field="chunk")
+        self._forget_layout()
         self.chunks = (*self.chunks, chunk)[-self.depth :]
         self._head = (self._head + 1) % (self.depth + 1)
         if self.local(self.chunks[0]) >= REBASE_CHUNKS:
@@ -133,17 +140,38 @@ class RollingKVCache:
         wanted = max(0, first + place + 1 - width)
         return max(wanted, min(self.chunks[0], first) if self.chunks else first)
 
-    def workspace(self, branches: int, tokens: int) -> Workspace:
-        """Room for ``tokens`` keys and values per branch; grows, never shrinks."""
-        room = self._workspace
+    def workspace(self, branches: int, tokens: int, layer: int = 0) -> Workspace:
+        """Room for ``tokens`` keys and values per branch; grows, never shrinks.
+
+        Small rings give every layer a room of its own, where the history stays laid out from step
+        to step; in large ones the layers share one.
+        """
+        layer = layer if self._scratch_bytes(branches, tokens) <= OWN_SCRATCH_BYTES else 0
+        room = self._scratch.get(layer)
         if room is None or room.keys.shape[0] < branches or room.keys.shape[2] < tokens:
+            if room is not None:
+                branches = max(branches, room.keys.shape[0])
+                tokens = max(tokens, room.keys.shape[2])
             size = (branches, self.shape.groups, tokens, self.shape.head_dim)
             keys = torch.empty(size, dtype=self.keys.dtype, device=self.keys.device)
-            room = self._workspace = Workspace(keys, torch.empty_like(keys))
+            room = self._scratch[layer] = Workspace(keys, torch.empty_like(keys))
         return room
 
+    def _scratch_bytes(self, branches: int, tokens: int) -> int:
+        """Memory of a room for every layer."""
+        shape = self.shape
+        numbers = 2 * branches * shape.groups * tokens * shape.head_dim
+        return shape.layers * numbers * self.keys.itemsize
+
     def recall(self, layer: int, first: int, last: int, into: Workspace, branches: int) -> None:
-        """Lay chunks ``first..last - 1`` of one layer side by side at the workspace's start."""
+        """Lay chunks ``first..last - 1`` of one layer side by side at the workspace's start.
+
+        What lies there already is left as it is; the caller writes behind it only.
+        """
+        wanted = (layer, first, last, branches)
+        if into.holds == wanted:
+            return
+        into.holds = None
         n = self.shape.tokens
         for place, chunk in enumerate(range(first, last)):
             slot, span = self.slot(chunk), slice(place * n, (place + 1) * n)
@@ -151,6 +179,12 @@ class RollingKVCache:
             into.values[:branches, :, span].copy_(
                 self.values[layer, slot].expand(branches, -1, -1, -1)
             )
+        into.holds = wanted
+
+    def _forget_layout(self) -> None:
+        """The ring has changed: what the scratch holds is laid out anew before it is read."""
+        for room in self._scratch.values():
+            room.holds = None
 
     def clone(self) -> RollingKVCache:
         """An independent copy; the scratch is not copied."""
@@ -166,6 +200,7 @@ class RollingKVCache:
 
     def reset(self, base: int = 0) -> None:
         """Forget all chunks; the buffers stay."""
+        self._forget_layout()
         self.chunks, self.base, self._head = (), base, 0
 
     def to_tensors(self) -> dict[str, Tensor]:

@@ -227,3 +227,50 @@ def test_a_reset_memory_is_empty_and_keeps_its_buffers() -> None:
     assert (cache.chunks, cache.base, cache.keys.data_ptr()) == ((), 3, place)
     assert put(cache, 3).chunks == (3,)
     assert cache.nbytes == 2 * 4 * math.prod(SHAPE.ring)
+
+
+@pytest.mark.parametrize("own_scratch", [0, kv_cache.OWN_SCRATCH_BYTES])
+def test_the_layout_follows_every_change_of_the_ring(
+    monkeypatch: pytest.MonkeyPatch, own_scratch: int
+) -> None:
+    monkeypatch.setattr(kv_cache, "OWN_SCRATCH_BYTES", own_scratch)
+    cache, other = put(ring(), 0, 1, 2), put(ring(), *range(20, 23))
+    saved = other.to_tensors()
+
+    def laid_out() -> list[Tensor]:
+        shown = []
+        for layer in range(SHAPE.layers):
+            first, last = cache.chunks[0], cache.chunks[-1] + 1
+            room = cache.workspace(1, (last - first) * SHAPE.tokens, layer)
+            cache.recall(layer, first, last, room, 1)
+            shown.append(room.keys[0, :, : (last - first) * SHAPE.tokens].clone())
+        return shown
+
+    for change in (lambda: None, lambda: put(cache, 3), lambda: put(cache, 4)):
+        change()
+        for layer, keys in enumerate(laid_out()):
+            expected = [chunk_of(chunk, layer)[0] for chunk in cache.chunks]
+            assert torch.equal(keys, torch.cat(expected, dim=1))
+    cache.load_tensors(saved, (2, 3, 4), base=0)
+    for layer, keys in enumerate(laid_out()):
+        assert torch.equal(keys, saved["keys"][layer].transpose(0, 1).flatten(1, 2))
+
+
+def test_a_layout_that_is_still_right_is_not_made_again() -> None:
+    cache = put(ring(), 0, 1)
+    room = cache.workspace(2, 3 * SHAPE.tokens)
+    cache.recall(0, 0, 2, room, 2)
+    room.keys[0, 0, 0, 0] = 99.0
+    cache.recall(0, 0, 2, room, 2)
+    assert room.keys[0, 0, 0, 0] == 99.0
+    cache.recall(1, 0, 2, room, 2)
+    cache.recall(0, 0, 2, room, 2)
+    assert room.keys[0, 0, 0, 0] == cache.keys[0, cache.slot(0), 0, 0, 0]
+
+
+def test_rooms_that_take_turns_do_not_push_each_other_out() -> None:
+    cache = put(ring(), 0)
+    cache.workspace(2, 6 * SHAPE.tokens)
+    place = cache.workspace(3, 5 * SHAPE.tokens).keys.data_ptr()
+    assert cache.workspace(2, 6 * SHAPE.tokens).keys.data_ptr() == place
+    assert cache.workspace(3, 5 * SHAPE.tokens).keys.data_ptr() == place
