@@ -135,7 +135,7 @@ def bench_endurance_command(
 
       magi-rt bench endurance --model 4.5B-distill --random-weights --size 256x256 --steps 8
     """
-    keep_memory()
+    # The ordinary allocator: one that keeps freed memory would be what is measured.
     from magi_rt.bench.endurance import bench_endurance
 
     subject = _open(
