@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.models.dit import VideoDiT
-from magi_rt.training.flow_loss import NO_TEXT, Clips
+from magi_rt.training.flow_settings import NO_TEXT, Clips
 from magi_rt.training.latent_shards import Shard, ShardStore
 from magi_rt.training.nano_text import encode_prompts
 from magi_rt.training.packed_dit import TextBatch
@@ -26,6 +26,19 @@ class FeedPlan:
     steps_per_shard: int
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What one step draws.
+
+    latents: [batch, channels, frames, h, w] float32; prompts: [batch][chunks]; still: [batch]
+    bool, whether the clip begins with a still picture.
+    """
+
+    latents: Tensor
+    prompts: list[list[str]]
+    still: Tensor
+
+
 class ClipFeed:
     """Draws the clips of step k; the draw depends on (seed, k) alone."""
 
@@ -33,16 +46,17 @@ class ClipFeed:
         self.store, self.plan = store, plan
         self._shards: list[Shard] = []
 
-    def draw(self, step: int, generator: torch.Generator) -> tuple[Tensor, list[list[str]]]:
-        """Latents [batch, channels, frames, h, w] float32 and the prompts of every chunk."""
+    def draw(self, step: int, generator: torch.Generator) -> Drawn:
+        """The clips of a step, from all shards made so far."""
         self._grow(step // self.plan.steps_per_shard + 1)
         which = torch.randint(0, len(self._shards), (self.plan.batch,), generator=generator)
-        latents, prompts = [], []
+        latents, prompts, still = [], [], []
         for shard in (self._shards[k] for k in which.tolist()):
             clip = int(torch.randint(0, shard.latents.shape[0], (), generator=generator))
             latents.append(shard.latents[clip].float())
             prompts.append(shard.prompts[clip])
-        return torch.stack(latents), prompts
+            still.append(clip < shard.still)
+        return Drawn(torch.stack(latents), prompts, torch.tensor(still))
 
     def _grow(self, count: int) -> None:
         while len(self._shards) < count:
@@ -55,15 +69,15 @@ class PromptReader:
     def __init__(self, dit: VideoDiT, encoder: nn.Module, tokenizer: Any) -> None:
         self.dit, self.encoder, self.tokenizer = dit, encoder, tokenizer
 
-    def read(self, latents: Tensor, prompts: list[list[str]]) -> tuple[Clips, TextBatch]:
+    def read(self, drawn: Drawn) -> tuple[Clips, TextBatch]:
         """Give every distinct prompt one row; the empty prompt is the null caption."""
         index = {"": NO_TEXT}
-        for clip in prompts:
+        for clip in drawn.prompts:
             for prompt in clip:
                 index.setdefault(prompt, len(index))
         rows, mask = self._rows(list(index)[1:])
-        chosen = torch.tensor([[index[prompt] for prompt in clip] for clip in prompts])
-        return Clips(latents, chosen), TextBatch(rows, mask)
+        chosen = torch.tensor([[index[prompt] for prompt in clip] for clip in drawn.prompts])
+        return Clips(drawn.latents, chosen, drawn.still), TextBatch(rows, mask)
 
     def _rows(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         null = self.dit.null_text()

@@ -13,23 +13,27 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
-from magi_rt.checkpoints.load import load_into
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.checkpoints.save import save_model
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.text_encoder import T5TextEncoder
-from magi_rt.models.vae import VAEConfig, ViTVAE
+from magi_rt.models.vae import ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.dit_init import initialise
-from magi_rt.training.flow_loss import FlowLoss, FlowSettings
+from magi_rt.training.flow_loss import FlowLoss
+from magi_rt.training.flow_settings import FlowSettings
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.loop import Loop, Outcome, Plan
 from magi_rt.training.nano import CHUNKS_PER_CLIP, MODEL, PICTURE, RUNTIME, nano_config
-from magi_rt.training.nano_text import build_text_encoder, save_text_encoder
+from magi_rt.training.nano_text import (
+    build_text_encoder,
+    regrown_text_encoder,
+    save_text_encoder,
+)
 from magi_rt.training.vae_clips import seeded
+from magi_rt.training.vae_trainer import load_export
 from magi_rt.training.worlds import toybox
 
 HELD_OUT_SEED = 7_777_778
@@ -67,11 +71,7 @@ class Codec:
             raise CheckpointError(
                 f"{folder} holds no trained auto-encoder ({error}); run `magi-rt train vae` first"
             ) from error
-        with torch.device("meta"):
-            vae = ViTVAE(VAEConfig.from_file(folder / "config.json"))
-        files = open_weights(folder, VAE_WEIGHTS)
-        load_into(vae, files, dict.fromkeys(vae.state_dict(), torch.float32))
-        return cls(vae.eval().requires_grad_(False), folder, scale)
+        return cls(load_export(folder), folder, scale)
 
     @classmethod
     def from_model(cls, model: ModelFolder) -> Codec:
@@ -100,8 +100,8 @@ def train_dit(
     """Train and, when the budget is used, export a whole model folder to ``out_dir/export``.
 
     Args:
-        vae_dir: the export of ``train vae``, to train from nothing; or
-        start: a model folder or "nano", to go on from its weights with its own auto-encoder.
+        vae_dir: the export of ``train vae``; None for the auto-encoder of ``start``.
+        start: a model folder or "nano", to go on from its weights; None to train from nothing.
         minutes, steps: the budget, one of them.
         batch: clips of eight chunks per step.
         steps_per_shard: a new shard of clips is made after this many steps, always on the CPU.
@@ -124,9 +124,9 @@ def train_dit(
     held_out = held_out_feed(folder, recipe, codec.vae, batch)
 
     def measure(source: ClipFeed, step: int, generator: torch.Generator) -> Tensor:
-        latents, prompts = source.draw(step, generator)
+        drawn = source.draw(step, generator)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
-            clips, text = reader.read(latents, prompts)
+            clips, text = reader.read(drawn)
             return flow(clips, text, generator)
 
     def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -157,24 +157,51 @@ def train_dit(
 def begin(
     vae_dir: str | Path | None, start: str | Path | None, seed: int
 ) -> tuple[Codec, Trainee, Any]:
-    """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model."""
-    if vae_dir is not None and start is None:
+    """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model.
+
+    Raises:
+        CheckpointError: no trained auto-encoder in ``vae_dir``, or ``start`` is no whole model.
+        OptionError: neither is given, or ``start`` has a denoiser of other sizes.
+    """
+    if start is None:
+        if vae_dir is None:
+            raise OptionError(
+                "give vae_dir, to train from nothing, or start, to go on from a model",
+                field="start",
+            )
         trainee, tokenizer = fresh_trainee(seed)
         return Codec.from_export(Path(vae_dir)), trainee, tokenizer
-    if start is None or vae_dir is not None:
-        raise OptionError(
-            "give either vae_dir, to train from nothing, or start, to go on from a model",
-            field="start",
-        )
     model = resolve(start)
+    codec = Codec.from_model(model) if vae_dir is None else Codec.from_export(Path(vae_dir))
     if model.text_encoder is None:
         raise CheckpointError(missing_text_encoder(model), field="text_encoder")
     sizes = model.config.model
-    text = T5TextEncoder.from_folder(
+    if replace(sizes, caption_max_length=MODEL.caption_max_length) != MODEL:
+        raise OptionError(
+            f"the denoiser of {start} is {sizes}, and this trainer makes {MODEL}; "
+            "leave start out to train from nothing",
+            field="start",
+        )
+    known = T5TextEncoder.from_folder(
         model.text_encoder, sizes.caption_max_length, sizes.caption_channels
     )
-    trainee = Trainee(load_denoiser(model), text.model).train().requires_grad_(True)
-    return Codec.from_model(model), trainee, text.tokenizer
+    encoder, tokenizer = regrown_text_encoder(known.model, known.tokenizer, spoken_prompts(seed))
+    dit = with_caption_rows(load_denoiser(model), MODEL.caption_max_length)
+    trainee = Trainee(dit, encoder.float()).train().requires_grad_(True)
+    return codec, trainee, tokenizer
+
+
+@torch.no_grad()
+def with_caption_rows(dit: VideoDiT, rows: int) -> VideoDiT:
+    """The same denoiser for longer or shorter prompts; its null caption is repeated or cut."""
+    null = dit.y_embedder.null_caption_embedding
+    if len(null) == rows:
+        return dit
+    weights = dict(dit.state_dict())
+    weights["y_embedder.null_caption_embedding"] = null[torch.arange(rows) % len(null)]
+    other = VideoDiT(replace(dit.config, caption_max_length=rows))
+    other.load_state_dict(weights)
+    return other
 
 
 def fresh_trainee(seed: int) -> tuple[Trainee, Any]:

@@ -2,46 +2,27 @@
 
 A noisy chunk is ``(1 - t) * noise + t * clean`` and its target is ``clean - noise``. Clean
 history chunks carry no text and up to ``history_noise`` of noise against exposure bias; the loss
-is taken on noisy chunks only, with gradients through the clean ones.
+is taken on noisy chunks only, with gradients through the clean ones. In a share of the batches the
+history is the model's own (self_history.py), the known cure for drift.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from magi_rt.models.dit import VideoDiT
+from magi_rt.training.flow_settings import NO_TEXT, Clips, FlowSettings
 from magi_rt.training.packed_dit import (
     ChunkBatch,
     TextBatch,
-    history_visibility,
+    history_batch,
     packed_velocity,
     staircase_visibility,
 )
+from magi_rt.training.self_history import relived
 
-NO_TEXT = 0  # row of the text batch that stands for the null caption
-
-
-@dataclass(frozen=True)
-class FlowSettings:
-    """How times, history and captions are drawn.
-
-    width, clean_width: K ranges in chunks, for noisy and for clean chunks.
-    staircase_share: share of batches in the staircase layout.
-    uniform_share: share of chunks whose time is uniform instead of shifted logit-normal.
-    history_noise: largest noise share of a clean chunk; half of the clips get none.
-    caption_dropout: share of noisy chunks whose caption is dropped.
-    """
-
-    width: int = 5
-    clean_width: int = 1
-    clean_time: float = 0.9999
-    staircase_share: float = 0.2
-    uniform_share: float = 0.25
-    history_noise: float = 0.1
-    caption_dropout: float = 0.15
+TEXT_ROW_FOR_HISTORY = 0.1  # share of clips whose clean chunks get the "text kept" modulation
 
 
 def shifted_logit_normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -72,14 +53,6 @@ def staircase_times(clips: int, chunks: int, generator: torch.Generator) -> tupl
     return torch.where(behind < 0, torch.ones_like(t), t), clean
 
 
-@dataclass(frozen=True)
-class Clips:
-    """latents: [B, channels, R * chunk_width, H, W]; prompt: [B, R] rows of the text batch."""
-
-    latents: Tensor
-    prompt: Tensor
-
-
 class FlowLoss:
     """The loss of one batch of clips; all randomness comes from the given generator."""
 
@@ -87,43 +60,42 @@ class FlowLoss:
         self.dit, self.settings, self.chunk_width = dit, settings, chunk_width
 
     def __call__(self, clips: Clips, text: TextBatch, generator: torch.Generator) -> Tensor:
-        """Mean squared velocity error over noisy chunks, a scalar."""
+        """Mean squared velocity error over the frames of noisy chunks, a scalar."""
         staircase = torch.rand((), generator=generator) < self.settings.staircase_share
+        own = torch.rand((), generator=generator) < self.settings.own_history
+        history = relived(self.dit, clips, text, self.settings, generator) if own else clips.latents
         build = self._staircase if staircase else self._history
-        batch, target, counted = build(clips, generator)
+        batch, target, counted = build(clips, self._worn(history, generator), generator)
         device = self.dit.rope.bands.device
         velocity = packed_velocity(self.dit, batch.to(device), text)
-        error = (velocity - target.to(device)).square()
-        per_chunk = error.unflatten(2, (-1, self.chunk_width)).mean(dim=(1, 3, 4, 5))
+        error = (velocity - target.to(device)).square().mean(dim=(1, 3, 4))
         counted = counted.to(device)
-        out: Tensor = (per_chunk * counted).sum() / counted.sum()
+        out: Tensor = (error * counted).sum() / counted.sum()
         return out
 
     def _history(
-        self, clips: Clips, generator: torch.Generator
+        self, clips: Clips, clean: Tensor, generator: torch.Generator
     ) -> tuple[ChunkBatch, Tensor, Tensor]:
         batch, chunks = clips.prompt.shape
-        times = draw_times((batch, chunks), self.settings.uniform_share, generator)
-        noise = torch.randn(clips.latents.shape, generator=generator)
-        noisy = self._mix(clips.latents, noise, times)
-        clean = self._worn(clips.latents, generator)
-        text, drop = self._captions(clips.prompt, generator)
-        kept = torch.rand((batch, 1), generator=generator) < 0.1
-        place = torch.arange(chunks)
-        packed = ChunkBatch(
-            latents=torch.cat((clean, noisy), dim=2),
-            times=torch.cat((torch.full_like(times, self.settings.clean_time), times), dim=1),
-            prompt=torch.cat((torch.full_like(text, NO_TEXT), text), dim=1),
-            drop=torch.cat((~kept.expand_as(drop), drop), dim=1),
-            position=torch.cat((place, place)),
-            sees=history_visibility(chunks, self.settings.width, self.settings.clean_width),
+        copies = self.settings.copies
+        times = draw_times((batch, copies * chunks), self.settings.uniform_share, generator)
+        truth = clips.latents.repeat(1, 1, copies, 1, 1)
+        noise = torch.randn(truth.shape, generator=generator)
+        text, drop = self._captions(clips.prompt.repeat(1, copies), generator)
+        packed = history_batch(
+            clean, self._mix(truth, noise, times), times, text, drop, self.settings
         )
-        target = torch.cat((torch.zeros_like(clean), clips.latents - noise), dim=2)
-        counted = torch.cat((torch.zeros_like(times), torch.ones_like(times)), dim=1)
+        kept = torch.rand((batch, 1), generator=generator) < TEXT_ROW_FOR_HISTORY
+        packed.drop[:, :chunks] = ~kept
+        target = torch.cat((torch.zeros_like(clean), truth - noise), dim=2)
+        counted = torch.ones(batch, target.shape[2])
+        counted[:, : clean.shape[2]] = 0
+        for first in range(clean.shape[2], target.shape[2], clean.shape[2]):
+            self._give(packed.latents, clips, counted, first)
         return packed, target, counted
 
     def _staircase(
-        self, clips: Clips, generator: torch.Generator
+        self, clips: Clips, history: Tensor, generator: torch.Generator
     ) -> tuple[ChunkBatch, Tensor, Tensor]:
         batch, chunks = clips.prompt.shape
         times, clean = staircase_times(batch, chunks, generator)
@@ -131,7 +103,7 @@ class FlowLoss:
         noise = torch.randn(clips.latents.shape, generator=generator)
         noisy = self._mix(clips.latents, noise, times)
         per_frame = is_clean.repeat_interleave(self.chunk_width, 1)[:, None, :, None, None]
-        latents = torch.where(per_frame, self._worn(clips.latents, generator), noisy)
+        latents = torch.where(per_frame, history, noisy)
         text, drop = self._captions(clips.prompt, generator)
         packed = ChunkBatch(
             latents=latents,
@@ -143,8 +115,15 @@ class FlowLoss:
                 chunks, clean, self.settings.width, self.settings.clean_width
             ),
         )
-        counted = ((times > 0) & ~is_clean).float()
+        counted = ((times > 0) & ~is_clean).float().repeat_interleave(self.chunk_width, 1)
+        self._give(packed.latents, clips, counted, 0)
         return packed, clips.latents - noise, counted
+
+    def _give(self, latents: Tensor, clips: Clips, counted: Tensor, first: int) -> None:
+        """Paste the given picture into the copy of each clip that begins at frame ``first``."""
+        given = clips.given
+        latents[given, :, first] = clips.latents[given, :, 0]
+        counted[given, first] = 0
 
     def _mix(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         t = times.repeat_interleave(self.chunk_width, 1)[:, None, :, None, None]

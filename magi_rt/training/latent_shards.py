@@ -24,23 +24,32 @@ ENCODE_BATCH = 64  # chunks per VAE call
 
 @dataclass(frozen=True)
 class Shard:
-    """latents: [clips, channels, R * latent frames, h, w] bfloat16, scaled; prompts per chunk."""
+    """latents: [clips, channels, R * latent frames, h, w] bfloat16, scaled; prompts per chunk.
+
+    The first ``still`` clips begin with a still picture of one latent frame.
+    """
 
     latents: Tensor
     prompts: list[list[str]]
+    still: int
 
 
 @dataclass(frozen=True)
 class ShardRecipe:
-    """What a shard holds; latents are multiplied with ``scale``."""
+    """What a shard holds; latents are multiplied with ``scale``.
+
+    ``still`` clips of each shard begin with their first frame held for one latent frame, as an
+    image start does; all that follows comes that much later.
+    """
 
     seed: int
     scale: float
     clips: int = 96
     chunks: int = 8
     frames_per_chunk: int = 8
-    size: int = 64
+    size: int = 128
     split: str = "train"
+    still: int = 16
 
 
 class ShardStore:
@@ -56,7 +65,7 @@ class ShardStore:
         if path.exists():
             with safe_open(path, "pt") as file:
                 prompts = json.loads(file.metadata()["prompts"])
-                return Shard(file.get_tensor("latents"), prompts)
+                return Shard(file.get_tensor("latents"), prompts, self.recipe.still)
         shard = self.make(index)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         save_file({"latents": shard.latents}, temporary, {"prompts": json.dumps(shard.prompts)})
@@ -74,7 +83,11 @@ class ShardStore:
             size=recipe.size,
             split=recipe.split,
         )
-        return Shard(self.encode(clips.pixels), clips.prompts)
+        pixels, still = clips.pixels, min(recipe.still, recipe.clips)
+        held = self.vae.config.patch_length - 1
+        pixels[:still, held:] = pixels[:still, : pixels.shape[1] - held].clone()
+        pixels[:still, :held] = pixels[:still, held : held + 1]
+        return Shard(self.encode(pixels), clips.prompts, still)
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from magi_rt.config import EngineConfig, MagiConfig, ModelConfig, RuntimeConfig
 
-PICTURE = 64
+PICTURE = 128
 CHUNKS_PER_CLIP = 8
 
 MODEL = ModelConfig(

@@ -53,6 +53,35 @@ def build_text_encoder(prompts: Iterable[str], seed: int) -> tuple[Any, Any]:
     return model.train(), tokenizer
 
 
+def regrown_text_encoder(model: Any, tokenizer: Any, prompts: Iterable[str]) -> tuple[Any, Any]:
+    """A trained encoder for the words of other prompts; what it knew of the old ones is kept.
+
+    A token that is new starts as the mean of the old tokens that spelled it.
+
+    Returns:
+        (model, tokenizer); the given model itself when no token changes.
+    """
+    wider = build_tokenizer(prompts)
+    known = tokenizer.get_vocab()
+    if wider.get_vocab() == known:
+        return model, tokenizer
+    old = model.shared.weight.detach()
+    rows = []
+    for token in wider.convert_ids_to_tokens(range(len(wider))):
+        ids = [known[token]] if token in known else _spelled(tokenizer, wider, token)
+        rows.append(old[ids].mean(0))
+    model.resize_token_embeddings(len(wider), mean_resizing=False)
+    with torch.no_grad():
+        model.shared.weight.copy_(torch.stack(rows))
+    return model, wider
+
+
+def _spelled(old: Any, new: Any, token: str) -> list[int]:
+    text = new.convert_tokens_to_string([token])
+    ids: list[int] = old(text, add_special_tokens=False)["input_ids"]
+    return ids or [old.unk_token_id]
+
+
 def build_tokenizer(prompts: Iterable[str]) -> Any:
     """A PreTrainedTokenizerFast of at most ``VOCABULARY`` tokens that appends the end token."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors

@@ -1,8 +1,9 @@
 """The denoiser over whole training sequences: every chunk of a clip in one pass.
 
 Two layouts of the same rules. In the *history* layout each clip appears twice, once clean and
-once noisy; every noisy chunk attends to the clean chunks before it and to itself, which is what
-one chunk in flight sees at run time, and every chunk of the clip contributes to the loss. In the
+one or more times noisy; every noisy chunk attends to the clean chunks before it and to itself,
+which is what one chunk in flight sees at run time, and every noisy copy of every chunk contributes
+to the loss. Several noisy copies share the cost of the clean one. In the
 *staircase* layout the clip appears once, with leading clean chunks and then chunks of growing
 noise that see each other, as with several chunks in flight (paper 2.2).
 
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from magi_rt.models.dit import VideoDiT
+from magi_rt.training.flow_settings import NO_TEXT, FlowSettings
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,18 @@ class ChunkBatch:
         )
 
 
-def history_visibility(chunks: int, width: int, clean_width: int) -> Tensor:
-    """Who sees whom when ``chunks`` clean copies are followed by ``chunks`` noisy ones.
+def history_visibility(chunks: int, width: int, clean_width: int, copies: int = 1) -> Tensor:
+    """Who sees whom when a clean copy of ``chunks`` is followed by ``copies`` noisy ones.
 
-    Returns [1, 2 * chunks, 2 * chunks] bool.
+    Returns [1, S, S] bool with S = (1 + copies) * chunks.
     """
     place = torch.arange(chunks)
     back = place[:, None] - place[None, :]
     clean = (back >= 0) & (back < clean_width)
     to_clean = (back > 0) & (back < width)
-    own = back == 0
-    top = torch.cat((clean, torch.zeros_like(clean)), dim=1)
-    bottom = torch.cat((to_clean, own), dim=1)
+    own = torch.eye(copies * chunks, dtype=torch.bool)
+    top = torch.cat((clean, clean.new_zeros(chunks, copies * chunks)), dim=1)
+    bottom = torch.cat((to_clean.repeat(copies, 1), own), dim=1)
     return torch.cat((top, bottom))[None]
 
 
@@ -86,6 +88,34 @@ def staircase_visibility(chunks: int, clean: Tensor, width: int, clean_width: in
     back = place[:, None] - place[None, :]
     reach = torch.where(place[None, :, None] < clean[:, None, None], clean_width, width)
     return (back >= 0)[None] & (back[None] < reach)
+
+
+def history_batch(
+    clean: Tensor,
+    noisy: Tensor,
+    times: Tensor,
+    prompt: Tensor,
+    drop: Tensor,
+    settings: FlowSettings,
+) -> ChunkBatch:
+    """The history layout: clean chunks without text, then one or more noisy copies of them.
+
+    clean: [B, channels, R * chunk_width, H, W]; noisy: the same with ``copies`` times the frames,
+    copy after copy; times, prompt, drop: [B, copies * R], of the noisy chunks.
+    """
+    batch, count = times.shape
+    copies = noisy.shape[2] // clean.shape[2]
+    chunks = count // copies
+    place = torch.arange(chunks)
+    ones = torch.ones(batch, chunks)
+    return ChunkBatch(
+        latents=torch.cat((clean, noisy), dim=2),
+        times=torch.cat((settings.clean_time * ones, times), dim=1),
+        prompt=torch.cat((torch.full((batch, chunks), NO_TEXT), prompt), dim=1),
+        drop=torch.cat((ones.bool(), drop), dim=1),
+        position=place.repeat(1 + copies),
+        sees=history_visibility(chunks, settings.width, settings.clean_width, copies),
+    )
 
 
 class PackedSelfAttention:

@@ -6,6 +6,7 @@ very same data.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -29,11 +30,16 @@ def seeded(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def render_toybox(scenes: int, chunks: int, generator: torch.Generator) -> Tensor:
-    """Training scenes of the toy box."""
-    from magi_rt.training.worlds import toybox
+@dataclass(frozen=True)
+class ToyboxScenes:
+    """Training scenes of the toybox as pictures of ``size`` pixels a side."""
 
-    return toybox.clips(scenes, chunks, generator).pixels
+    size: int
+
+    def __call__(self, scenes: int, chunks: int, generator: torch.Generator) -> Tensor:
+        from magi_rt.training.worlds import toybox
+
+        return toybox.clips(scenes, chunks, generator, size=self.size).pixels
 
 
 class ClipRounds:

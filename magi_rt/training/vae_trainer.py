@@ -18,14 +18,20 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from magi_rt.checkpoints.headers import open_weights
+from magi_rt.checkpoints.layout import VAE_WEIGHTS, resolve
+from magi_rt.checkpoints.load import load_into
+from magi_rt.checkpoints.networks import load_vae
+from magi_rt.errors import OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE, from_uint8, to_uint8
 from magi_rt.training.loop import Loop, Outcome, Plan
-from magi_rt.training.vae_clips import ClipRounds, Render, render_toybox, seeded
+from magi_rt.training.vae_clips import ClipRounds, Render, ToyboxScenes, seeded
+from magi_rt.training.vae_growth import doubled
 
 NANO_VAE = VAEConfig(
-    video_size=64,
+    video_size=128,
     video_length=8,
-    patch_size=8,
+    patch_size=16,
     patch_length=4,
     in_chans=3,
     z_chans=16,
@@ -76,8 +82,9 @@ def train_vae(
     device: str = "cpu",
     dtype: torch.dtype = torch.bfloat16,
     resume: bool = True,
+    start: str | Path | None = None,
     config: VAEConfig = NANO_VAE,
-    render: Render = render_toybox,
+    render: Render | None = None,
     weights: VaeLoss | None = None,
     plan: Mapping[str, Any] | None = None,
 ) -> tuple[ViTVAE, Outcome]:
@@ -86,18 +93,21 @@ def train_vae(
     Args:
         minutes: wall-clock budget; or ``steps``, a budget of optimiser steps.
         dtype: precision of products; weights, norms and sums stay float32.
-        render: where clips come from.
+        start: a model folder, "nano" or the export of another run, to go on from its
+            auto-encoder; one for pictures of half or a quarter of the side is grown first.
+        render: where clips come from; None for the toybox.
         plan: further fields of Plan.
 
     Returns:
         The auto-encoder with the averaged weights, and how the run ended.
 
     Raises:
-        OptionError: no or two budgets, or ``out_dir`` holds a run with other settings.
+        OptionError: no or two budgets, ``out_dir`` holds a run with other settings, or ``start``
+            has an auto-encoder of another kind.
     """
     folder = Path(out_dir)
-    weights = weights or VaeLoss()
-    vae = fresh_vae(config, seed).to(device)
+    weights, render = weights or VaeLoss(), render or ToyboxScenes(config.video_size)
+    vae = (fresh_vae(config, seed) if start is None else taken_up(start, config)).to(device)
     clips = ClipRounds(render, seed=seed, batch=batch, frames=config.video_length)
     held_out = held_out_clips(render, config.video_length).to(device)
 
@@ -132,6 +142,40 @@ def fresh_vae(config: VAEConfig, seed: int) -> ViTVAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ViTVAE(config)
+
+
+def taken_up(start: str | Path, config: VAEConfig) -> ViTVAE:
+    """The auto-encoder of a model, ready to train, grown to the picture size of ``config``.
+
+    Raises:
+        OptionError: it is not of the kind that ``config`` describes, at any size.
+    """
+    exported = (Path(start) / "report.json").exists()
+    vae = load_export(Path(start)) if exported else load_vae(resolve(start))
+    while vae.config.video_size < config.video_size:
+        vae = doubled(vae)
+    if vae.config != config:
+        raise OptionError(
+            f"the auto-encoder of {start} grows to {vae.config}, not to {config}; "
+            "leave start out to train one from nothing",
+            field="start",
+        )
+    return vae.train().requires_grad_(True)
+
+
+def load_export(folder: Path) -> ViTVAE:
+    """The auto-encoder of an export, in float32, in evaluation mode and without gradients.
+
+    Raises:
+        CheckpointError: its files are absent or damaged.
+        ConfigError: its config.json is wrong.
+    """
+    with torch.device("meta"):
+        vae = ViTVAE(VAEConfig.from_file(folder / "config.json"))
+    load_into(
+        vae, open_weights(folder, VAE_WEIGHTS), dict.fromkeys(vae.state_dict(), torch.float32)
+    )
+    return vae.eval().requires_grad_(False)
 
 
 def optimisers(vae: ViTVAE, rate: float) -> list[torch.optim.Optimizer]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
+from magi_rt.training.clip_feed import ClipFeed, Drawn, FeedPlan, PromptReader
 from magi_rt.training.dit_trainer import fresh_trainee
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
+from magi_rt.training.nano_text import (
+    build_text_encoder,
+    encode_prompts,
+    regrown_text_encoder,
+)
 from magi_rt.training.vae_clips import seeded
 from magi_rt.training.vae_trainer import NANO_VAE, fresh_vae
 
-RECIPE = ShardRecipe(seed=3, scale=0.9, clips=3, chunks=2)
+RECIPE = ShardRecipe(seed=3, scale=0.9, clips=3, chunks=2, still=2)
 
 
 def store(folder: Path) -> ShardStore:
@@ -39,16 +45,43 @@ def test_a_step_draws_the_same_clips_in_a_resumed_run(tmp_path: Path) -> None:
     whole = ClipFeed(store(tmp_path), plan)
     drawn = [whole.draw(step, seeded(3, step)) for step in range(3)]
     resumed = ClipFeed(store(tmp_path), plan)
-    latents, prompts = resumed.draw(2, seeded(3, 2))
-    assert torch.equal(latents, drawn[2][0])
-    assert prompts == drawn[2][1]
+    again = resumed.draw(2, seeded(3, 2))
+    assert torch.equal(again.latents, drawn[2].latents)
+    assert again.prompts == drawn[2].prompts
+    assert torch.equal(again.still, drawn[2].still)
+
+
+def test_still_beginnings_hold_their_first_frame_for_one_latent_frame(tmp_path: Path) -> None:
+    moving = replace(RECIPE, still=0)
+    vae = fresh_vae(NANO_VAE, 1).eval()
+    first = ShardStore(tmp_path / "a", RECIPE, vae).get(0)
+    other = ShardStore(tmp_path / "b", moving, vae).get(0)
+    assert (first.still, other.still) == (2, 0)
+    assert torch.equal(first.latents[2], other.latents[2])
+    assert not torch.equal(first.latents[:2], other.latents[:2])
+
+
+def test_an_encoder_regrown_for_new_words_keeps_what_it_knew() -> None:
+    old_words, new_words = ["gravity pulls left"] * 9, ["gravity pulls left", "dusk falls"] * 9
+    model, tokenizer = build_text_encoder(old_words, seed=1)
+    with torch.no_grad():
+        before, _ = encode_prompts(model, tokenizer, ["gravity pulls left"], 40)
+    grown, wider = regrown_text_encoder(model, tokenizer, new_words)
+    with torch.no_grad():
+        after, _ = encode_prompts(grown, wider, ["gravity pulls left"], 40)
+        spoken, mask = encode_prompts(grown, wider, ["dusk falls"], 40)
+    assert torch.equal(before, after)
+    assert int(mask.sum()) == 3  # two words and the end
+    assert bool(spoken.isfinite().all())
+    assert regrown_text_encoder(grown, wider, new_words)[1] is wider
 
 
 def test_every_prompt_of_a_batch_gets_one_row_and_silence_the_null_caption() -> None:
     trainee, tokenizer = fresh_trainee(seed=1)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
     prompts = [["", "gravity points left"], ["it snows", "gravity points left"]]
-    clips, text = reader.read(torch.zeros(2, 16, 4, 8, 8), prompts)
+    drawn = Drawn(torch.zeros(2, 16, 4, 8, 8), prompts, torch.tensor([False, True]))
+    clips, text = reader.read(drawn)
     assert clips.prompt.tolist() == [[0, 1], [2, 1]]
     assert text.rows.shape[0] == 3
     null = trainee.dit.null_text()

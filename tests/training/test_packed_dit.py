@@ -13,22 +13,20 @@ from magi_rt.models.attention import matmul_attention
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.inputs import Branch, DenoiseInputs
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
+from magi_rt.training import self_history
 from magi_rt.training.dit_init import initialise
-from magi_rt.training.flow_loss import (
-    Clips,
-    FlowLoss,
-    FlowSettings,
-    shifted_logit_normal,
-    staircase_times,
-)
+from magi_rt.training.flow_loss import FlowLoss, shifted_logit_normal, staircase_times
+from magi_rt.training.flow_settings import Clips, FlowSettings
 from magi_rt.training.nano import MODEL
 from magi_rt.training.packed_dit import (
     ChunkBatch,
     TextBatch,
+    history_batch,
     history_visibility,
     packed_velocity,
     staircase_visibility,
 )
+from magi_rt.training.self_history import relived
 
 CHUNKS, WIDTH, SIDE = 4, 2, 4
 CLEAN_TIME = 0.9999
@@ -157,6 +155,78 @@ def test_staircases_fall_and_start_after_the_clean_chunks() -> None:
     assert bool((times[~leading] < 1).all())
 
 
+def some_clips(given: bool = False) -> Clips:
+    latents = random_latents(CHUNKS * WIDTH, 9)[None]
+    return Clips(latents, torch.tensor([[1, 2, 0, 1]]), torch.tensor([given]))
+
+
+def test_several_noisy_copies_are_told_apart_and_each_is_as_if_alone(
+    dit: VideoDiT, text: TextBatch
+) -> None:
+    settings = FlowSettings(width=3)
+    clean = random_latents(CHUNKS * WIDTH, 5)[None]
+    noisy = [random_latents(CHUNKS * WIDTH, seed)[None] for seed in (6, 7)]
+    times = [torch.tensor([[0.1, 0.2, 0.4, 0.7]]), torch.tensor([[0.6, 0.5, 0.3, 0.0]])]
+    prompt, keep = torch.tensor([[1, 2, 1, 2]]), torch.zeros(1, CHUNKS, dtype=torch.bool)
+
+    def velocity(x: list[Tensor], t: list[Tensor]) -> Tensor:
+        count = len(x)
+        batch = history_batch(
+            clean,
+            torch.cat(x, 2),
+            torch.cat(t, 1),
+            prompt.repeat(1, count),
+            keep.repeat(1, count),
+            settings,
+        )
+        return packed_velocity(dit, batch, text)[:, :, CHUNKS * WIDTH :]
+
+    together = velocity(noisy, times).chunk(2, dim=2)
+    for copy in (0, 1):
+        alone = velocity(noisy[copy : copy + 1], times[copy : copy + 1])
+        torch.testing.assert_close(together[copy], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_given_picture_is_shown_clean_and_not_asked_for(dit: VideoDiT) -> None:
+    loss = FlowLoss(dit, FlowSettings(copies=2), WIDTH)
+    for build in (loss._history, loss._staircase):
+        clips = some_clips(given=True)
+        batch, _, counted = build(clips, clips.latents, torch.Generator().manual_seed(4))
+        frames = clips.latents.shape[2]
+        firsts = range(frames, batch.latents.shape[2], frames) if build == loss._history else (0,)
+        for first in firsts:
+            assert torch.equal(batch.latents[:, :, first], clips.latents[:, :, 0])
+            assert counted[0, first] == 0
+
+
+def test_history_lived_by_the_model_differs_from_the_truth_and_starts_from_it(
+    dit: VideoDiT, text: TextBatch
+) -> None:
+    clips = some_clips()
+    history = relived(dit, clips, text, FlowSettings(), torch.Generator().manual_seed(1))
+    again = relived(dit, clips, text, FlowSettings(), torch.Generator().manual_seed(1))
+    assert torch.equal(history, again)
+    assert history.shape == clips.latents.shape
+    noise = random_latents(CHUNKS * WIDTH, 10)[None]
+    assert 0 < (history - clips.latents).norm() < (noise - clips.latents).norm()
+
+
+def test_a_model_that_knows_the_answer_lives_the_truth(dit: VideoDiT, text: TextBatch) -> None:
+    clips = some_clips()
+    frames = clips.latents.shape[2]
+
+    def velocity(_: object, batch: ChunkBatch, __: TextBatch) -> Tensor:
+        times = batch.times[:, CHUNKS:].repeat_interleave(WIDTH, 1)[:, None, :, None, None]
+        noisy = batch.latents[:, :, frames:]
+        toward = (clips.latents - noisy) / (1 - times)
+        return torch.cat((torch.zeros_like(toward), toward), dim=2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(self_history, "packed_velocity", velocity)
+        history = relived(dit, clips, text, FlowSettings(), torch.Generator().manual_seed(1))
+    torch.testing.assert_close(history, clips.latents, rtol=1e-4, atol=1e-4)
+
+
 def test_the_loss_reaches_every_parameter_and_is_repeatable(text: TextBatch) -> None:
     small = replace(MODEL, num_layers=2, hidden_size=64, kv_channels=8, ffn_hidden_size=64)
     dit = VideoDiT(small)
@@ -164,7 +234,7 @@ def test_the_loss_reaches_every_parameter_and_is_repeatable(text: TextBatch) -> 
     torch.nn.init.normal_(dit.final_linear.linear.weight, std=0.1)
     live = TextBatch(torch.cat((dit.null_text()[None], text.rows[1:])), text.mask)
     loss = FlowLoss(dit, FlowSettings(), WIDTH)
-    clips = Clips(random_latents(CHUNKS * WIDTH, 9)[None], torch.tensor([[1, 2, 0, 1]]))
+    clips = some_clips()
     values = [loss(clips, live, torch.Generator().manual_seed(4)) for _ in range(2)]
     assert torch.equal(values[0].detach(), values[1].detach())
     values[0].backward()
