@@ -44,6 +44,7 @@ class ChunkBatch:
     drop: [B, S] bool, the modulation row.
     position: [S] chunk index in time, the same for a clean and a noisy copy.
     sees: [B or 1, S, S] bool, whether the row's chunk attends to the column's chunk.
+    codes: [B, S] step codes, told to distilled models only.
     """
 
     latents: Tensor
@@ -52,6 +53,7 @@ class ChunkBatch:
     drop: Tensor
     position: Tensor
     sees: Tensor
+    codes: Tensor | None = None
 
     def to(self, device: torch.device) -> ChunkBatch:
         """The same on a device; the layout (``position`` and ``sees``) stays on the CPU."""
@@ -61,6 +63,7 @@ class ChunkBatch:
             times=self.times.to(device),
             prompt=self.prompt.to(device),
             drop=self.drop.to(device),
+            codes=None if self.codes is None else self.codes.to(device),
         )
 
 
@@ -187,7 +190,7 @@ def packed_velocity(dit: VideoDiT, batch: ChunkBatch, text: TextBatch) -> Tensor
     _, _, frames, height, width = batch.latents.shape
     per_chunk = frames // chunks
     tokens = per_chunk * (height // dit.config.patch_size) * (width // dit.config.patch_size)
-    gates = dit.gates(packed_condition(dit, batch.times, batch.drop))
+    gates = dit.gates(packed_condition(dit, batch.times, batch.drop, batch.codes))
     first = dit.rope_table(0, per_chunk * int(batch.position.max() + 1), height, width)
     rope = first.unflatten(0, (-1, tokens))[batch.position.to(first.device)].flatten(0, 1)
     out: Tensor = dit(
@@ -200,9 +203,13 @@ def packed_velocity(dit: VideoDiT, batch: ChunkBatch, text: TextBatch) -> Tensor
     return out
 
 
-def packed_condition(dit: VideoDiT, times: Tensor, drop: Tensor) -> Tensor:
-    """[B, S] times and drop flags -> [B, S, D/4]."""
+def packed_condition(
+    dit: VideoDiT, times: Tensor, drop: Tensor, codes: Tensor | None = None
+) -> Tensor:
+    """[B, S] times, drop flags and step codes, if any -> [B, S, D/4]."""
     time = dit.t_embedder(times, dit.working_dtype)
+    if codes is not None:
+        time = time + dit.t_embedder(codes, dit.working_dtype)
     rows = torch.stack((dit.y_embedder.modulation(False), dit.y_embedder.modulation(True)))
     out: Tensor = (time + F.embedding(drop.long(), rows)).to(dit.working_dtype)
     return out
