@@ -53,6 +53,14 @@ def staircase_times(clips: int, chunks: int, generator: torch.Generator) -> tupl
     return torch.where(behind < 0, torch.ones_like(t), t), clean
 
 
+def worn(latents: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """History as the model will meet it: half of the clips with up to ``most`` of noise."""
+    size = (latents.shape[0], 1, 1, 1, 1)
+    share = torch.rand(size, generator=generator) * most
+    share = share * (torch.rand(size, generator=generator) < 0.5)
+    return (1 - share) * latents + share * torch.randn(latents.shape, generator=generator)
+
+
 class FlowLoss:
     """The loss of one batch of clips; all randomness comes from the given generator."""
 
@@ -65,7 +73,8 @@ class FlowLoss:
         own = torch.rand((), generator=generator) < self.settings.own_history
         history = relived(self.dit, clips, text, self.settings, generator) if own else clips.latents
         build = self._staircase if staircase else self._history
-        batch, target, counted = build(clips, self._worn(history, generator), generator)
+        history = worn(history, self.settings.history_noise, generator)
+        batch, target, counted = build(clips, history, generator)
         device = self.dit.rope.bands.device
         velocity = packed_velocity(self.dit, batch.to(device), text)
         error = (velocity - target.to(device)).square().mean(dim=(1, 3, 4))
@@ -128,13 +137,6 @@ class FlowLoss:
     def _mix(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         t = times.repeat_interleave(self.chunk_width, 1)[:, None, :, None, None]
         return (1 - t) * noise + t * clean
-
-    def _worn(self, latents: Tensor, generator: torch.Generator) -> Tensor:
-        """History as the model will meet it: half of the clips with a little noise mixed in."""
-        size = (latents.shape[0], 1, 1, 1, 1)
-        share = torch.rand(size, generator=generator) * self.settings.history_noise
-        share = share * (torch.rand(size, generator=generator) < 0.5)
-        return (1 - share) * latents + share * torch.randn(latents.shape, generator=generator)
 
     def _captions(self, prompt: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         drop = torch.rand(prompt.shape, generator=generator) < self.settings.caption_dropout
