@@ -32,6 +32,7 @@ from magi_rt.training.nano_text import (
     regrown_text_encoder,
     save_text_encoder,
 )
+from magi_rt.training.samples import write_story
 from magi_rt.training.vae_clips import seeded
 from magi_rt.training.vae_trainer import load_export
 from magi_rt.training.worlds import toybox
@@ -138,6 +139,7 @@ def train_dit(
             measure(held_out, 0, seeded(HELD_OUT_SEED, 3, k)) for k in range(HELD_OUT_BATCHES)
         ]
         export(folder / "export", trainee, tokenizer, codec)
+        write_story(folder / "export", folder / "samples.png")
         return {"held_out": float(torch.stack(losses).mean())}
 
     card = {

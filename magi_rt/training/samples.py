@@ -1,0 +1,39 @@
+"""What a world in training looks like: a short story played by the model just exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from magi_rt.media.contact_sheet import contact_sheet
+
+STORY = (
+    "a red ball and a blue box in a room by day, gravity pulls down",
+    "gravity pulls left",
+    "night falls",
+    "gravity pulls up",
+    "it snows",
+    "gravity pulls down and day breaks",
+)
+CHUNKS_PER_PROMPT = 2
+
+
+def write_story(model: Path, sheet: Path, story: Sequence[str] = STORY, *, seed: int = 5) -> None:
+    """Play ``story`` and write its contact sheet, one picture per chunk.
+
+    The training run's own random state and threads stay as they are.
+    """
+    from magi_rt.world import World
+
+    kept = []
+    threads = torch.get_num_threads()
+    try:
+        with World.open(model, seed=seed, device="cpu") as world:
+            for prompt in story:
+                for _ in range(CHUNKS_PER_PROMPT):
+                    kept.append(world.advance(prompt)[-1])
+    finally:
+        torch.set_num_threads(threads)
+    contact_sheet(kept, sheet, columns=2 * CHUNKS_PER_PROMPT)
