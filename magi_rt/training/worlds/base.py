@@ -16,10 +16,12 @@ FRAME_RATE = 24
 class Meaning:
     """What one clause of a prompt does, apart from its words.
 
-    ``kind`` and ``value``: gravity (down, up, left, right, none), light (day, night), weather
-    (clear, rain, snow), colour (a colour name), wind (left, right), jump (no value), push (left,
-    right, up, down), scene (no value: a caption, which changes nothing). ``thing`` is the colour
-    of the object that jump, push and colour speak of, ``shape`` its shape (ball, box).
+    ``kind`` and ``value``: gravity (down, up, left, right, none), light (day, dusk, night), weather
+    (clear, rain, snow), pace (freeze, slow, normal), wind (left, right), jump (no value), push
+    (left, right, up, down), colour (a colour name), appear (the colour of what appears), vanish
+    (no value), scene (no value: a caption, which changes nothing). ``thing`` is the colour of the
+    object that jump, push, colour and vanish speak of, ``shape`` its shape (ball, box), or that
+    of what appears.
     """
 
     kind: str
@@ -37,11 +39,13 @@ class Truth:
     """The facts behind every frame of a batch of clips; F frames, N object places.
 
     ``position`` float32 [B, F, N, 2]: centres (x, y) in pixels, y grows downwards.
-    ``extent`` float32 [B, N]: radius of a ball, half side of a box, in pixels.
-    ``alive`` bool [B, N]: whether the place holds an object.
-    ``box`` bool [B, N]: box or ball. ``colour`` int64 [B, F, N]: index of the named colour.
+    ``extent`` float32 [B, F, N]: radius of a ball, half side of a box, in pixels.
+    ``alive`` bool [B, F, N]: whether the place holds an object that moves and collides; what fades
+    out is no longer alive. ``box`` bool [B, F, N]: box or ball. ``colour`` int64 [B, F, N]: index
+    of the named colour. A place that was left may be taken by another object later.
     ``gravity`` float32 [B, F, 2]: unit vector of the pull, or zero.
-    ``light`` float32 [B, F]: 1 day, 0 night. ``weather`` int64 [B, F]: clear, rain, snow = 0, 1, 2.
+    ``light`` float32 [B, F]: 1 day, 0.5 dusk, 0 night. ``weather`` int64 [B, F]: clear, rain,
+    snow = 0, 1, 2. ``pace`` float32 [B, F]: 1 normal, 1/3 slow, 0 frozen.
     ``meanings``: [B][chunks], what the prompt that holds for a chunk means.
     """
 
@@ -53,6 +57,7 @@ class Truth:
     gravity: Tensor
     light: Tensor
     weather: Tensor
+    pace: Tensor
     meanings: list[list[Clauses]]
 
 

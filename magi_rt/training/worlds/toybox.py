@@ -1,8 +1,8 @@
 """The toybox: balls and boxes in a room, moved by gravity, wind, jumps and pushes, under a sky.
 
 Everything is made from a seed; there are no files. A prompt takes hold at a chunk's start and holds
-until the next one. Gravity, light, weather and colours stay as they were set; wind, jumps and
-pushes last only as long as their prompt.
+until the next one. Gravity, light, weather, pace, colours and what is there stay as they were
+set; wind, jumps and pushes last only as long as their prompt.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from torch import Tensor
 
 from magi_rt.errors import OptionError
 from magi_rt.training.worlds.base import Clauses, Clips, Meaning, Truth
-from magi_rt.training.worlds.toybox_physics import FADE_FRAMES, apply, step
+from magi_rt.training.worlds.toybox_physics import FADE_FRAMES, step
 from magi_rt.training.worlds.toybox_prompts import SPLITS, caption_words
-from magi_rt.training.worlds.toybox_render import look, render
+from magi_rt.training.worlds.toybox_render import look, pictures, render
+from magi_rt.training.worlds.toybox_rules import apply
 from magi_rt.training.worlds.toybox_scene import UNIT, WEATHERS, State, draw_state
-from magi_rt.training.worlds.toybox_script import CHANGE, QUIET, first_prompt, next_prompt
+from magi_rt.training.worlds.toybox_script import (
+    CHANGE,
+    QUIET,
+    first_prompt,
+    next_prompt,
+    seen_in,
+)
 
 Script = list[list[Clauses]]
 """[B][chunks]: what the prompt that holds for each chunk means."""
@@ -77,13 +84,15 @@ def clips(
     randoms = _randoms(batch, generator)
     quiet = [random.random() < QUIET for random in randoms]
     states, frames = [state], []
-    drawn = [first_prompt(f, r, split) for f, r in zip(state.facts, randoms, strict=True)]
+    rooms = zip(state.facts, randoms, seen_in(state), strict=True)
+    drawn = [first_prompt(facts, random, split, seen) for facts, random, seen in rooms]
     prompts: list[list[str]] = [[] for _ in range(batch)]
     script: Script = [[] for _ in range(batch)]
     for chunk in range(chunks):
+        seen = seen_in(state)
         for row, random in enumerate(randoms):
             if chunk and not quiet[row] and random.random() < CHANGE:
-                drawn[row] = next_prompt(state.facts[row], random, split)
+                drawn[row] = next_prompt(state.facts[row], random, split, seen[row])
             prompts[row].append(drawn[row][0])
             script[row].append(drawn[row][1])
         state, made = _play_chunk(state, [clauses for _, clauses in drawn], frames_per_chunk)
@@ -132,11 +141,7 @@ def images(
     _, frames = _play_chunk(state, [clauses for _, clauses in drawn], FADE_FRAMES + 3)
     pick = torch.randint(len(frames), (batch,), generator=generator)
     rows = torch.arange(batch) * len(frames) + pick
-    return _as_bytes(render(look(frames).take(rows.to(state.position.device)), size))
-
-
-def _as_bytes(image: Tensor) -> Tensor:
-    return image.add_(0.5).clamp_(0, 255).to(torch.uint8)
+    return pictures(look(frames).take(rows.to(state.position.device)), size)
 
 
 def _randoms(count: int, generator: torch.Generator) -> list[Random]:
@@ -161,7 +166,7 @@ def _film(
     size: int,
 ) -> Clips:
     """Draw all frames at once and gather their truth."""
-    drawn = _as_bytes(render(look(frames), size))
+    drawn = pictures(look(frames), size)
     scale = size / UNIT
 
     def over_time(name: str) -> Tensor:
@@ -170,13 +175,14 @@ def _film(
     weather = [[WEATHERS.index(room.weather) for room in frame.facts] for frame in frames]
     truth = Truth(
         position=over_time("position") * scale,
-        extent=states[0].extent * scale,
-        alive=states[0].alive,
-        box=states[0].half > 0,
+        extent=over_time("extent") * scale,
+        alive=over_time("alive"),
+        box=over_time("half") > 0,
         colour=over_time("colour"),
         gravity=over_time("gravity"),
         light=over_time("light"),
         weather=torch.tensor(weather, device=drawn.device).t(),
+        pace=over_time("pace"),
         meanings=script,
     )
     return Clips(drawn.unflatten(0, (len(prompts), -1)), prompts, truth, tuple(states))

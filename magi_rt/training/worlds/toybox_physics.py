@@ -7,30 +7,26 @@ of them is the distance of their core boxes less both roundings, so one formula 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from magi_rt.training.worlds.base import FRAME_RATE, Clauses
+from magi_rt.training.worlds.base import FRAME_RATE, Clauses, Meaning
 from magi_rt.training.worlds.toybox_scene import (
-    COLOURS,
-    DIRECTIONS,
     HIGH,
     LOW,
     PLACES,
     WEATHER_PERIOD,
     Facts,
     State,
+    Thing,
     falling_of,
-    gravity_of,
+    light_of,
 )
 
 GRAVITY = 200.0
 WIND = 170.0
-JUMP = 100.0
-PUSH = 90.0
-FLOAT_AWAY = 16.0
-"""Units per second that everything gets, away from the wall it rests on, as gravity goes."""
 TOP_SPEED = 150.0
 BOUNCE = 0.5
 BOUNCE_FLOATING = 0.8
@@ -41,17 +37,21 @@ GRIP = 0.06
 """Share of the sliding speed that two touching objects lose per substep."""
 NEAR = 0.6
 """Units within which an object counts as resting on something."""
+STILL = 0.03
+"""Units per frame; what moves less is stuck, and loses the speed that nobody could see."""
 SUBSTEPS = 3
 FADE_FRAMES = 5
-"""Frames that changes of light, weather and colour take."""
+"""Frames that changes of light, weather and colour take, and that things take to vanish."""
+APPEAR_FRAMES = 3
 
-FIRST, SECOND = (0, 0, 1), (1, 2, 2)
-"""The pairs among three places."""
+PAIRS = tuple(combinations(range(PLACES), 2))
+FIRST, SECOND = [first for first, _ in PAIRS], [second for _, second in PAIRS]
+"""P pairs of places that may meet."""
 
 
 def gaps(half: Tensor, rounding: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Gap [B, 3] of every pair, negative in overlap, and normals [B, 3, 2] from first to second."""
-    first, second = list(FIRST), list(SECOND)
+    """Gap [B, P] of every pair, negative in overlap, and normals [B, P, 2] from first to second."""
+    first, second = FIRST, SECOND
     away = position[:, second] - position[:, first]
     core = away.abs() - (half[:, first] + half[:, second]).unsqueeze(-1)
     outside = core.clamp(min=0)
@@ -66,9 +66,9 @@ def gaps(half: Tensor, rounding: Tensor, position: Tensor) -> tuple[Tensor, Tens
 
 
 def _incidence(like: Tensor) -> Tensor:
-    """[N, 3]: -1 where a place is first of a pair, +1 where it is second."""
-    table = torch.zeros(PLACES, len(FIRST), dtype=like.dtype, device=like.device)
-    for pair, (first, second) in enumerate(zip(FIRST, SECOND, strict=True)):
+    """[N, P]: -1 where a place is first of a pair, +1 where it is second."""
+    table = torch.zeros(PLACES, len(PAIRS), dtype=like.dtype, device=like.device)
+    for pair, (first, second) in enumerate(PAIRS):
         table[first, pair], table[second, pair] = -1.0, 1.0
     return table
 
@@ -86,8 +86,8 @@ class _Mover:
         self.pull = (GRAVITY * state.gravity + WIND * state.wind).unsqueeze(1)
         floating = state.gravity.abs().sum(-1) == 0
         self.bounce = torch.where(floating, BOUNCE_FLOATING, BOUNCE).view(-1, 1, 1)
-        self.pair_alive = state.alive[:, list(FIRST)] & state.alive[:, list(SECOND)]
-        self.dt = 1.0 / (FRAME_RATE * SUBSTEPS)
+        self.pair_alive = state.alive[:, FIRST] & state.alive[:, SECOND]
+        self.dt = state.pace.view(-1, 1, 1) / (FRAME_RATE * SUBSTEPS)
 
     def substep(self, position: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
         velocity = (velocity + self.pull * self.dt).clamp(-TOP_SPEED, TOP_SPEED)
@@ -100,7 +100,7 @@ class _Mover:
         state = self.state
         gap, normal = gaps(state.half, state.rounding, position)
         touching = ((gap < 0) & self.pair_alive).unsqueeze(-1)
-        relative = velocity[:, list(SECOND)] - velocity[:, list(FIRST)]
+        relative = velocity[:, SECOND] - velocity[:, FIRST]
         closing = (relative * normal).sum(-1, keepdim=True)
         slide = relative - closing * normal
         bounce = torch.where(closing < -QUIET, self.bounce, 0.0)
@@ -126,21 +126,25 @@ def _toward(now: Tensor, goal: Tensor) -> Tensor:
 
 
 def step(state: State) -> State:
-    """The state one frame later."""
+    """The state one frame later. Fades take frames of the picture, all else the room's own time."""
     mover = _Mover(state)
     position, velocity = state.position, state.velocity
     for _ in range(SUBSTEPS):
         position, velocity = mover.substep(position, velocity)
+    moves = state.alive.unsqueeze(-1) & (state.pace > 0).view(-1, 1, 1)
+    went = (position - state.position).norm(dim=-1, keepdim=True)
+    freely = moves & (went > STILL * state.pace.view(-1, 1, 1))
     device = position.device
-    day = torch.tensor([float(room.light == "day") for room in state.facts], device=device)
+    shown = torch.where(state.alive, 1 / APPEAR_FRAMES, -1 / FADE_FRAMES)
     return replace(
         state,
-        position=position,
-        velocity=velocity,
+        position=torch.where(moves, position, state.position),
+        velocity=torch.where(freely, velocity, 0.0),
+        opacity=(state.opacity + shown).clamp(0, 1),
         colour_mix=(state.colour_mix + 1 / FADE_FRAMES).clamp(max=1),
-        light=_toward(state.light, day),
+        light=_toward(state.light, light_of(state.facts, device)),
         falling=_toward(state.falling, falling_of(state.facts, device)),
-        clock=(state.clock + 1) % WEATHER_PERIOD,
+        clock=(state.clock + state.pace) % WEATHER_PERIOD,
     )
 
 
@@ -154,19 +158,23 @@ def resting(state: State) -> Tensor:
         (state.position > high - NEAR) & (pull > 0)
     )
     gap, normal = gaps(state.half, state.rounding, state.position)
-    alive = state.alive[:, list(FIRST)] & state.alive[:, list(SECOND)]
+    alive = state.alive[:, FIRST] & state.alive[:, SECOND]
     near = (gap < NEAR) & alive
     downward = (normal * pull).sum(-1)
     on_second, on_first = near & (downward > 0.5), near & (downward < -0.5)
     on_thing = torch.zeros_like(state.alive)
-    for pair, (first, second) in enumerate(zip(FIRST, SECOND, strict=True)):
+    for pair, (first, second) in enumerate(PAIRS):
         on_thing[:, first] |= on_second[:, pair]
         on_thing[:, second] |= on_first[:, pair]
     return at_wall.any(-1) | on_thing
 
 
 def facts_after(facts: Facts, clauses: Clauses) -> Facts:
-    """One room as words once a prompt's lasting clauses hold."""
+    """One room as words once a prompt's lasting clauses hold.
+
+    What is asked for but cannot be (a thing that is not there, no free place) changes nothing.
+    """
+    taken = {thing.place for thing in facts.things}
     for clause in clauses:
         if clause.kind == "gravity":
             facts = replace(facts, gravity=clause.value)
@@ -174,64 +182,24 @@ def facts_after(facts: Facts, clauses: Clauses) -> Facts:
             facts = replace(facts, light=clause.value)
         elif clause.kind == "weather":
             facts = replace(facts, weather=clause.value)
-        elif clause.kind == "colour":
-            things = tuple(
-                replace(thing, colour=clause.value) if thing.colour == clause.thing else thing
-                for thing in facts.things
-            )
-            facts = replace(facts, things=things)
+        elif clause.kind == "pace":
+            facts = replace(facts, pace=clause.value)
+        elif clause.kind in ("colour", "vanish", "appear"):
+            facts = replace(facts, things=_things_after(facts.things, clause, taken))
     return facts
 
 
-def apply(state: State, clauses: list[Clauses]) -> State:
-    """The state with each clip's prompt taking hold, as a chunk starts.
-
-    Lasting clauses change the facts once; jump, push and wind act as long as they are applied.
-    """
-    velocity = _kicked(state, clauses)
-    after = tuple(facts_after(f, c) for f, c in zip(state.facts, clauses, strict=True))
-    device = state.position.device
-    gravity = gravity_of(after, device)
-    lets_go = (gravity.abs().sum(-1) == 0) & (state.gravity.abs().sum(-1) > 0)
-    lift = torch.where(lets_go.view(-1, 1, 1), -FLOAT_AWAY * state.gravity.unsqueeze(1), 0.0)
-    names = [[thing.colour for thing in room.things] for room in after]
-    rows = [[COLOURS.index(n) for n in row] + [0] * (PLACES - len(row)) for row in names]
-    colour = torch.tensor(rows, device=device)
-    turned = colour != state.colour
-    winds = [
-        next((DIRECTIONS[c.value] for c in clip if c.kind == "wind"), (0.0, 0.0))
-        for clip in clauses
-    ]
-    return replace(
-        state,
-        facts=after,
-        velocity=velocity + lift,
-        gravity=gravity,
-        wind=torch.tensor(winds, device=device),
-        colour=colour,
-        colour_before=torch.where(turned, state.colour, state.colour_before),
-        colour_mix=torch.where(turned, 0.0, state.colour_mix),
-    )
-
-
-def _kicked(state: State, clauses: list[Clauses]) -> Tensor:
-    """Velocities [B, N, 2] after jumps (only from rest) and pushes."""
-    if not any(c.kind in ("jump", "push") for clip in clauses for c in clip):
-        return state.velocity
-    velocity, may_jump = state.velocity.clone(), resting(state).tolist()
-    for row, (room, clip) in enumerate(zip(state.facts, clauses, strict=True)):
-        names = [thing.colour for thing in room.things]
-        for clause in clip:
-            if clause.kind not in ("jump", "push") or clause.thing not in names:
-                continue
-            place = names.index(clause.thing)
-            floating = room.gravity == "none"
-            if clause.kind == "jump" and not (floating or may_jump[row][place]):
-                continue
-            pull = DIRECTIONS["down" if floating else room.gravity]
-            way = DIRECTIONS[clause.value] if clause.kind == "push" else (-pull[0], -pull[1])
-            speed = PUSH if clause.kind == "push" else PUSH / 2 if floating else JUMP
-            for axis in (0, 1):
-                if way[axis]:
-                    velocity[row, place, axis] = way[axis] * speed
-    return velocity
+def _things_after(things: tuple[Thing, ...], clause: Meaning, taken: set[int]) -> tuple[Thing, ...]:
+    """``taken``: the places that held something before the prompt, which nothing new may take."""
+    if clause.kind == "colour":
+        return tuple(
+            replace(thing, colour=clause.value) if thing.colour == clause.thing else thing
+            for thing in things
+        )
+    if clause.kind == "vanish":
+        return tuple(thing for thing in things if thing.colour != clause.thing)
+    taken = taken | {thing.place for thing in things}
+    free = [place for place in range(PLACES) if place not in taken]
+    if not free or clause.value in {thing.colour for thing in things}:
+        return things
+    return (*things, Thing(clause.value, clause.shape, False, free[0]))

@@ -6,6 +6,7 @@ around it. Edges are anti-aliased by the signed distance to the outline, one pix
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import torch
@@ -14,27 +15,34 @@ from torch import Tensor
 from magi_rt.training.worlds.toybox_scene import HIGH, LARGE, LOW, UNIT, WEATHER_PERIOD, State
 
 PALETTE = (
-    (222.0, 48.0, 52.0),
-    (52.0, 172.0, 76.0),
-    (48.0, 96.0, 222.0),
-    (244.0, 212.0, 48.0),
-    (150.0, 66.0, 196.0),
-    (246.0, 136.0, 28.0),
+    (216.0, 30.0, 48.0),
+    (40.0, 168.0, 72.0),
+    (34.0, 92.0, 232.0),
+    (250.0, 220.0, 44.0),
+    (164.0, 60.0, 200.0),
+    (250.0, 126.0, 16.0),
 )
 """The named colours by day, in the order of ``COLOURS``; 0..255 sRGB like all colours here."""
-WALL = ((176.0, 192.0, 208.0), (20.0, 23.0, 38.0))
-"""Day, night."""
-FLOOR = ((138.0, 130.0, 124.0), (12.0, 13.0, 20.0))
-RAIN = ((104.0, 124.0, 164.0), (84.0, 98.0, 140.0))
-SNOW = ((248.0, 250.0, 252.0), (158.0, 164.0, 182.0))
-NIGHT_DIM = 0.62
+SKY = ((158.0, 186.0, 214.0), (112.0, 96.0, 134.0), (13.0, 16.0, 34.0))
+"""The wall's top by day, dusk and night, as of all that follow."""
+WALL = ((196.0, 206.0, 216.0), (198.0, 146.0, 128.0), (29.0, 33.0, 56.0))
+"""The wall's foot."""
+FLOOR = ((138.0, 130.0, 124.0), (98.0, 80.0, 80.0), (12.0, 13.0, 20.0))
+RAIN = ((98.0, 120.0, 164.0), (150.0, 160.0, 208.0), (84.0, 98.0, 140.0))
+SNOW = ((250.0, 251.0, 253.0), (228.0, 220.0, 222.0), (158.0, 164.0, 182.0))
+THINGS = ((1.0, 1.0, 1.0), (0.93, 0.93, 0.93), (0.82, 0.82, 0.82))
+"""How bright things are: darker when it is dark, but never as dark as the wall."""
 DROPS, FLAKES = 8, 8
-"""Each in a column of its own that falls together with one column of patches of 8 pixels."""
+"""Each in a column of its own that falls together with one column of the auto-encoder's patches."""
 DROP_SPEED = 4.0
 """Units per frame; a whole number of falls fits the weather's period, as for flakes."""
 FLAKE_SPEED = 1.0
 FALL = 72.0
 """Units from where a drop appears to where it is gone."""
+BEVEL = 2.0
+"""Width of a box's edges, lit from the upper left."""
+BLOCK = 64
+"""Moments drawn in one go, so that their pictures stay near the processor."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +52,19 @@ class Look:
     position: Tensor
     half: Tensor
     rounding: Tensor
-    alive: Tensor
+    opacity: Tensor
     rgb: Tensor
     light: Tensor
     falling: Tensor
     clock: Tensor
 
-    def take(self, rows: Tensor) -> Look:
-        """The look of the chosen moments; ``rows`` int64, indices into M."""
+    def take(self, rows: Tensor | slice) -> Look:
+        """The look of the chosen moments; ``rows``: a slice, or int64 indices into M."""
         return Look(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def look(states: list[State]) -> Look:
     """The look of B clips in F states each, clip by clip: M = B * F."""
-    frames = len(states)
 
     def moments(name: str) -> Tensor:
         return torch.stack([getattr(state, name) for state in states], 1).flatten(0, 1)
@@ -66,12 +73,11 @@ def look(states: list[State]) -> Look:
     mix = moments("colour_mix").unsqueeze(-1)
     mix = mix * mix * (3 - 2 * mix)
     rgb = torch.lerp(palette[moments("colour_before")], palette[moments("colour")], mix)
-    first = states[0]
     return Look(
         position=moments("position"),
-        half=first.half.repeat_interleave(frames, 0),
-        rounding=first.rounding.repeat_interleave(frames, 0),
-        alive=first.alive.repeat_interleave(frames, 0),
+        half=moments("half"),
+        rounding=moments("rounding"),
+        opacity=moments("opacity"),
         rgb=rgb,
         light=moments("light"),
         falling=moments("falling"),
@@ -81,46 +87,64 @@ def look(states: list[State]) -> Look:
 
 def render(view: Look, size: int) -> Tensor:
     """float32 [M, size, size, 3] in 0..255."""
-    light = view.light * view.light * (3 - 2 * view.light)
-    image = _background(view, light, size)
-    _draw_weather(image, view, light)
-    _draw_things(image, view, light)
-    return image
+    return torch.cat(list(_blocks(view, size)))
 
 
-def _mixed(pair: tuple[tuple[float, ...], ...], light: Tensor) -> Tensor:
-    """[M, 3]: a day and night pair of colours at the given light [M]."""
-    day, night = (torch.tensor(colour, device=light.device) for colour in pair)
-    return torch.lerp(night, day, light.unsqueeze(-1))
+def pictures(view: Look, size: int) -> Tensor:
+    """uint8 [M, size, size, 3]."""
+    return torch.cat([image.add_(0.5).to(torch.uint8) for image in _blocks(view, size)])
 
 
-def _background(view: Look, light: Tensor, size: int) -> Tensor:
-    """[M, size, size, 3]: a wall a little lighter at the top, thin edges, a floor."""
+def _blocks(view: Look, size: int) -> Iterator[Tensor]:
+    weights = _background(size, view.light.device)
+    for start in range(0, len(view.light), BLOCK):
+        part = view.take(slice(start, start + BLOCK))
+        image = (weights @ _background_colours(part)).view(-1, size, size, 3)
+        _draw_weather(image, part)
+        _draw_things(image, part)
+        yield image.clamp_(0, 255)
+
+
+def _mixed(three: tuple[tuple[float, ...], ...], light: Tensor) -> Tensor:
+    """[M, 3]: colours by day, dusk and night at the given light [M]; smooth in between."""
+    day, dusk, night = (torch.tensor(colour, device=light.device) for colour in three)
+    rise, top = (2 * light).clamp(max=1).unsqueeze(-1), (2 * light - 1).clamp(min=0).unsqueeze(-1)
+    rise, top = rise * rise * (3 - 2 * rise), top * top * (3 - 2 * top)
+    return torch.lerp(torch.lerp(night, dusk, rise), day, top)
+
+
+def _background(size: int, device: torch.device) -> Tensor:
+    """[size * size, 3]: how much of the wall's top, of its foot and of the floor each pixel has."""
     scale = size / UNIT
-    middle = (torch.arange(size, device=light.device) + 0.5) / scale
-    shade = (1.05 - 0.12 * middle / UNIT).view(-1, 1)
+    middle = (torch.arange(size, device=device) + 0.5) / scale
     inside = torch.minimum(middle - LOW[0], HIGH[0] - middle) * scale + 0.5
     edge = 0.86 + 0.14 * inside.clamp(0, 1)
     top = 0.86 + 0.14 * ((middle - LOW[1]) * scale + 0.5).clamp(0, 1)
-    wall = shade * top.view(-1, 1) * edge
+    wall = top.view(-1, 1) * edge
     floor = ((middle - HIGH[1]) * scale + 0.5).clamp(0, 1).view(-1, 1).expand(size, size)
-    ground = _mixed(FLOOR, light)
+    low = (middle / HIGH[1]).clamp(max=1).view(-1, 1)
+    return torch.stack([wall * (1 - floor) * (1 - low), wall * (1 - floor) * low, floor], -1).view(
+        -1, 3
+    )
+
+
+def _background_colours(view: Look) -> Tensor:
+    """[M, 3, 3]: the colours of the wall's top, its foot and the floor."""
+    ground = _mixed(FLOOR, view.light)
     wet = view.falling.unsqueeze(-1)
-    ground = torch.lerp(ground, _mixed(RAIN, light) * 0.8, 0.6 * wet[:, 0])
-    ground = torch.lerp(ground, _mixed(SNOW, light), 0.8 * wet[:, 1])
-    weights = torch.stack([wall * (1 - floor), floor]).view(2, -1)
-    colours = torch.stack([_mixed(WALL, light), ground], 1)
-    return (weights.t() @ colours).view(-1, size, size, 3)
+    ground = torch.lerp(ground, _mixed(RAIN, view.light) * 0.8, 0.6 * wet[:, 0])
+    ground = torch.lerp(ground, _mixed(SNOW, view.light), 0.8 * wet[:, 1])
+    return torch.stack([_mixed(SKY, view.light), _mixed(WALL, view.light), ground], 1)
 
 
-def _draw_weather(image: Tensor, view: Look, light: Tensor) -> None:
+def _draw_weather(image: Tensor, view: Look) -> None:
     """Drops and flakes in front of the wall, behind the things; few, soft, on fixed paths."""
     size = image.shape[1]
     for kind, (colours, shape) in enumerate(((RAIN, _rain), (SNOW, _snow))):
         rows = (view.falling[:, kind] > 0).nonzero().squeeze(1)
         if len(rows):
             cover = shape(view.clock[rows], size) * view.falling[rows, kind].view(-1, 1, 1)
-            colour = _mixed(colours, light[rows]).view(-1, 1, 1, 3)
+            colour = _mixed(colours, view.light[rows]).view(-1, 1, 1, 3)
             image[rows] = torch.lerp(image[rows], colour, cover.clamp(max=1).unsqueeze(-1))
 
 
@@ -154,50 +178,59 @@ def _snow(clock: Tensor, size: int) -> Tensor:
     return along.transpose(1, 2) @ across
 
 
-def _draw_things(image: Tensor, view: Look, light: Tensor) -> None:
+def _draw_things(image: Tensor, view: Look) -> None:
     """Each object over the pixels of its window, one place after the other."""
-    moments, size = image.shape[:2]
+    size = image.shape[1]
     scale = size / UNIT
     side = min(size, int(2 * LARGE * scale) + 4)
-    centre = view.position * scale
-    corner = (centre - side / 2).round().clamp(0, size - side).long()
     grid = torch.arange(side, device=image.device)
-    columns, lines = corner[..., 0, None] + grid, corner[..., 1, None] + grid
-    across = (columns + 0.5 - centre[..., :1]).unsqueeze(-2)
-    down = (lines + 0.5 - centre[..., 1:]).unsqueeze(-1)
-    cover, colour = _shade(view, across / scale, down / scale, scale)
-    dim = NIGHT_DIM + (1 - NIGHT_DIM) * light
-    colour = colour * dim.view(-1, 1, 1, 1, 1)
     flat = image.view(-1, 3)
-    start = torch.arange(moments, device=image.device).view(-1, 1, 1) * size * size
-    for place in range(centre.shape[1]):
-        at = start + lines[:, place].unsqueeze(-1) * size + columns[:, place].unsqueeze(-2)
-        rows = at.flatten()
-        over = torch.lerp(
-            flat.index_select(0, rows),
-            colour[:, place].reshape(-1, 3),
-            cover[:, place].reshape(-1, 1),
-        )
-        flat.index_copy_(0, rows, over)
+    rgb = view.rgb * _mixed(THINGS, view.light).unsqueeze(1)
+    for place in range(view.opacity.shape[1]):
+        rows = (view.opacity[:, place] > 0).nonzero().squeeze(1)
+        centre = view.position[rows, place] * scale
+        corner = (centre - side / 2).round().clamp(0, size - side).long()
+        columns, lines = corner[:, :1] + grid, corner[:, 1:] + grid
+        across = ((columns + 0.5 - centre[:, :1]) / scale).unsqueeze(1)
+        down = ((lines + 0.5 - centre[:, 1:]) / scale).unsqueeze(2)
+        shape = view.half[rows, place, None, None], view.rounding[rows, place, None, None]
+        cover = _cover(*shape, across, down, scale) * view.opacity[rows, place, None, None]
+        tone, shine = _shade(*shape, across, down)
+        colour = tone.unsqueeze(-1) * rgb[rows, place, None, None] + shine.unsqueeze(-1)
+        at = rows.view(-1, 1, 1) * (size * size) + lines.unsqueeze(2) * size + columns.unsqueeze(1)
+        pixels, over = at.flatten(), colour.view(-1, 3).clamp_(max=255)
+        under = flat.index_select(0, pixels)
+        flat.index_copy_(0, pixels, under.lerp_(over, cover.view(-1, 1)))
 
 
-def _shade(view: Look, across: Tensor, down: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Cover [M, N, w, w] and colour [M, N, w, w, 3] of every object over its window.
+def _cover(half: Tensor, rounding: Tensor, across: Tensor, down: Tensor, scale: float) -> Tensor:
+    """[K, w, w] in 0..1: how much of each pixel an object covers.
 
-    ``across`` [M, N, 1, w] and ``down`` [M, N, w, 1]: offsets from the centre in room units.
+    ``half``, ``rounding`` [K, 1, 1]; ``across`` [K, 1, w], ``down`` [K, w, 1]: offsets from the
+    centre in room units; ``scale``: pixels per unit.
     """
-    half, rounding = view.half[..., None, None], view.rounding[..., None, None]
     dx, dy = across.abs() - half, down.abs() - half
-    outside = torch.sqrt(dx.clamp(min=0) ** 2 + dy.clamp(min=0) ** 2)
-    distance = outside + torch.maximum(dx, dy).clamp(max=0) - rounding
-    cover = (0.5 - distance * scale).clamp(0, 1) * view.alive[..., None, None]
+    outside = (dx.clamp(min=0).square() + dy.clamp(min=0).square()).sqrt_()
+    distance = outside.add_(torch.maximum(dx, dy).clamp_(max=0)).sub_(rounding)
+    return distance.mul_(-scale).add_(0.5).clamp_(0, 1)
+
+
+def _shade(half: Tensor, rounding: Tensor, across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """How bright an object's colour is, and the white added to it (0..255); both [K, w, w].
+
+    Balls are darker to the lower right, with a highlight; boxes are flat, with lit edges. Every
+    term is a sum or a product of one in x and one in y.
+    """
     extent = half + rounding
-    spot = ((across + 0.35 * extent) ** 2 + (down + 0.35 * extent) ** 2) / (extent * extent)
-    ball = 0.5 * torch.exp(-spot / 0.16)
-    slope = 1.02 - 0.14 * (across + down) / extent
-    rim = 1 - 0.3 * (1 + distance / 1.6).clamp(0, 1)
-    box = (half > 0).to(distance.dtype)
-    shine = ball * (1 - box)
-    tone = torch.where(half > 0, (1.06 - 0.16 * down / extent) * rim, slope)
-    colour = (view.rgb[:, :, None, None] * tone.unsqueeze(-1)).clamp(max=255)
-    return cover, torch.lerp(colour, torch.full_like(colour[..., :1], 255.0), shine.unsqueeze(-1))
+    x, y = across / extent, down / extent
+    box = half > 0
+
+    def tone(at: Tensor, offset: Tensor, edge: float) -> Tensor:
+        rim = 1 - ((extent - offset.abs()) / BEVEL).clamp(0, 1)
+        return torch.where(box, 0.5 - edge * offset.sign() * rim, 0.53 - 0.11 * at - 0.09 * at * at)
+
+    def spot(at: Tensor) -> Tensor:
+        return torch.where(box, 0.0, torch.exp(-((at + 0.36) ** 2) / 0.13))
+
+    white = 0.62 * spot(x) * spot(y)
+    return (tone(x, across, 0.14) + tone(y, down, 0.26)) * (1 - white), 200 * white

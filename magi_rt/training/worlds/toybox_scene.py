@@ -8,11 +8,14 @@ from random import Random
 import torch
 from torch import Tensor
 
-PLACES = 3
+PLACES = 4
 """Objects at most; an empty place is kept as a dead object, so that batches stay rectangular."""
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 WEATHERS = ("clear", "rain", "snow")
+LIGHTS = {"day": 1.0, "dusk": 0.5, "night": 0.0}
+PACES = {"normal": 1.0, "slow": 1 / 3, "freeze": 0.0}
+"""How fast time goes, for the weather too."""
 DIRECTIONS = {
     "down": (0.0, 1.0),
     "up": (0.0, -1.0),
@@ -28,29 +31,39 @@ LOW = (2.0, 2.0)
 HIGH = (62.0, 59.0)
 """Inner edges of the room (x, y); the band below is the floor."""
 SMALL, LARGE = 6.0, 9.0
-CORNER = 1.5
+CORNER = 1.2
 """Rounding of a box's corners."""
+ROW = 56.0
+"""Things are only drawn as large as fits side by side in this length."""
 WEATHER_PERIOD = 72
 """Frames after which drops and flakes are where they were."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One object as words: its present colour, shape and whether it is large."""
+    """One object as words: its present colour, shape and whether it is large; and its place.
+
+    ``place`` is its index among the N places of the tensors, from which it never moves.
+    """
 
     colour: str
     shape: str
     large: bool
+    place: int = 0
 
 
 @dataclass(frozen=True)
 class Facts:
-    """One room as words; prompts are chosen, and take hold, on these."""
+    """One room as words; prompts are chosen, and take hold, on these.
+
+    ``things`` holds only what is there; a place may be empty, and be taken again later.
+    """
 
     things: tuple[Thing, ...]
     gravity: str
     light: str
     weather: str
+    pace: str = "normal"
 
 
 @dataclass(frozen=True)
@@ -59,10 +72,12 @@ class State:
 
     ``facts`` [B]; ``position``, ``velocity`` float32 [B, N, 2]; ``half`` float32 [B, N]: half side
     of the core box (0 for balls); ``rounding`` float32 [B, N]: its rounding (a ball's radius);
-    ``alive`` bool [B, N]; ``gravity``, ``wind`` float32 [B, 2]: unit vectors or zero;
-    ``colour``, ``colour_before`` int64 [B, N], ``colour_mix`` float32 [B, N]: share of the new
-    colour; ``light`` float32 [B]: 1 day, 0 night; ``falling`` float32 [B, 2]: how much rain, snow;
-    ``clock`` float32 [B]: frames, for the drops.
+    ``alive`` bool [B, N]: moves and collides; ``opacity`` float32 [B, N]: how much of it shows,
+    which lags behind ``alive``; ``gravity``, ``wind`` float32 [B, 2]: unit vectors or zero;
+    ``pace`` float32 [B]: see ``PACES``; ``colour``, ``colour_before`` int64 [B, N],
+    ``colour_mix`` float32 [B, N]: share of the new colour; ``light`` float32 [B]: 1 day, 0.5 dusk,
+    0 night; ``falling`` float32 [B, 2]: how much rain, snow; ``clock`` float32 [B]: frames of the
+    room's own time, for the drops.
     """
 
     facts: tuple[Facts, ...]
@@ -71,8 +86,10 @@ class State:
     half: Tensor
     rounding: Tensor
     alive: Tensor
+    opacity: Tensor
     gravity: Tensor
     wind: Tensor
+    pace: Tensor
     colour: Tensor
     colour_before: Tensor
     colour_mix: Tensor
@@ -88,14 +105,15 @@ class State:
 
 def draw_facts(random: Random) -> Facts:
     """One random room as words; no two objects share a colour."""
-    count = random.choice((1, 2, 2, 3))
+    count = random.choice((1, 2, 2, 3, 3, 4))
     colours = random.sample(COLOURS, count)
-    things = tuple(
-        Thing(colour, random.choice(("ball", "ball", "box")), random.random() < 0.5)
-        for colour in colours
-    )
+    shapes = [random.choice(("ball", "ball", "box")) for _ in colours]
+    large = [random.random() < 0.5 for _ in colours]
+    while sum(2 * (LARGE if one else SMALL) for one in large) > ROW:
+        large[random.choice([place for place, one in enumerate(large) if one])] = False
+    things = tuple(map(Thing, colours, shapes, large, range(count)))
     gravity = random.choices(tuple(DIRECTIONS), (0.52, 0.12, 0.12, 0.12, 0.12))[0]
-    light = "day" if random.random() < 0.6 else "night"
+    light = random.choices(tuple(LIGHTS), (0.5, 0.15, 0.35))[0]
     weather = random.choices(WEATHERS, (0.6, 0.2, 0.2))[0]
     return Facts(things, gravity, light, weather)
 
@@ -171,30 +189,50 @@ def _as_tensors(
     clocks: list[float],
     device: torch.device,
 ) -> State:
-    filler = Thing("red", "ball", False)
-    rows = [[*room.things, *[filler] * (PLACES - len(room.things))] for room in facts]
-    box = torch.tensor([[t.shape == "box" for t in row] for row in rows], device=device)
-    extent = torch.tensor([[LARGE if t.large else SMALL for t in row] for row in rows])
-    alive = [[place < len(room.things) for place in range(PLACES)] for room in facts]
-    extent = extent.to(device)
-    colour = torch.tensor([[COLOURS.index(t.colour) for t in row] for row in rows], device=device)
-    state = State(
+    alive, half, rounding, colour = places_of(facts, device)
+    velocity = torch.tensor(speeds, device=device) * alive.unsqueeze(-1)
+    return State(
         facts=facts,
         position=torch.tensor(centres, device=device),
-        velocity=torch.tensor(speeds, device=device),
-        half=torch.where(box, extent - CORNER, 0.0),
-        rounding=torch.where(box, CORNER, extent),
-        alive=torch.tensor(alive, device=device),
-        gravity=torch.zeros(len(facts), 2, device=device),
+        velocity=velocity,
+        half=half,
+        rounding=rounding,
+        alive=alive,
+        opacity=alive.float(),
+        gravity=gravity_of(facts, device),
         wind=torch.zeros(len(facts), 2, device=device),
+        pace=pace_of(facts, device),
         colour=colour,
         colour_before=colour,
         colour_mix=torch.ones(colour.shape, device=device),
-        light=torch.tensor([float(room.light == "day") for room in facts], device=device),
+        light=light_of(facts, device),
         falling=falling_of(facts, device),
         clock=torch.tensor(clocks, device=device),
     )
-    return replace(state, gravity=gravity_of(facts, device))
+
+
+def places_of(
+    facts: tuple[Facts, ...], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Per room and place [B, N]: alive (bool), half, rounding (float32), colour (int64).
+
+    Empty places hold a small red ball that is not alive.
+    """
+    alive = [[False] * PLACES for _ in facts]
+    box = [[False] * PLACES for _ in facts]
+    extent = [[SMALL] * PLACES for _ in facts]
+    colour = [[0] * PLACES for _ in facts]
+    for row, room in enumerate(facts):
+        for thing in room.things:
+            alive[row][thing.place] = True
+            box[row][thing.place] = thing.shape == "box"
+            extent[row][thing.place] = LARGE if thing.large else SMALL
+            colour[row][thing.place] = COLOURS.index(thing.colour)
+    boxes, extents = torch.tensor(box, device=device), torch.tensor(extent, device=device)
+    half = torch.where(boxes, extents - CORNER, 0.0)
+    rounding = torch.where(boxes, CORNER, extents)
+    living, colours = torch.tensor(alive, device=device), torch.tensor(colour, device=device)
+    return living, half, rounding, colours
 
 
 def gravity_of(facts: tuple[Facts, ...], device: torch.device) -> Tensor:
@@ -206,3 +244,31 @@ def falling_of(facts: tuple[Facts, ...], device: torch.device) -> Tensor:
     """float32 [B, 2]: 1 where it is to rain, to snow."""
     kinds = [[float(room.weather == kind) for kind in WEATHERS[1:]] for room in facts]
     return torch.tensor(kinds, device=device)
+
+
+def light_of(facts: tuple[Facts, ...], device: torch.device) -> Tensor:
+    """float32 [B]: the light that is to be."""
+    return torch.tensor([LIGHTS[room.light] for room in facts], device=device)
+
+
+def pace_of(facts: tuple[Facts, ...], device: torch.device) -> Tensor:
+    """float32 [B]: how fast time goes."""
+    return torch.tensor([PACES[room.pace] for room in facts], device=device)
+
+
+def perturbed(state: State, generator: torch.Generator, amount: float) -> State:
+    """The same rooms, each living object a little elsewhere and a little faster or slower.
+
+    ``amount``: standard deviation, in room units for positions (kept inside the room) and ten
+    times that per second for velocities. The generator lives on the CPU.
+    """
+    device = state.position.device
+    noise = amount * torch.randn(2, *state.position.shape, generator=generator)
+    moved, faster = noise.to(device) * state.alive.unsqueeze(-1)
+    extent = state.extent.unsqueeze(-1)
+    low = torch.tensor(LOW, device=device) + extent
+    high = torch.tensor(HIGH, device=device) - extent
+    position = torch.minimum(torch.maximum(state.position + moved, low), high)
+    moving = (state.pace > 0).view(-1, 1, 1)
+    velocity = torch.where(moving, state.velocity + 10 * faster, state.velocity)
+    return replace(state, position=position, velocity=velocity)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from random import Random
 
 from magi_rt.training.worlds.base import Clauses, Meaning
+from magi_rt.training.worlds.toybox_physics import resting
 from magi_rt.training.worlds.toybox_prompts import caption_words, prompt_words
-from magi_rt.training.worlds.toybox_scene import COLOURS, DIRECTIONS, WEATHERS, Facts
+from magi_rt.training.worlds.toybox_scene import (
+    COLOURS,
+    DIRECTIONS,
+    LIGHTS,
+    PLACES,
+    WEATHERS,
+    Facts,
+    State,
+    Thing,
+)
 
 KINDS = {
-    "gravity": 0.26,
-    "light": 0.16,
-    "weather": 0.16,
-    "wind": 0.12,
-    "jump": 0.12,
-    "push": 0.08,
-    "colour": 0.10,
+    "gravity": 0.20,
+    "light": 0.10,
+    "weather": 0.11,
+    "wind": 0.14,
+    "jump": 0.18,
+    "push": 0.10,
+    "colour": 0.09,
+    "pace": 0.15,
+    "appear": 0.10,
+    "vanish": 0.07,
 }
-"""How often each kind of clause is chosen."""
+"""How often each kind of clause is chosen, relative to the others that show in the room."""
 EMPTY = 0.1
 CAPTION = 0.6
 """Share of first prompts that are empty, that are captions; the others are clauses."""
@@ -25,65 +39,137 @@ CHANGE = 0.45
 QUIET = 0.25
 """Share of clips that keep their first prompt to the end."""
 JOINED = 0.3
+NEXT_PACES = {"normal": ("freeze", "slow"), "slow": ("freeze", "normal"), "freeze": ("normal",)}
+GO_ON = {"freeze": 0.5, "slow": 0.3}
+"""Share of new prompts that let time go on again, by its present pace."""
+
+FORCES = ("gravity", "wind", "jump", "push")
+_ONE_OF = (
+    frozenset(FORCES),
+    frozenset(("jump", "push", "colour", "vanish")),
+    frozenset(("appear", "colour", "vanish")),
+)
+"""Of each of these groups a prompt has at most one kind."""
 
 
-def draw_clause(kind: str, facts: Facts, random: Random) -> Meaning:
+@dataclass(frozen=True)
+class Seen:
+    """What a picture shows beyond the facts: whether anything moves, and which places may jump."""
+
+    moving: bool = True
+    grounded: frozenset[int] = frozenset(range(PLACES))
+
+
+ANYTHING = Seen()
+
+
+def seen_in(state: State, floor: float = 4.0) -> list[Seen]:
+    """Per clip what there is to see; slower than ``floor`` units per second counts as still."""
+    speed = (state.velocity.norm(dim=-1) * state.alive).amax(1)
+    moving = ((speed > floor) | (state.falling.amax(1) > 0)).tolist()
+    grounded = resting(state).tolist()
+    return [
+        Seen(moves, frozenset(place for place, rests in enumerate(row) if rests))
+        for moves, row in zip(moving, grounded, strict=True)
+    ]
+
+
+def draw_clause(kind: str, facts: Facts, random: Random, seen: Seen = ANYTHING) -> Meaning:
     """A clause of that kind that shows in this room."""
     if kind == "gravity":
         return Meaning(kind, random.choice([d for d in DIRECTIONS if d != facts.gravity]))
     if kind == "light":
-        return Meaning(kind, "night" if facts.light == "day" else "day")
+        return Meaning(kind, random.choice([light for light in LIGHTS if light != facts.light]))
     if kind == "weather":
         return Meaning(kind, random.choice([w for w in WEATHERS if w != facts.weather]))
+    if kind == "pace":
+        return Meaning(kind, random.choice(NEXT_PACES[facts.pace]))
     if kind == "wind":
         return Meaning(kind, random.choice(("left", "right")))
-    thing = random.choice(facts.things)
+    unused = [c for c in COLOURS if c not in {thing.colour for thing in facts.things}]
+    if kind == "appear":
+        return Meaning(kind, random.choice(unused), "", random.choice(("ball", "ball", "box")))
     if kind == "jump":
+        thing = random.choice(_jumpers(facts, seen) or facts.things)
         return Meaning(kind, "", thing.colour, thing.shape)
+    thing = random.choice(facts.things)
     if kind == "push":
         sideways = facts.gravity in ("left", "right")
         value = random.choice(("up", "down") if sideways else ("left", "right"))
         return Meaning(kind, value, thing.colour, thing.shape)
-    used = {other.colour for other in facts.things}
-    value = random.choice([name for name in COLOURS if name not in used])
+    value = random.choice(unused) if kind == "colour" else ""
     return Meaning(kind, value, thing.colour, thing.shape)
 
 
-def draw_clauses(facts: Facts, random: Random) -> Clauses:
-    """One clause, or two of different kinds."""
-    weights = dict(KINDS)
+def _jumpers(facts: Facts, seen: Seen) -> tuple[Thing, ...]:
+    return tuple(thing for thing in facts.things if thing.place in seen.grounded)
+
+
+def shown_kinds(facts: Facts, seen: Seen = ANYTHING) -> dict[str, float]:
+    """The kinds whose clauses show in this room when they stand alone, and their weights."""
+    hidden: set[str] = set()
     if facts.gravity in ("left", "right"):
-        del weights["wind"]  # Hardly seen against or along such a pull.
-    if facts.gravity == "none":
-        del weights["jump"]
-    kinds = random.choices(tuple(weights), tuple(weights.values()))
+        hidden.add("wind")  # Hardly seen against or along such a pull.
+    if facts.gravity == "none" or not _jumpers(facts, seen):
+        hidden.add("jump")
+    if len(facts.things) < 2:
+        hidden.add("vanish")
+    if len(facts.things) == PLACES:
+        hidden.add("appear")
+    if not facts.things:
+        hidden |= {"jump", "push", "colour", "vanish"}
+    if facts.pace == "normal" and not seen.moving:
+        hidden.add("pace")
+    if facts.pace == "freeze":
+        hidden |= {*FORCES, "pace"}
+    return {kind: weight for kind, weight in KINDS.items() if kind not in hidden}
+
+
+def _go_together(clause: Meaning, kind: str) -> bool:
+    """Two forces would not be plain to see, nor would what happens to a thing just renamed."""
+    both = {clause.kind, kind}
+    return len(both) == 2 and not any(both <= group for group in _ONE_OF)
+
+
+def draw_clauses(facts: Facts, random: Random, seen: Seen = ANYTHING) -> Clauses:
+    """One clause, or two of different kinds."""
+    clauses: list[Meaning] = []
+    if random.random() < GO_ON.get(facts.pace, 0.0):
+        clauses.append(Meaning("pace", "normal"))
+        facts = replace(facts, pace="normal")
+    weights = shown_kinds(facts, seen)
+    if not clauses:
+        kind = random.choices(tuple(weights), tuple(weights.values()))[0]
+        clauses.append(draw_clause(kind, facts, random, seen))
     if random.random() < JOINED:
-        # Two forces, or a force on an object that changes its name, would not be plain to see.
-        forces = ("gravity", "wind", "jump", "push")
-        if kinds[0] in forces:
-            others = [kind for kind in weights if kind not in forces]
-        else:
-            others = [kind for kind in weights if kind != kinds[0]]
-        kinds.append(random.choices(others, [weights[kind] for kind in others])[0])
-    if set(kinds) & {"jump", "push"}:
-        kinds = [kind for kind in kinds if kind != "colour"] or kinds[:1]
-    return tuple(draw_clause(kind, facts, random) for kind in kinds)
+        others = {k: w for k, w in weights.items() if _go_together(clauses[0], k)}
+        kind = random.choices(tuple(others), tuple(others.values()))[0]
+        clauses.append(draw_clause(kind, facts, random, seen))
+    if any(clause.kind in FORCES for clause in clauses):
+        clauses = [clause for clause in clauses if clause.value != "freeze"]
+    return tuple(clauses)
 
 
-def first_prompt(facts: Facts, random: Random, split: str) -> tuple[str, Clauses]:
-    """The prompt of chunk 0 and its meaning."""
+def first_prompt(
+    facts: Facts, random: Random, split: str, seen: Seen = ANYTHING
+) -> tuple[str, Clauses]:
+    """The prompt of chunk 0 and its meaning. Nothing vanishes that was never seen."""
     chance = random.random()
     if chance < EMPTY:
         return "", ()
     if chance < EMPTY + CAPTION:
         return caption_words(facts, random, split), (Meaning("scene"),)
-    clauses = draw_clauses(facts, random)
+    clauses = draw_clauses(facts, random, seen)
+    while any(clause.kind == "vanish" for clause in clauses):
+        clauses = draw_clauses(facts, random, seen)
     return prompt_words(clauses, random, split), clauses
 
 
-def next_prompt(facts: Facts, random: Random, split: str) -> tuple[str, Clauses]:
+def next_prompt(
+    facts: Facts, random: Random, split: str, seen: Seen = ANYTHING
+) -> tuple[str, Clauses]:
     """A new prompt for a later chunk and its meaning; now and then the empty one."""
     if random.random() < EMPTY / 2:
         return "", ()
-    clauses = draw_clauses(facts, random)
+    clauses = draw_clauses(facts, random, seen)
     return prompt_words(clauses, random, split), clauses
