@@ -24,7 +24,7 @@ from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.presets import PRESETS
 from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.training.nano import MODEL, nano_config
+from magi_rt.training.nano import model_of, nano_config
 from magi_rt.training.vae_trainer import NANO_VAE
 from magi_rt.world.identity import identify
 from magi_rt.world.machine import WorldMachine
@@ -150,7 +150,7 @@ def shape_named(model: str) -> tuple[MagiConfig, VAEConfig]:
         return nano_config(1.0), NANO_VAE
     if model == "tiny":
         nano = nano_config(1.0)
-        small = replace(MODEL, num_layers=2, hidden_size=64, ffn_hidden_size=96, kv_channels=8)
+        small = replace(model_of(), num_layers=2, hidden_size=64, ffn_hidden_size=96, kv_channels=8)
         runtime = replace(nano.runtime, num_steps=8, video_size_h=32, video_size_w=32)
         return replace(nano, model=small, runtime=runtime), TINY_VAE
     if model not in PRESETS:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.checkpoints.save import save_model
+from magi_rt.config import ModelConfig
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.text_encoder import T5TextEncoder
@@ -26,7 +27,7 @@ from magi_rt.training.flow_loss import FlowLoss
 from magi_rt.training.flow_settings import FlowSettings
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.loop import Loop, Outcome, Plan
-from magi_rt.training.nano import CHUNKS_PER_CLIP, MODEL, PICTURE, RUNTIME, nano_config
+from magi_rt.training.nano import CHUNKS_PER_CLIP, PICTURE, RUNTIME, model_of, nano_config
 from magi_rt.training.nano_text import (
     build_text_encoder,
     regrown_text_encoder,
@@ -89,6 +90,7 @@ def train_dit(
     start: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
+    layers: int | None = None,
     batch: int = 12,
     steps_per_shard: int = 36,
     seed: int = 1,
@@ -104,6 +106,7 @@ def train_dit(
         vae_dir: the export of ``train vae``; None for the auto-encoder of ``start``.
         start: a model folder or "nano", to go on from its weights; None to train from nothing.
         minutes, steps: the budget, one of them.
+        layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
         batch: clips of eight chunks per step.
         steps_per_shard: a new shard of clips is made after this many steps, always on the CPU.
         plan: further fields of Plan.
@@ -113,7 +116,7 @@ def train_dit(
         OptionError: not one budget, not one beginning, or ``out_dir`` holds another run.
     """
     folder, settings = Path(out_dir), settings or FlowSettings()
-    codec, trainee, tokenizer = begin(vae_dir, start, seed)
+    codec, trainee, tokenizer = begin(vae_dir, start, seed, layers)
     trainee.to(device)
     codec.vae.to(device)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
@@ -149,7 +152,7 @@ def train_dit(
         "feed": steps_per_shard,
         "scale": codec.scale,
     }
-    card |= asdict(settings) | {"layers": MODEL.num_layers, "width": MODEL.hidden_size}
+    card |= asdict(settings) | {"layers": trainee.dit.config.num_layers}
     budget = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
     chosen = optimisers(trainee, rate)
     loop = Loop(folder, trainee, loss, chosen, budget, card=card, evaluate=evaluate)
@@ -157,7 +160,7 @@ def train_dit(
 
 
 def begin(
-    vae_dir: str | Path | None, start: str | Path | None, seed: int
+    vae_dir: str | Path | None, start: str | Path | None, seed: int, layers: int | None = None
 ) -> tuple[Codec, Trainee, Any]:
     """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model.
 
@@ -171,16 +174,17 @@ def begin(
                 "give vae_dir, to train from nothing, or start, to go on from a model",
                 field="start",
             )
-        trainee, tokenizer = fresh_trainee(seed)
+        trainee, tokenizer = fresh_trainee(seed, model_of() if layers is None else model_of(layers))
         return Codec.from_export(Path(vae_dir)), trainee, tokenizer
     model = resolve(start)
     codec = Codec.from_model(model) if vae_dir is None else Codec.from_export(Path(vae_dir))
     if model.text_encoder is None:
         raise CheckpointError(missing_text_encoder(model), field="text_encoder")
     sizes = model.config.model
-    if replace(sizes, caption_max_length=MODEL.caption_max_length) != MODEL:
+    wanted = model_of(sizes.num_layers if layers is None else layers)
+    if replace(sizes, caption_max_length=wanted.caption_max_length) != wanted:
         raise OptionError(
-            f"the denoiser of {start} is {sizes}, and this trainer makes {MODEL}; "
+            f"the denoiser of {start} is {sizes}, and this trainer makes {wanted}; "
             "leave start out to train from nothing",
             field="start",
         )
@@ -188,7 +192,7 @@ def begin(
         model.text_encoder, sizes.caption_max_length, sizes.caption_channels
     )
     encoder, tokenizer = regrown_text_encoder(known.model, known.tokenizer, spoken_prompts(seed))
-    dit = with_caption_rows(load_denoiser(model), MODEL.caption_max_length)
+    dit = with_caption_rows(load_denoiser(model), wanted.caption_max_length)
     trainee = Trainee(dit, encoder.float()).train().requires_grad_(True)
     return codec, trainee, tokenizer
 
@@ -206,9 +210,9 @@ def with_caption_rows(dit: VideoDiT, rows: int) -> VideoDiT:
     return other
 
 
-def fresh_trainee(seed: int) -> tuple[Trainee, Any]:
+def fresh_trainee(seed: int, model: ModelConfig | None = None) -> tuple[Trainee, Any]:
     """An untrained denoiser and text encoder that follow from the seed, and the tokenizer."""
-    dit = VideoDiT(MODEL)
+    dit = VideoDiT(model or model_of())
     initialise(dit, seed)
     encoder, tokenizer = build_text_encoder(spoken_prompts(seed), seed)
     return Trainee(dit, encoder), tokenizer
@@ -242,7 +246,7 @@ def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec) -> None
     """Write a model folder in the published layout from the weights now in ``trainee``."""
     save_model(
         folder,
-        nano_config(codec.scale),
+        nano_config(codec.scale, trainee.dit.config),
         denoiser=trainee.dit.state_dict(),
         vae_config=json.loads((codec.folder / "config.json").read_text(encoding="utf-8")),
         vae=load_file(codec.folder / VAE_WEIGHTS),

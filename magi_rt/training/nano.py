@@ -5,22 +5,37 @@ from __future__ import annotations
 from dataclasses import replace
 
 from magi_rt.config import EngineConfig, MagiConfig, ModelConfig, RuntimeConfig
+from magi_rt.errors import OptionError
 
 PICTURE = 128
 CHUNKS_PER_CLIP = 8
 
-MODEL = ModelConfig(
-    num_layers=6,
-    hidden_size=256,
-    ffn_hidden_size=768,
-    num_attention_heads=8,
-    num_query_groups=2,
-    kv_channels=32,
-    params_dtype="torch.float32",
-    caption_channels=128,
-    caption_max_length=40,
-)
-"""The 4.5B family at small size, in float32."""
+LAYERS = 6
+
+
+def model_of(layers: int = LAYERS) -> ModelConfig:
+    """The 4.5B family at small size, in float32; one dial, the number of layers, sets it all.
+
+    6 layers are 256 wide (4.6 M parameters), 9 are 384 (15 M), 12 are 512 (36 M).
+
+    Raises:
+        OptionError: layers is not in 1..48.
+    """
+    if not 1 <= layers <= 48:
+        raise OptionError(f"layers is {layers}; use 1 to 48, as in 6", field="layers")
+    width = 64 * max(1, round(layers * 2 / 3))
+    return ModelConfig(
+        num_layers=layers,
+        hidden_size=width,
+        ffn_hidden_size=3 * width,
+        num_attention_heads=8,
+        num_query_groups=2,
+        kv_channels=width // 8,
+        params_dtype="torch.float32",
+        caption_channels=128,
+        caption_max_length=40,
+    )
+
 
 RUNTIME = RuntimeConfig(
     cfg_number=3,
@@ -48,7 +63,7 @@ four clean chunks of history. Guidance by history at the published 1.5 keeps obj
 without it they vanish within half a minute of play (LOG.md)."""
 
 
-def nano_config(scale_factor: float) -> MagiConfig:
+def nano_config(scale_factor: float, model: ModelConfig | None = None) -> MagiConfig:
     """The built-in world's configuration; the scale makes its VAE's latents unit variance."""
     runtime = replace(RUNTIME, scale_factor=scale_factor)
-    return MagiConfig(MODEL, runtime, EngineConfig(kv_offload=False))
+    return MagiConfig(model or model_of(), runtime, EngineConfig(kv_offload=False))

@@ -17,7 +17,7 @@ from magi_rt.training import self_history
 from magi_rt.training.dit_init import initialise
 from magi_rt.training.flow_loss import FlowLoss, shifted_logit_normal, staircase_times
 from magi_rt.training.flow_settings import Clips, FlowSettings
-from magi_rt.training.nano import MODEL
+from magi_rt.training.nano import model_of
 from magi_rt.training.packed_dit import (
     ChunkBatch,
     TextBatch,
@@ -34,7 +34,7 @@ CLEAN_TIME = 0.9999
 
 @pytest.fixture(scope="module")
 def dit() -> VideoDiT:
-    small = replace(MODEL, num_layers=2, hidden_size=64, kv_channels=8, ffn_hidden_size=64)
+    small = replace(model_of(), num_layers=2, hidden_size=64, kv_channels=8, ffn_hidden_size=64)
     dit = VideoDiT(small)
     initialise(dit, seed=3)
     torch.nn.init.normal_(dit.final_linear.linear.weight, std=0.1)
@@ -228,7 +228,7 @@ def test_a_model_that_knows_the_answer_lives_the_truth(dit: VideoDiT, text: Text
 
 
 def test_the_loss_reaches_every_parameter_and_is_repeatable(text: TextBatch) -> None:
-    small = replace(MODEL, num_layers=2, hidden_size=64, kv_channels=8, ffn_hidden_size=64)
+    small = replace(model_of(), num_layers=2, hidden_size=64, kv_channels=8, ffn_hidden_size=64)
     dit = VideoDiT(small)
     initialise(dit, seed=3)
     torch.nn.init.normal_(dit.final_linear.linear.weight, std=0.1)
