@@ -19,7 +19,7 @@ from magi_rt.errors import OptionError
 from magi_rt.models.special_tokens import caption_rows_for_chunk
 from magi_rt.world import World
 from magi_rt.world.machine import WorldMachine
-from magi_rt.world.prompts import plain_prompt
+from magi_rt.world.prompt_text import plain_prompt
 from magi_rt.world.timeline import Timeline
 
 WARM_UP = 2

@@ -75,7 +75,7 @@ def plan_run(wishes: RunWishes) -> RunPlan:
     Raises the MagiError that says what was wrong and what would be right.
     """
     check_seconds(wishes.seconds)
-    from magi_rt.world.options import WorldOptions  # heavy: not for --help
+    from magi_rt.world.options import WorldOptions  # with numpy: not for --help
 
     options = WorldOptions(
         seed=wishes.seed,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from magi_rt.errors import OptionError
+from magi_rt.world.prompt_text import checked_prompt
 
 _THEN = re.compile(
     r"\s*(?P<minutes>\d{1,4}):(?P<seconds>\d\d(?:\.\d+)?)(?:\s+(?P<prompt>.*))?", re.S
@@ -99,6 +100,4 @@ def parse_then(then: str, seconds: float) -> Turn:
 
 
 def _turn(time_s: float, prompt: str) -> Turn:
-    from magi_rt.world.options import checked_prompt  # heavy: not for --help
-
     return Turn(time_s, checked_prompt(prompt))

@@ -5,11 +5,14 @@ No generator runs along with the stream, so replay, fork and rewind need not res
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from magi_rt.errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEED_LIMIT = 2**63
 """Seeds are 0 .. 2**63 - 1."""
@@ -31,6 +34,8 @@ def chunk_noise(seed: int, chunk_index: int, shape: tuple[int, ...]) -> Tensor:
 
     Philox keyed with (seed, chunk index): any chunk can be drawn without those before it.
     """
+    import torch  # heavy: the limit of seeds is checked without
+
     key = np.array([check_seed(seed), chunk_index], dtype=np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key))
     return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
-from magi_rt.world.prompts import CHARACTER_LIMIT
+from magi_rt.world.prompt_text import CHARACTER_LIMIT
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.timeline import Timeline
 

@@ -9,16 +9,12 @@ from typing import Any
 
 from magi_rt.errors import OptionError
 from magi_rt.sampling.noise import SEED_LIMIT
-from magi_rt.world.prompts import plain_prompt
 
 SIDE_LIMIT = 4096
 """Longest side of a picture, in pixels."""
 
 HISTORY_LIMIT = 1000
 """Most chunks that a world can be told to keep for rewinding."""
-
-WHEN = ("next", "now")
-"""When a prompt takes effect: with the next chunk begun, or also in chunks already begun."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class WorldOptions:
 
     Attributes:
         seed: 0 .. 2**63 - 1; the same seed, options and prompts give the same frames.
-        steps: denoising steps per chunk (8, 12, 16, 32 or 64); ``None``: the model's own.
+        steps: denoising steps per chunk (4, 8, 12, 16, 32 or 64); ``None``: the model's own.
         window: chunks in flight at once, 1 to 4: more is faster on large GPUs and slower to
             react (``World.delay_chunks``); ``None``: the model's own.
         depth: finished chunks kept for the model to look back at; ``None``: all it can see.
@@ -132,24 +128,3 @@ def fitted_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
             field="size",
         )
     return size
-
-
-def checked_prompt(prompt: object) -> str:
-    """The prompt itself when it is text of a length that can be taken.
-
-    Raises:
-        PromptError: it is no text, or too long.
-    """
-    plain_prompt(prompt)
-    return str(prompt)
-
-
-def checked_when(at: object) -> str:
-    """``at`` itself when it is one of ``WHEN``.
-
-    Raises:
-        OptionError: it is not.
-    """
-    if at not in WHEN:
-        raise OptionError(f"at is {at!r}; it must be 'next' or 'now'", field="at")
-    return str(at)

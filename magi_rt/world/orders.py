@@ -6,16 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from magi_rt.errors import SnapshotError
-from magi_rt.world.options import checked_prompt, checked_when
+from magi_rt.errors import OptionError, SnapshotError
+from magi_rt.world.prompt_text import checked_prompt
+
+WHEN = ("next", "now")
+"""When a prompt takes effect: with the next chunk begun, or also in chunks already begun."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A prompt and when it takes effect, "next" or "now"."""
+    """A prompt and when it takes effect, one of ``WHEN``.
+
+    Raises:
+        PromptError: the prompt is no text, or too long.
+        OptionError: ``at`` is another word.
+    """
 
     prompt: str
     at: str
+
+    def __post_init__(self) -> None:
+        checked_prompt(self.prompt)
+        checked_when(self.at)
 
 
 @dataclass(frozen=True)
@@ -62,3 +74,14 @@ def events_from(values: Any) -> tuple[PromptEvent, ...]:
     if places != sorted(places) or (places and places[0] < 0):
         raise SnapshotError("the prompts of the log are not in order", field="events")
     return events
+
+
+def checked_when(at: object) -> str:
+    """``at`` itself when it is one of ``WHEN``.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if at not in WHEN:
+        raise OptionError(f"at is {at!r}; it must be 'next' or 'now'", field="at")
+    return str(at)

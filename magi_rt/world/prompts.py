@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
 from typing import Generic, TypeVar
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from magi_rt.backends.base import Executor
-from magi_rt.errors import OptionError, PromptError
+from magi_rt.errors import OptionError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import (
     DURATIONS,
@@ -21,9 +20,8 @@ from magi_rt.models.special_tokens import (
     chunks_remaining,
 )
 from magi_rt.sampling.stream_state import ChunkText
+from magi_rt.world.prompt_text import plain_prompt
 
-CHARACTER_LIMIT = 4000
-"""Longest prompt, in characters."""
 KEPT = 64
 KEPT_BYTES = 2**30
 
@@ -102,33 +100,6 @@ class PromptBook:
         if not checked:
             return torch.zeros(0, self.executor.config.model.caption_channels)
         return self.executor.encode_text(checked)
-
-
-def plain_prompt(text: object) -> str:
-    """The prompt as it is read: control characters dropped, whitespace as single blanks.
-
-    Emoji, accents and every script stay.
-
-    Raises:
-        PromptError: it is not a str, or has more than ``CHARACTER_LIMIT`` characters.
-    """
-    if not isinstance(text, str):
-        raise PromptError(
-            f"a prompt must be a str, not {type(text).__name__}; pass the words themselves",
-            field="prompt",
-        )
-    if len(text) > CHARACTER_LIMIT:
-        raise PromptError(
-            f"the prompt has {len(text):,} characters and the limit is {CHARACTER_LIMIT:,}; "
-            "shorten it to what the next seconds should show",
-            field="prompt",
-        )
-    return " ".join("".join(filter(_readable, text)).split())
-
-
-def _readable(character: str) -> bool:
-    """False for control characters that are no whitespace, and for halves of surrogate pairs."""
-    return character.isspace() or unicodedata.category(character) not in ("Cc", "Cs")
 
 
 def _context_bytes(context: TextContext) -> int:

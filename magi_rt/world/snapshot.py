@@ -13,8 +13,8 @@ from magi_rt.errors import MagiError, SnapshotError
 from magi_rt.whole_files import cannot_write, removed_on_error
 from magi_rt.world.cards import checked_card
 from magi_rt.world.identity import ModelIdentity
-from magi_rt.world.options import checked_prompt
 from magi_rt.world.orders import PromptEvent, events_from
+from magi_rt.world.prompt_text import checked_prompt
 from magi_rt.world.start import Start
 
 if TYPE_CHECKING:

@@ -16,14 +16,8 @@ from magi_rt.frames import Frame
 from magi_rt.world.facts import WorldFacts
 from magi_rt.world.frame_loop import FrameBuffer, check_stream_options, stream_frames
 from magi_rt.world.machine import WorldMachine
-from magi_rt.world.options import (
-    WorldOptions,
-    checked_prompt,
-    checked_size,
-    checked_when,
-    refuse_unknown,
-)
-from magi_rt.world.orders import Order
+from magi_rt.world.options import WorldOptions, checked_size, refuse_unknown
+from magi_rt.world.orders import Order, checked_when
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.snapshot import Snapshot
 from magi_rt.world.timeline import Timeline
@@ -129,8 +123,8 @@ class World(WorldFacts):
         Raises:
             ClosedWorldError, PromptError, OptionError: refused; nothing has changed.
         """
-        given = [] if prompt is None else [Order(checked_prompt(prompt), checked_when(at))]
         checked_when(at)
+        given = [] if prompt is None else [Order(prompt, at)]
         with self._lock:
             self._refuse_closed()
             with self._queue_lock:
@@ -167,7 +161,7 @@ class World(WorldFacts):
 
         This steers a running :meth:`frames` loop. Arguments and errors as in :meth:`advance`.
         """
-        order = Order(checked_prompt(text), checked_when(at))
+        order = Order(text, at)
         self._refuse_closed()
         with self._queue_lock:
             self._queue.append(order)

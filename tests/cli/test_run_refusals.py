@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+WITHOUT_TORCH = """
+import sys
+from typer.testing import CliRunner
+from magi_rt.cli.app import app
+for option, value in [("window", "9"), ("steps", "7"), ("size", "13x17"), ("seed", "-1"),
+                      ("backend", "quantum"), ("prompt", "x" * 4001), ("image", "none.png"),
+                      ("then", "0:99 night falls"), ("model", "nowhere")]:
+    result = CliRunner().invoke(app, ["run", "--" + option, value])
+    assert result.exit_code == 2, (option, result.output)
+assert "torch" not in sys.modules
+"""
+
+
+def test_refusing_needs_no_torch(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def refusal(*options: str) -> str:

@@ -11,7 +11,8 @@ from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.errors import OptionError, PromptError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import SPECIAL_ROWS, SpecialTokens
-from magi_rt.world.prompts import CHARACTER_LIMIT, PromptBook, plain_prompt
+from magi_rt.world.prompt_text import CHARACTER_LIMIT, plain_prompt
+from magi_rt.world.prompts import PromptBook
 
 
 class CountingExecutor(DummyExecutor):
