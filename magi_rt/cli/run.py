@@ -76,7 +76,7 @@ Steps = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Denoising steps of a chunk: 8, 12, 16, 32 or 64. The model's own if left out.",
+        help="Denoising steps of a chunk: 4, 8, 12, 16, 32 or 64. The model's own if left out.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -27,7 +27,7 @@ def test_the_published_tables_give_the_published_weights() -> None:
     assert BASE.weights((1.0, 0.1)) == (LATE, EARLY)
 
 
-@pytest.mark.parametrize("steps", [8, 12, 16, 32, 64])
+@pytest.mark.parametrize("steps", [4, 8, 12, 16, 32, 64])
 def test_the_last_quarter_of_the_steps_is_history_alone(steps: int) -> None:
     weights = BASE.weights(time_grid(steps)[:-1])
     assert set(weights[: steps * 3 // 4]) == {EARLY}

@@ -88,8 +88,8 @@ def test_the_shortcut_mode_of_the_configuration_shapes_the_grid() -> None:
 @pytest.mark.parametrize(
     ("wishes", "field", "words"),
     [
-        ({"steps": 10}, "steps", ["10", "8, 12, 16, 32, 64"]),
-        ({"steps": 0}, "steps", ["0", "8, 12, 16, 32, 64"]),
+        ({"steps": 10}, "steps", ["10", "4, 8, 12, 16, 32, 64"]),
+        ({"steps": 0}, "steps", ["0", "4, 8, 12, 16, 32, 64"]),
         ({"steps": 8, "window": 3}, "steps", ["8 steps", "3 chunks", "12"]),
         ({"window": 5}, "window", ["5", "1 to 4"]),
         ({"window": 0}, "window", ["0", "1 to 4"]),
