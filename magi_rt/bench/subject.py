@@ -22,15 +22,10 @@ from magi_rt.models.dit import VideoDiT, is_float32_island
 from magi_rt.models.rotary import initial_bands
 from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.presets import PRESETS
-from magi_rt.sampling.pipeline import ChunkPipeline
-from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.training.nano import model_of, nano_config
 from magi_rt.training.vae_trainer import NANO_VAE
-from magi_rt.world.identity import identify
 from magi_rt.world.machine import WorldMachine
-from magi_rt.world.options import WorldOptions, fitted_size
-from magi_rt.world.prompts import PromptBook
-from magi_rt.world.start import Start
+from magi_rt.world.options import WorldOptions
 
 PUBLISHED_VAE = VAEConfig(
     video_size=256, video_length=16, patch_size=8, patch_length=4, in_chans=3, z_chans=16,
@@ -74,23 +69,9 @@ def open_subject(model: str, options: WorldOptions, *, random_weights: bool = Fa
 
 def _random_machine(model: str, options: WorldOptions) -> WorldMachine:
     executor = random_executor(model, device=options.device, dtype=options.dtype)
-    runtime = executor.config.runtime
-    sampler = SamplerConfig.from_config(
-        executor.config, options.steps, options.window, options.depth
-    )
-    wanted = options.size or (runtime.video_size_h, runtime.video_size_w)
-    return WorldMachine(
-        model=model,
-        identity=identify(executor, model),
-        executor=executor,
-        book=PromptBook(executor),
-        pipeline=ChunkPipeline(executor, sampler),
-        options=options,
-        start=Start(),
-        size=fitted_size(wanted, executor.picture_multiple),
-        history=options.history or 0,
-        notes=("the weights are random: pictures are noise, times and memory are as trained",),
-    )
+    machine = WorldMachine.around(executor, model, options)
+    note = "the weights are random: pictures are noise, times and memory are as trained"
+    return replace(machine, notes=(note,))
 
 
 class RandomExecutor(EagerExecutor):

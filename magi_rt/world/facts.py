@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
+from magi_rt.world.packing import log_of
 from magi_rt.world.prompt_text import CHARACTER_LIMIT
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.timeline import Timeline
@@ -32,7 +33,7 @@ class WorldFacts:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self.notes: list[str] = list(timeline.machine.notes)
+        self.notes: list[str] = [*timeline.machine.notes, *timeline.notes]
 
     @property
     def delay_chunks(self) -> int:
@@ -78,7 +79,7 @@ class WorldFacts:
     @property
     def log(self) -> RunLog:
         """The run up to here, for ``world.log.save("run.json")``."""
-        return self._timeline.machine.log_of(self._timeline.moment)
+        return log_of(self._timeline.machine, self._timeline.moment)
 
     @property
     def replaying(self) -> bool:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.choose import open_executor
 from magi_rt.checkpoints.layout import locate
-from magi_rt.errors import ShapeError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.models.special_tokens import SpecialTokens
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.sampling.stream_state import ChunkText, StreamState, from_tensors
+from magi_rt.sampling.stream_state import ChunkText
 from magi_rt.world.identity import ModelIdentity, identify
 from magi_rt.world.moment import Moment, event_of
 from magi_rt.world.options import WorldOptions, fitted_size
 from magi_rt.world.orders import Order, effective
 from magi_rt.world.prompts import PromptBook
 from magi_rt.world.run_log import RunLog
-from magi_rt.world.snapshot import SamplerShape, Snapshot
 from magi_rt.world.start import Start, read_start
-
-DEFAULT_HISTORY = 8
-HISTORY_BYTES = 2**30
-"""Unless a history is asked for, the kept moments take no more memory than this."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +31,8 @@ class WorldMachine:
     Attributes:
         model: the name or folder that was opened.
         options: with the model's own values filled in.
+        size: (height, width) of the pictures in pixels.
         start: what worlds of this machine begin with.
-        history: moments that a timeline keeps.
         notes: sentences for people on what was chosen.
         lock: held while anything of the executor is used.
     """
@@ -49,25 +43,22 @@ class WorldMachine:
     book: PromptBook
     pipeline: ChunkPipeline
     options: WorldOptions
-    start: Start
     size: tuple[int, int]
-    history: int
-    notes: tuple[str, ...]
+    start: Start = field(default_factory=Start)
+    notes: tuple[str, ...] = ()
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
     def open(cls, model: str, options: WorldOptions, *, image: Any, video: Any) -> WorldMachine:
         """Opens the model and reads the first picture or video; errors as in ``World.open``."""
-
-        def start(executor: Executor, size: tuple[int, int]) -> Start:
-            return read_start(image, video, executor=executor, size=size)
-
-        return cls._build(model, options, start)
+        machine = cls._of(model, options)
+        start = read_start(image, video, executor=machine.executor, size=machine.size)
+        return replace(machine, start=start, notes=start.notes)
 
     @classmethod
     def reopen(cls, log: RunLog, model: str | None = None) -> WorldMachine:
         """Opens what a log was made by; errors as in ``World.replay``."""
-        machine = cls._build(model or log.model, log.options, lambda *_: log.start)
+        machine = cls._of(model or log.model, log.options)
         machine.identity.refuse_other(log.identity, "log")
         engine = asdict(machine.executor.info)
         differing = [
@@ -76,18 +67,28 @@ class WorldMachine:
             for name, value in log.engine.items()
             if engine.get(name) != value
         ]
-        return replace(machine, notes=(*machine.notes, *differing))
+        return replace(machine, start=log.start, notes=(*log.start.notes, *differing))
 
     @classmethod
-    def _build(
-        cls,
-        model: str,
-        options: WorldOptions,
-        start: Callable[[Executor, tuple[int, int]], Start],
-    ) -> WorldMachine:
+    def _of(cls, model: str, options: WorldOptions) -> WorldMachine:
         executor = open_executor(
             model, backend=options.backend, device=options.device, dtype=options.dtype
         )
+        return cls.around(executor, model, options, _special_tokens(model, executor))
+
+    @classmethod
+    def around(
+        cls,
+        executor: Executor,
+        model: str,
+        options: WorldOptions,
+        tokens: SpecialTokens | None = None,
+    ) -> WorldMachine:
+        """The machine of an executor that is open already; its worlds begin with nothing.
+
+        Raises:
+            OptionError: the model cannot run with the options.
+        """
         runtime = executor.config.runtime
         sampler = SamplerConfig.from_config(
             executor.config, options.steps, options.window, options.depth
@@ -96,46 +97,21 @@ class WorldMachine:
             options.size or (runtime.video_size_h, runtime.video_size_w),
             executor.picture_multiple,
         )
-        tokens = _special_tokens(model, executor)
-        begun = start(executor, size)
-        machine = cls(
+        return cls(
             model=model,
             identity=identify(executor, model, tokens),
             executor=executor,
             book=PromptBook(executor, tokens),
             pipeline=ChunkPipeline(executor, sampler),
             options=_filled_in(options, executor, sampler, size),
-            start=begun,
             size=size,
-            history=options.history or 0,
-            notes=begun.notes,
         )
-        return machine if options.history is not None else machine._with_own_history()
-
-    def _with_own_history(self) -> WorldMachine:
-        """The same with as much history as costs little memory."""
-        state = self.begin().state
-        bytes_each = state.cache.nbytes + 2 * state.latents.nbytes
-        history = min(DEFAULT_HISTORY, HISTORY_BYTES // bytes_each)
-        if history == DEFAULT_HISTORY:
-            return replace(self, history=history)
-        note = (
-            f"rewind reaches back {history} chunks, because each kept one takes "
-            f"{bytes_each / 1e9:.1f} GB; open with history=N to keep more"
-        )
-        return replace(self, history=history, notes=(*self.notes, note))
 
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of the latents."""
         patch = self.executor.picture_multiple // self.executor.config.model.patch_size
         return self.size[0] // patch, self.size[1] // patch
-
-    @property
-    def shape(self) -> SamplerShape:
-        """What a snapshot must share with this machine."""
-        sampler = self.pipeline.sampler
-        return SamplerShape(sampler.steps, sampler.window, sampler.depth, *self.size)
 
     def begin(self) -> Moment:
         """The moment before the first chunk."""
@@ -184,94 +160,6 @@ class WorldMachine:
             Frame(picture, first + place, finished.index, finished.prompt, (first + place) / fps)
             for place, picture in enumerate(pixels)
         ]
-
-    def log_of(self, moment: Moment) -> RunLog:
-        """The run that led to a moment."""
-        info = asdict(self.executor.info)
-        return RunLog(
-            model=self.model,
-            identity=self.identity,
-            options=replace(self.options, seed=moment.state.seed),
-            engine={name: info[name] for name in ("name", "device", "dtype", "threads")},
-            start=moment.start,
-            events=moment.events,
-            chunks=moment.chunks,
-        )
-
-    def pack(self, moment: Moment) -> Snapshot:
-        """A moment as a snapshot."""
-        tensors, card = moment.state.to_tensors()
-        return Snapshot(
-            identity=self.identity,
-            shape=self.shape,
-            chunks=moment.chunks,
-            frames=moment.frames,
-            prompt=moment.prompt,
-            events=moment.events,
-            start=moment.start,
-            state=card,
-            tensors=tensors,
-        )
-
-    def unpack(self, snapshot: Snapshot) -> Moment:
-        """The inverse of :meth:`pack`, for snapshots of the same model and shape.
-
-        Raises:
-            SnapshotError: it was made by another model or shape, or is damaged.
-        """
-        self.identity.refuse_other(snapshot.identity, "snapshot")
-        if snapshot.shape != self.shape:
-            raise SnapshotError(
-                f"the snapshot was made with {snapshot.shape}, but this world has {self.shape}; "
-                "open a world with the snapshot's options",
-                field="shape",
-            )
-        return Moment(
-            state=self._state_of(snapshot),
-            start=snapshot.start,
-            chunks=snapshot.chunks,
-            frames=snapshot.frames,
-            prompt=snapshot.prompt,
-            events=snapshot.events,
-        )
-
-    def _state_of(self, snapshot: Snapshot) -> StreamState:
-        card = dict(snapshot.state)
-        given = card.get("given_chunks", 0)
-        depth = self.pipeline.sampler.memory_depth(given)
-        if card.get("depth") != depth:
-            raise SnapshotError(
-                f"the snapshot is damaged: it keeps {card.get('depth')} chunks, not {depth}",
-                field="depth",
-            )
-        try:
-            state = from_tensors(
-                dict(snapshot.tensors),
-                card,
-                cache=self.executor.new_cache(*self.latent_size, depth),
-                text_for=lambda _, prompt: self.read_prompt(prompt),
-            )
-        except ShapeError as error:
-            raise SnapshotError(f"the snapshot is damaged: {error.message}") from error
-        self._check_state(state)
-        return state
-
-    def _check_state(self, state: StreamState) -> None:
-        """Raises SnapshotError when a file was changed so that its parts no longer fit."""
-        sampler = self.pipeline.sampler
-        channels = self.executor.config.model.latent_channels
-        for name, tensor in (("latents", state.latents), ("pinned", state.beginning.pinned)):
-            shape = tuple(tensor.shape)
-            if tensor.dim() != 4 or (shape[0], *shape[2:]) != (channels, *self.latent_size):
-                raise SnapshotError(
-                    f"the snapshot is damaged: its {name} have shape {shape}", field=name
-                )
-        settings = (state.window.size, state.window.steps, state.chunk_width)
-        if settings != (sampler.window, sampler.steps, sampler.chunk_width):
-            raise SnapshotError(
-                f"the snapshot is damaged: window, steps and chunk width are {settings}",
-                field="window",
-            )
 
 
 def _filled_in(

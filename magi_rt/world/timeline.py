@@ -10,15 +10,23 @@ from magi_rt.frames import Frame
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.moment import Moment
 from magi_rt.world.orders import Order
+from magi_rt.world.packing import pack, unpack
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.snapshot import Snapshot
+
+DEFAULT_HISTORY = 8
+HISTORY_BYTES = 2**30
+"""Unless a history is asked for, the kept moments take no more memory than this."""
 
 
 class Timeline:
     """One moment that moves on, and the moments before it that can be gone back to.
 
-    ``history`` holds copies of the moments before the last chunks, oldest first. They are never
-    changed, so forks share them.
+    Attributes:
+        script: the log that is followed, ``None`` for none.
+        history: copies of the moments before the last chunks, oldest first. They are never
+            changed, so forks share them.
+        notes: sentences for people on how much history is kept.
     """
 
     def __init__(
@@ -31,7 +39,9 @@ class Timeline:
         self.machine = machine
         self.moment = moment
         self.script = script
-        self.history: deque[Moment] = deque(history, maxlen=machine.history)
+        wish = machine.options.history
+        kept, self.notes = _affordable(moment) if wish is None else (wish, ())
+        self.history: deque[Moment] = deque(history, maxlen=kept)
 
     @property
     def replaying(self) -> bool:
@@ -86,7 +96,7 @@ class Timeline:
 
     def snapshot(self) -> Snapshot:
         """A copy of this moment that outlives the world."""
-        return self.machine.pack(self.moment)
+        return pack(self.machine, self.moment)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Goes to the snapshot's moment; what could be rewound before is forgotten.
@@ -94,10 +104,24 @@ class Timeline:
         Raises:
             SnapshotError: it was made by another model or with other options.
         """
-        self.moment = self.machine.unpack(snapshot)
+        self.moment = unpack(self.machine, snapshot)
         self.history.clear()
         self.script = None
 
     def fork(self) -> Timeline:
         """A second timeline from this moment on, with the same past."""
         return Timeline(self.machine, self.moment.copy(), self.script, self.history)
+
+
+def _affordable(moment: Moment) -> tuple[int, tuple[str, ...]]:
+    """As much history as costs little memory, and a sentence where that is less than usual."""
+    state = moment.state
+    bytes_each = state.cache.nbytes + 2 * state.latents.nbytes
+    history = min(DEFAULT_HISTORY, HISTORY_BYTES // bytes_each)
+    if history == DEFAULT_HISTORY:
+        return history, ()
+    note = (
+        f"rewind reaches back {history} chunks, because each kept one takes "
+        f"{bytes_each / 1e9:.1f} GB; open with history=N to keep more"
+    )
+    return history, (note,)

@@ -12,7 +12,7 @@ from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.errors import OptionError, PromptError
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
-from magi_rt.world import World
+from magi_rt.world import World, timeline
 from tests.world.kit import dummy_world, same_pixels, story
 
 
@@ -83,6 +83,18 @@ def test_only_as_many_moments_are_kept_as_were_asked_for() -> None:
     assert without.rewindable == 0
     with pytest.raises(OptionError, match="history=N"):
         without.rewind()
+
+
+def test_large_moments_are_kept_fewer_and_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = dummy_world().snapshot().tensors
+    monkeypatch.setattr(timeline, "HISTORY_BYTES", 6 * state["latents"].nbytes)
+    world = dummy_world()
+    story(world, *["day"] * 9)
+    assert 0 < world.rewindable < 8
+    assert [f"rewind reaches back {world.rewindable} chunks" in note for note in world.notes] == [
+        True
+    ]
+    assert dummy_world(history=5).notes == []
 
 
 def test_memory_does_not_grow_with_the_stream() -> None:

@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from torch import Tensor
 
+from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.errors import MediaError, OptionError
+from magi_rt.models.inputs import DenoiseInputs
+from magi_rt.models.kv_cache import RollingKVCache
 from tests.world.kit import dummy_world, same_pixels, story
 
 Pixels = npt.NDArray[np.uint8]
@@ -32,6 +36,21 @@ def test_a_world_begins_with_its_first_picture() -> None:
     red, green, blue = frames[0].pixels.mean(axis=(0, 1))
     assert red > green + 30 and red > blue + 30
     assert not np.array_equal(frames[0].pixels, dummy_world().advance()[0].pixels)
+
+
+def test_opening_reads_the_chunks_of_a_video_into_the_memory_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[int] = []
+    denoise = DummyExecutor.denoise
+
+    def counted(self: DummyExecutor, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        read.append(inputs.first_chunk)
+        return denoise(self, inputs, cache)
+
+    monkeypatch.setattr(DummyExecutor, "denoise", counted)
+    dummy_world(video=clip(20))
+    assert read == [0, 1]
 
 
 def test_bytes_floats_pil_and_files_are_the_same_picture(tmp_path: Path) -> None:

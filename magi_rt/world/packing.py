@@ -1,0 +1,112 @@
+"""A moment of a machine's world -> its log or its snapshot, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from magi_rt.errors import ShapeError, SnapshotError
+from magi_rt.sampling.stream_state import StreamState, from_tensors
+from magi_rt.world.machine import WorldMachine
+from magi_rt.world.moment import Moment
+from magi_rt.world.run_log import RunLog
+from magi_rt.world.snapshot import SamplerShape, Snapshot
+
+
+def log_of(machine: WorldMachine, moment: Moment) -> RunLog:
+    """The run that led to a moment."""
+    info = asdict(machine.executor.info)
+    return RunLog(
+        model=machine.model,
+        identity=machine.identity,
+        options=replace(machine.options, seed=moment.state.seed),
+        engine={name: info[name] for name in ("name", "device", "dtype", "threads")},
+        start=moment.start,
+        events=moment.events,
+        chunks=moment.chunks,
+    )
+
+
+def pack(machine: WorldMachine, moment: Moment) -> Snapshot:
+    """A moment as a snapshot."""
+    tensors, card = moment.state.to_tensors()
+    return Snapshot(
+        identity=machine.identity,
+        shape=shape_of(machine),
+        chunks=moment.chunks,
+        frames=moment.frames,
+        prompt=moment.prompt,
+        events=moment.events,
+        start=moment.start,
+        state=card,
+        tensors=tensors,
+    )
+
+
+def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
+    """The inverse of :func:`pack`, for snapshots of the same model and shape.
+
+    Raises:
+        SnapshotError: it was made by another model or shape, or is damaged.
+    """
+    machine.identity.refuse_other(snapshot.identity, "snapshot")
+    shape = shape_of(machine)
+    if snapshot.shape != shape:
+        raise SnapshotError(
+            f"the snapshot was made with {snapshot.shape}, but this world has {shape}; "
+            "open a world with the snapshot's options",
+            field="shape",
+        )
+    return Moment(
+        state=_state_of(machine, snapshot),
+        start=snapshot.start,
+        chunks=snapshot.chunks,
+        frames=snapshot.frames,
+        prompt=snapshot.prompt,
+        events=snapshot.events,
+    )
+
+
+def shape_of(machine: WorldMachine) -> SamplerShape:
+    """What a snapshot must share with a machine."""
+    sampler = machine.pipeline.sampler
+    return SamplerShape(sampler.steps, sampler.window, sampler.depth, *machine.size)
+
+
+def _state_of(machine: WorldMachine, snapshot: Snapshot) -> StreamState:
+    card = dict(snapshot.state)
+    given = card.get("given_chunks", 0)
+    depth = machine.pipeline.sampler.memory_depth(given)
+    if card.get("depth") != depth:
+        raise SnapshotError(
+            f"the snapshot is damaged: it keeps {card.get('depth')} chunks, not {depth}",
+            field="depth",
+        )
+    try:
+        state = from_tensors(
+            dict(snapshot.tensors),
+            card,
+            cache=machine.executor.new_cache(*machine.latent_size, depth),
+            text_for=lambda _, prompt: machine.read_prompt(prompt),
+        )
+    except ShapeError as error:
+        raise SnapshotError(f"the snapshot is damaged: {error.message}") from error
+    _check_state(machine, state)
+    return state
+
+
+def _check_state(machine: WorldMachine, state: StreamState) -> None:
+    """Raises SnapshotError when a file was changed so that its parts no longer fit."""
+    sampler = machine.pipeline.sampler
+    channels = machine.executor.config.model.latent_channels
+    for name, tensor in (("latents", state.latents), ("pinned", state.beginning.pinned)):
+        shape = tuple(tensor.shape)
+        if tensor.dim() != 4 or (shape[0], *shape[2:]) != (channels, *machine.latent_size):
+            raise SnapshotError(
+                f"the snapshot is damaged: its {name} have shape {shape}", field=name
+            )
+    settings = (state.window.size, state.window.steps, state.chunk_width)
+    if settings != (sampler.window, sampler.steps, sampler.chunk_width):
+        raise SnapshotError(
+            f"the snapshot is damaged: window, steps and chunk width are {settings}",
+            field="window",
+        )
