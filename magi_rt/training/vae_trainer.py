@@ -83,6 +83,7 @@ def train_vae(
     dtype: torch.dtype = torch.bfloat16,
     resume: bool = True,
     start: str | Path | None = None,
+    decoder_only: bool = False,
     config: VAEConfig = NANO_VAE,
     render: Render | None = None,
     weights: VaeLoss | None = None,
@@ -95,6 +96,7 @@ def train_vae(
         dtype: precision of products; weights, norms and sums stay float32.
         start: a model folder, "nano" or the export of another run, to go on from its
             auto-encoder; one for pictures of half or a quarter of the side is grown first.
+        decoder_only: keep the encoder of ``start``, and with it every denoiser of its latents.
         render: where clips come from; None for the toybox.
         plan: further fields of Plan.
 
@@ -108,6 +110,10 @@ def train_vae(
     folder = Path(out_dir)
     weights, render = weights or VaeLoss(), render or ToyboxScenes(config.video_size)
     vae = (fresh_vae(config, seed) if start is None else taken_up(start, config)).to(device)
+    if decoder_only:
+        if start is None:
+            raise OptionError("decoder_only needs the encoder of a start", field="start")
+        vae.encoder.requires_grad_(False)
     clips = ClipRounds(render, seed=seed, batch=batch, frames=config.video_length)
     held_out = held_out_clips(render, config.video_length).to(device)
 
@@ -125,7 +131,14 @@ def train_vae(
             "latent_std": float(latents.std()),
         }
 
-    card = {"batch": batch, "seed": seed, "rate": rate, **config.to_dict(), **asdict(weights)}
+    card = {
+        "batch": batch,
+        "seed": seed,
+        "rate": rate,
+        "decoder_only": decoder_only,
+        **config.to_dict(),
+        **asdict(weights),
+    }
     settings = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
     loop = Loop(folder, vae, loss, optimisers(vae, rate), settings, card=card, evaluate=evaluate)
     outcome = loop.run(resume=resume)
@@ -183,7 +196,7 @@ def optimisers(vae: ViTVAE, rate: float) -> list[torch.optim.Optimizer]:
 
     At equal time Muon ended ahead of AdamW alone in every comparison on this model.
     """
-    named = list(vae.named_parameters())
+    named = [(name, p) for name, p in vae.named_parameters() if p.requires_grad]
     matrices = [p for name, p in named if ".blocks." in name and p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for _, p in named if id(p) not in chosen]

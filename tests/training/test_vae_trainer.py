@@ -22,6 +22,7 @@ from magi_rt.training.vae_trainer import (
     NANO_VAE,
     VaeLoss,
     fresh_vae,
+    load_export,
     optimisers,
     psnr,
     reconstruct,
@@ -242,3 +243,15 @@ def test_the_report_is_measured_on_the_weights_as_stored(tmp_path: Path) -> None
     rebuilt, latents = reconstruct(rounded, clips)
     assert report["psnr"] == pytest.approx(psnr(clips, rebuilt))
     assert report["latent_std"] == pytest.approx(float(latents.std()))
+
+
+def test_tuning_the_decoder_alone_keeps_the_latents(trained: Path, tmp_path: Path) -> None:
+    before = load_export(trained / "export")
+    vae = small_run(tmp_path, start=trained / "export", decoder_only=True)
+    pixels = random_pixels(2, 3, 8, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(vae.encode(pixels), before.encode(pixels))
+        latents = before.encode(pixels)
+        assert not torch.equal(vae.decode(latents), before.decode(latents))
+    with pytest.raises(OptionError, match="needs the encoder"):
+        small_run(tmp_path / "other", decoder_only=True)
