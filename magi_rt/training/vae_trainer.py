@@ -53,7 +53,7 @@ SHEET_CLIPS = 6
 class VaeLoss:
     """Weights of the loss terms."""
 
-    squared: float = 2.0
+    squared: float = 10.0
     edges: float = 0.5
     kl: float = 3e-4
 
