@@ -10,6 +10,7 @@ from torch import Tensor
 from magi_rt.config import MagiConfig
 from magi_rt.models.inputs import DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.models.special_tokens import SpecialTokens
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Executor(Protocol):
     config: the model's configuration.
     info: what it is and runs on.
     picture_multiple: picture sides must be multiples of this many pixels.
+    special_tokens: learned rows that stand before every prompt, ``None`` for models without.
     """
 
     config: MagiConfig
     info: EngineInfo
     picture_multiple: int
+    special_tokens: SpecialTokens | None
 
     def encode_text(self, prompt: str) -> Tensor:
         """Text encoder rows of the prompt's own tokens, without padding.

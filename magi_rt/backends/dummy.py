@@ -20,6 +20,7 @@ from magi_rt.config import EngineConfig, MagiConfig, ModelConfig, RuntimeConfig
 from magi_rt.errors import BackendError, ShapeError
 from magi_rt.models.inputs import Branch, DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
+from magi_rt.models.special_tokens import SpecialTokens
 
 COLOURS = 3
 PATCH = 8
@@ -66,6 +67,7 @@ class DummyExecutor:
             reason="synthetic colours, no model",
         )
         self.picture_multiple = PATCH * config.model.patch_size
+        self.special_tokens: SpecialTokens | None = None
 
     def encode_text(self, prompt: str) -> Tensor:
         """One row per word, [words, caption_channels] float32 in 0..1; "" has no rows."""

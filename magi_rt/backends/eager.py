@@ -23,6 +23,7 @@ from magi_rt.models.attention import choose_attention
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.inputs import DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
+from magi_rt.models.special_tokens import SpecialTokens
 from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.models.vae import ViTVAE
 from magi_rt.models.vae_tiling import TileConfig, decode_frames, encode_frames
@@ -64,8 +65,9 @@ class EagerExecutor:
         vae: ViTVAE,
         text_encoder: T5TextEncoder | None,
         info: EngineInfo,
+        special_tokens: SpecialTokens | None = None,
     ) -> None:
-        self.config, self.info = config, info
+        self.config, self.info, self.special_tokens = config, info, special_tokens
         self.dit, self.vae, self.text_encoder = dit.eval(), vae.eval(), text_encoder
         for network in (self.dit, self.vae):
             pack(network)
@@ -90,14 +92,14 @@ class EagerExecutor:
         folder = resolve(model)
         place = choose_device(device)
         working, reason = choose_dtype(dtype, folder.config, place)
+        channels, tokens = folder.config.model.caption_channels, folder.special_tokens
+        special_tokens = None if tokens is None else SpecialTokens.read(tokens, channels)
         dit = load_denoiser(folder, device=place, params_dtype=working)
         vae = load_vae(folder, device=place, dtype=working)
         text = None
         if folder.text_encoder is not None:
-            sizes = folder.config.model
-            text = T5TextEncoder.from_folder(
-                folder.text_encoder, sizes.caption_max_length, sizes.caption_channels
-            )
+            length = folder.config.model.caption_max_length
+            text = T5TextEncoder.from_folder(folder.text_encoder, length, channels)
         info = EngineInfo(
             name="eager",
             device=str(place),
@@ -106,7 +108,7 @@ class EagerExecutor:
             reason=reason,
             weights=fingerprint(_all_weights(dit, vae, text)),
         )
-        return cls(folder.config, dit, vae, text, info)
+        return cls(folder.config, dit, vae, text, info, special_tokens)
 
     @torch.inference_mode()
     def encode_text(self, prompt: str) -> Tensor:

@@ -117,7 +117,7 @@ class Rival:
         book = self.machine.book
         return caption_rows_for_chunk(
             self.executor.encode_text(plain_prompt(prompt)),
-            tokens=book.tokens,
+            tokens=self.executor.special_tokens,
             flags=book.flags,
             max_length=self.executor.config.model.caption_max_length,
         )

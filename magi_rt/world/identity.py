@@ -12,7 +12,6 @@ from magi_rt.errors import SnapshotError
 
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
-    from magi_rt.models.special_tokens import SpecialTokens
 
 PLACES = ("load", "t5_pretrained", "vae_pretrained", "t5_device")
 """Runtime keys that say where files and devices are; they do not change what is computed."""
@@ -49,13 +48,14 @@ class ModelIdentity:
             )
 
 
-def identify(executor: Executor, name: str, tokens: SpecialTokens | None = None) -> ModelIdentity:
+def identify(executor: Executor, name: str) -> ModelIdentity:
     """The identity of the model inside an executor, with the caption tokens it is prompted by."""
     values = executor.config.to_dict()
     for key in PLACES:
         values["runtime_config"].pop(key)
     config = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     weights = executor.info.weights or "none"
+    tokens = executor.special_tokens
     if tokens is not None:
         rows = (("caption", tokens.caption), ("logo", tokens.logo), ("other", tokens.other))
         weights = f"{weights} with tokens {fingerprint(rows)}"

@@ -9,9 +9,7 @@ from typing import Any
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.choose import open_executor
-from magi_rt.checkpoints.layout import locate
 from magi_rt.frames import Frame
-from magi_rt.models.special_tokens import SpecialTokens
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import ChunkText
@@ -74,16 +72,10 @@ class WorldMachine:
         executor = open_executor(
             model, backend=options.backend, device=options.device, dtype=options.dtype
         )
-        return cls.around(executor, model, options, _special_tokens(model, executor))
+        return cls.around(executor, model, options)
 
     @classmethod
-    def around(
-        cls,
-        executor: Executor,
-        model: str,
-        options: WorldOptions,
-        tokens: SpecialTokens | None = None,
-    ) -> WorldMachine:
+    def around(cls, executor: Executor, model: str, options: WorldOptions) -> WorldMachine:
         """The machine of an executor that is open already; its worlds begin with nothing.
 
         Raises:
@@ -99,9 +91,9 @@ class WorldMachine:
         )
         return cls(
             model=model,
-            identity=identify(executor, model, tokens),
+            identity=identify(executor, model),
             executor=executor,
-            book=PromptBook(executor, tokens),
+            book=PromptBook(executor),
             pipeline=ChunkPipeline(executor, sampler),
             options=_filled_in(options, executor, sampler, size),
             size=size,
@@ -175,11 +167,3 @@ def _filled_in(
         device=executor.info.device,
         dtype=executor.info.dtype,
     )
-
-
-def _special_tokens(model: str, executor: Executor) -> SpecialTokens | None:
-    """The learned caption tokens of a model folder, ``None`` where it has none."""
-    if executor.info.name == "dummy":
-        return None
-    path = locate(model).special_tokens
-    return SpecialTokens.read(path, executor.config.model.caption_channels) if path else None

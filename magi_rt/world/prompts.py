@@ -15,7 +15,6 @@ from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import (
     DURATIONS,
     RELEASED_FLAGS,
-    SpecialTokens,
     caption_rows_for_chunk,
     chunks_remaining,
 )
@@ -34,10 +33,9 @@ class PromptBook:
     One thread at a time may use it; forks of a world share one.
 
     Args:
-        executor: encodes text and prepares it for cross-attention.
-        tokens: the model's special tokens; None for models without, as the built-in world.
-        flags: which of them stand before every prompt; the default is what the released models
-            were launched with.
+        executor: encodes text and prepares it for cross-attention; has the special tokens.
+        flags: which of the model's special tokens stand before every prompt; the default is what
+            the released models were launched with.
         kept: prompts remembered, 1 or more.
         kept_bytes: memory they may take together; the newest is kept however large it is.
     """
@@ -45,7 +43,6 @@ class PromptBook:
     def __init__(
         self,
         executor: Executor,
-        tokens: SpecialTokens | None = None,
         *,
         flags: Collection[str] = RELEASED_FLAGS,
         kept: int = KEPT,
@@ -53,7 +50,7 @@ class PromptBook:
     ) -> None:
         if kept < 1:
             raise OptionError(f"{kept} prompts cannot be remembered; keep 1 or more", field="kept")
-        self.executor, self.tokens, self.flags = executor, tokens, tuple(flags)
+        self.executor, self.flags = executor, tuple(flags)
         self._rows: _Recent[Tensor] = _Recent(kept, kept_bytes, lambda rows: rows.nbytes)
         self._contexts: _Recent[TextContext] = _Recent(kept, kept_bytes, _context_bytes)
 
@@ -76,7 +73,7 @@ class PromptBook:
             PromptError: it is no text or too long, or the model has no text encoder.
         """
         checked = plain_prompt(prompt)
-        remaining = chunks_remaining(chunk, total) if self.tokens else DURATIONS
+        remaining = chunks_remaining(chunk, total) if self.executor.special_tokens else DURATIONS
         context = self._contexts.get(
             (checked, remaining), lambda: self._prepare(checked, chunk, total)
         )
@@ -88,7 +85,7 @@ class PromptBook:
             return self.executor.prepare_text(self.executor.null_text())
         padded = caption_rows_for_chunk(
             rows,
-            tokens=self.tokens,
+            tokens=self.executor.special_tokens,
             flags=self.flags,
             chunk=chunk,
             total=total,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from magi_rt.errors import SnapshotError
+from magi_rt.models.special_tokens import SPECIAL_ROWS
 from magi_rt.world import World
 from magi_rt.world.snapshot import Snapshot
 from tests.support import write_model
@@ -52,6 +53,17 @@ def test_a_continued_video_can_be_snapshotted(talking_model: Path) -> None:
     plain = small_world(talking_model)
     plain.restore(state)
     assert same_pixels(story(plain, None, None), expected)
+
+
+def test_the_special_tokens_of_a_folder_stand_before_every_prompt(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "plain", text=True)
+    plain = small_world(folder)
+    ones = {name: np.ones((rows, 32), np.float32) for name, rows in SPECIAL_ROWS.items()}
+    np.savez(folder / "special_tokens.npz", **ones)
+    told = small_world(folder)
+    assert not same_pixels(story(told, "a red ball", None), story(plain, "a red ball", None))
+    with pytest.raises(SnapshotError, match="with tokens"):
+        told.restore(plain.snapshot())
 
 
 def test_other_weights_of_the_same_shape_are_another_model(

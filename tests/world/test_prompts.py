@@ -98,12 +98,13 @@ def test_a_memory_of_nothing_is_refused(executor: CountingExecutor) -> None:
 def test_a_prompt_of_nothing_is_no_text(
     executor: CountingExecutor, prompt: str, tokens: SpecialTokens | None
 ) -> None:
-    assert torch.equal(rows_of(PromptBook(executor, tokens), prompt), executor.null_text())
+    executor.special_tokens = tokens
+    assert torch.equal(rows_of(PromptBook(executor), prompt), executor.null_text())
 
 
 def test_special_tokens_stand_before_the_prompt(executor: CountingExecutor) -> None:
-    tokens = special_tokens()
-    rows = rows_of(PromptBook(executor, tokens), "red fox", chunk=2, total=5)
+    tokens = executor.special_tokens = special_tokens()
+    rows = rows_of(PromptBook(executor), "red fox", chunk=2, total=5)
     expected = (tokens.row("DURATION_TOKEN", 3), tokens.row("HQ_TOKEN"))
     assert torch.equal(rows[:2], torch.stack(expected))
     assert torch.equal(rows[2:], DummyExecutor().encode_text("red fox"))
@@ -112,8 +113,8 @@ def test_special_tokens_stand_before_the_prompt(executor: CountingExecutor) -> N
 def test_a_stream_without_end_always_announces_eight_more_chunks(
     executor: CountingExecutor,
 ) -> None:
-    tokens = special_tokens()
-    book = PromptBook(executor, tokens)
+    tokens = executor.special_tokens = special_tokens()
+    book = PromptBook(executor)
     assert torch.equal(rows_of(book, "fox", 1000)[0], tokens.row("DURATION_TOKEN", 8))
     assert executor.prepared == 1
     rows_of(book, "fox", 0)
@@ -121,16 +122,18 @@ def test_a_stream_without_end_always_announces_eight_more_chunks(
 
 
 def test_a_text_is_encoded_once_whatever_chunks_remain(executor: CountingExecutor) -> None:
-    book = PromptBook(executor, special_tokens())
+    executor.special_tokens = special_tokens()
+    book = PromptBook(executor)
     seen = [rows_of(book, "fox", chunk, 3) for chunk in range(3)]
     assert executor.encoded == ["fox"]
     assert not torch.equal(seen[0], seen[1])
 
 
 def test_rows_are_cut_to_the_length_the_model_takes(executor: CountingExecutor) -> None:
+    executor.special_tokens = special_tokens()
     limit = executor.config.model.caption_max_length
     long = " ".join(f"w{place}" for place in range(limit + 9))
-    assert rows_of(PromptBook(executor, special_tokens()), long).shape == (limit, 8)
+    assert rows_of(PromptBook(executor), long).shape == (limit, 8)
 
 
 def test_a_failed_encoding_is_not_remembered(executor: CountingExecutor) -> None:
