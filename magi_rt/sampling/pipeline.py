@@ -150,11 +150,11 @@ class ChunkPipeline:
         """One denoising step of every chunk in flight."""
         _pin(state)
         plan = plan_call(state.window, self.sampler)
-        self._integrate(state, self.velocities(state, plan))
+        stepped = self._integrate(state, self.velocities(state, plan))
         # A call that is repeated after an interrupt may find its finished chunk committed.
         if plan.write_clean and plan.first_chunk not in state.cache.chunks:
             state.cache.commit(plan.first_chunk)
-        state.take(state.window.advance(self._stepped(state)))
+        state.take(state.window.advance(stepped))
 
     def velocities(self, state: StreamState, plan: CallPlan) -> list[Tensor]:
         """Guided velocity of every chunk in flight, [channels, chunk_width, H, W] float32 each."""
@@ -162,26 +162,19 @@ class ChunkPipeline:
         views = self.predictor.predict(state, plan, weights)
         return [combine(seen, each) for seen, each in zip(views, weights, strict=True)]
 
-    def _integrate(self, state: StreamState, velocities: list[Tensor]) -> None:
+    def _integrate(self, state: StreamState, velocities: list[Tensor]) -> list[Chunk]:
         """Euler step of every chunk in flight, written to the spare buffer where it is next."""
-        shift = int(not state.window.oldest_ends)
+        first = 0 if state.window.oldest_ends else 1  # slot 0 is for the finished chunk
+        stepped = []
         for place, (chunk, velocity) in enumerate(
             zip(state.window.in_flight, velocities, strict=True)
         ):
-            increment = self.sampler.increments[chunk.steps_done]
-            target = state.slot(state.spare, place + shift)
-            torch.add(chunk.latents, velocity * increment, out=target)
-
-    def _stepped(self, state: StreamState) -> list[Chunk]:
-        shift = int(not state.window.oldest_ends)
-        return [
-            replace(
-                chunk,
-                latents=state.slot(state.spare, place + shift),
-                steps_done=chunk.steps_done + 1,
+            target = state.slot(state.spare, first + place)
+            torch.add(
+                chunk.latents, velocity * self.sampler.increments[chunk.steps_done], out=target
             )
-            for place, chunk in enumerate(state.window.in_flight)
-        ]
+            stepped.append(replace(chunk, latents=target, steps_done=chunk.steps_done + 1))
+        return stepped
 
 
 def _checked_prefix(prefix: Tensor | None, size: tuple[int, int, int]) -> Tensor:
