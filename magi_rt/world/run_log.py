@@ -109,7 +109,7 @@ class RunLog:
 
 
 def _write_start(start: Start, path: Path) -> dict[str, Any]:
-    card: dict[str, Any] = {"kind": start.kind, "source": start.source, "notes": list(start.notes)}
+    card = start.card()
     if start.latents is None:
         return card
     from safetensors.torch import save
@@ -127,7 +127,7 @@ def _write_start(start: Start, path: Path) -> dict[str, Any]:
 
 def _read_start(card: Mapping[str, Any], path: Path) -> Start:
     latents = _read_latents(card, path) if card["kind"] != "nothing" else None
-    return Start(str(card["kind"]), str(card["source"]), latents, tuple(card["notes"]))
+    return Start.from_card(card, latents)
 
 
 def _read_latents(card: Mapping[str, Any], path: Path) -> Tensor:

@@ -104,11 +104,7 @@ class Snapshot:
             "frames": self.frames,
             "prompt": self.prompt,
             "events": [asdict(event) for event in self.events],
-            "start": {
-                "kind": self.start.kind,
-                "source": self.start.source,
-                "notes": list(self.start.notes),
-            },
+            "start": self.start.card(),
             "state": dict(self.state),
         }
 
@@ -131,12 +127,7 @@ class Snapshot:
                 frames=int(card["frames"]),
                 prompt=checked_prompt(card["prompt"]),
                 events=events_from(card["events"]),
-                start=Start(
-                    str(card["start"]["kind"]),
-                    str(card["start"]["source"]),
-                    latents,
-                    tuple(card["start"]["notes"]),
-                ),
+                start=Start.from_card(card["start"], latents),
                 state=dict(card["state"]),
                 tensors=tensors,
             )

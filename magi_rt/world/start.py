@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,15 @@ class Start:
     source: str = ""
     latents: Tensor | None = field(default=None, compare=False)
     notes: tuple[str, ...] = ()
+
+    def card(self) -> dict[str, Any]:
+        """All but the latents, as JSON values."""
+        return {"kind": self.kind, "source": self.source, "notes": list(self.notes)}
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], latents: Tensor | None) -> Start:
+        """The inverse of :meth:`card`."""
+        return cls(str(card["kind"]), str(card["source"]), latents, tuple(card["notes"]))
 
 
 def read_start(image: Any, video: Any, *, executor: Executor, size: tuple[int, int]) -> Start:

@@ -58,7 +58,9 @@ def test_a_continued_video_can_be_snapshotted(talking_model: Path) -> None:
 def test_the_special_tokens_of_a_folder_stand_before_every_prompt(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "plain", text=True)
     plain = small_world(folder)
-    ones = {name: np.ones((rows, 32), np.float32) for name, rows in SPECIAL_ROWS.items()}
+    ones: dict[str, Any] = {
+        name: np.ones((rows, 32), np.float32) for name, rows in SPECIAL_ROWS.items()
+    }
     np.savez(folder / "special_tokens.npz", **ones)
     told = small_world(folder)
     assert not same_pixels(story(told, "a red ball", None), story(plain, "a red ball", None))
