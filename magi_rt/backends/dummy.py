@@ -20,7 +20,7 @@ from magi_rt.config import EngineConfig, MagiConfig, ModelConfig, RuntimeConfig
 from magi_rt.errors import BackendError, ShapeError
 from magi_rt.models.inputs import Branch, DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
-from magi_rt.models.special_tokens import SpecialTokens
+from magi_rt.models.special_tokens import NULL_TOKENS, SpecialTokens
 
 COLOURS = 3
 PATCH = 8
@@ -79,7 +79,7 @@ class DummyExecutor:
     def null_text(self) -> Tensor:
         """Rows of zeros, [<= 50, caption_channels]: they stand for grey."""
         model = self.config.model
-        return torch.zeros(min(50, model.caption_max_length), model.caption_channels)
+        return torch.zeros(min(NULL_TOKENS, model.caption_max_length), model.caption_channels)
 
     def prepare_text(self, rows: Tensor) -> TextContext:
         """The rows' sum as the one token of the one layer, [1, 1, 1, caption_channels]."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from magi_rt.backends.devices import choose_device, choose_dtype
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.backends.packed import pack
 from magi_rt.backends.ranges import CrossAttention, SelfAttention
+from magi_rt.backends.remembered import Remembered
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.config import MagiConfig
@@ -31,24 +30,6 @@ from magi_rt.models.vae_tiling import TileConfig, decode_frames, encode_frames
 GATES_KEPT = 160  # time points whose gates are remembered; a 64-step grid has 65 per branch kind
 TABLES_KEPT = 16
 BATCHED_TOKENS = 4096  # guidance branches run in one batch while it holds at most this many tokens
-
-
-class Remembered:
-    """A bounded memory of results that depend on their key alone."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._items: OrderedDict[Hashable, Tensor] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        found = self._items.get(key)
-        if found is None:
-            found = self._items[key] = make()
-            if len(self._items) > self.limit:
-                self._items.popitem(last=False)
-        else:
-            self._items.move_to_end(key)
-        return found
 
 
 class EagerExecutor:
@@ -75,7 +56,8 @@ class EagerExecutor:
         self.attention = choose_attention(self.device, dit.working_dtype)
         self.tiles = TileConfig.published(config.runtime.fps)
         self.picture_multiple = vae.config.patch_size * config.model.patch_size
-        self._gates, self._tables = Remembered(GATES_KEPT), Remembered(TABLES_KEPT)
+        self._gates: Remembered[Tensor] = Remembered(GATES_KEPT)
+        self._tables: Remembered[Tensor] = Remembered(TABLES_KEPT)
 
     @classmethod
     def open(cls, model: str | Path, *, device: str = "auto", dtype: str = "auto") -> EagerExecutor:

@@ -16,9 +16,9 @@ from magi_rt.config import ModelConfig
 from magi_rt.models import rotary
 from magi_rt.models.dit_block import CrossAttend, DiTBlock, LayerNorm, SelfAttend
 from magi_rt.models.inputs import TextContext
+from magi_rt.models.special_tokens import NULL_TOKENS
 
 FREQUENCIES = 256  # sinusoids of the timestep embedding
-NULL_TOKENS = 50  # rows of the null caption that stand for "no text"
 
 FLOAT32_ISLANDS = (
     "x_embedder.",

@@ -23,6 +23,10 @@ class TextContext:
     def tokens(self) -> int:
         return int(self.keys.shape[2])
 
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes
+
 
 @dataclass(frozen=True)
 class Branch:

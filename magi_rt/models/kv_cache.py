@@ -1,11 +1,12 @@
 """The rolling memory of a stream: keys and values of the most recent finished chunks.
 
-Storage only: which chunk may see which is decided by the sampler. All buffers are made once. A
-ring of ``depth + 1`` slots holds ``depth`` committed chunks and one staging slot, so a forward
-pass that fails half-way has not touched the history. Keys are stored rotated at positions counted
-from ``base``, a chunk index that follows the stream in large steps: when the oldest kept chunk is
-``REBASE_CHUNKS`` past it, the kept keys are turned back and the count starts again, so position
-numbers (and with them float rounding) stay those of a short stream forever.
+Storage only: how far a chunk looks back is decided by the sampler; the ring knows how much of that
+it still has (``first_visible``). All buffers are made once. A ring of ``depth + 1`` slots holds
+``depth`` committed chunks and one staging slot, so a forward pass that fails half-way has not
+touched the history. Keys are stored rotated at positions counted from ``base``, a chunk index that
+follows the stream in large steps: when the oldest kept chunk is ``REBASE_CHUNKS`` past it, the kept
+keys are turned back and the count starts again, so position numbers (and with them float rounding)
+stay those of a short stream forever.
 """
 
 from __future__ import annotations

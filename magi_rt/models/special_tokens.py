@@ -55,6 +55,7 @@ NEGATIVE_TOKENS = ("CAPTION_TOKEN", "LOGO_TOKEN", "TRANS_TOKEN", "BORDERNESS_TOK
 RELEASED_FLAGS = ("PAD_HQ", "PAD_DURATION")
 """What the released launch scripts switch on."""
 NULL_TOKENS = 50
+"""Rows of the null caption that stand for "no text"."""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 
 from magi_rt.backends.base import Executor
+from magi_rt.backends.remembered import Remembered
 from magi_rt.errors import OptionError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import (
@@ -23,8 +22,6 @@ from magi_rt.world.prompt_text import plain_prompt
 
 KEPT = 64
 KEPT_BYTES = 2**30
-
-Value = TypeVar("Value")
 
 
 class PromptBook:
@@ -51,8 +48,8 @@ class PromptBook:
         if kept < 1:
             raise OptionError(f"{kept} prompts cannot be remembered; keep 1 or more", field="kept")
         self.executor, self.flags = executor, tuple(flags)
-        self._rows: _Recent[Tensor] = _Recent(kept, kept_bytes, lambda rows: rows.nbytes)
-        self._contexts: _Recent[TextContext] = _Recent(kept, kept_bytes, _context_bytes)
+        self._rows: Remembered[Tensor] = Remembered(kept, kept_bytes)
+        self._contexts: Remembered[TextContext] = Remembered(kept, kept_bytes)
 
     def text(self, prompt: str) -> ChunkText:
         """The prompt for any chunk of a stream without end; errors as in :meth:`text_for`."""
@@ -97,33 +94,3 @@ class PromptBook:
         if not checked:
             return torch.zeros(0, self.executor.config.model.caption_channels)
         return self.executor.encode_text(checked)
-
-
-def _context_bytes(context: TextContext) -> int:
-    return context.keys.nbytes + context.values.nbytes
-
-
-class _Recent(Generic[Value]):
-    """The values asked for last, bounded in number and bytes."""
-
-    def __init__(self, kept: int, kept_bytes: int, size: Callable[[Value], int]) -> None:
-        self._kept, self._kept_bytes, self._size = kept, kept_bytes, size
-        self._items: OrderedDict[Hashable, Value] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        found = self._items.get(key)
-        if found is None:
-            found = make()
-            self._items[key] = found
-            self._bytes += self._size(found)
-            self._forget()
-        self._items.move_to_end(key)
-        return found
-
-    def _forget(self) -> None:
-        while len(self._items) > self._kept or (
-            self._bytes > self._kept_bytes and len(self._items) > 1
-        ):
-            _, oldest = self._items.popitem(last=False)
-            self._bytes -= self._size(oldest)
