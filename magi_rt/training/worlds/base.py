@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from random import Random
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 FRAME_RATE = 24
+SPLITS = ("train", "held_out", "all")
+"""Which wordings a prompt may use."""
 
 
 @dataclass(frozen=True)
@@ -61,39 +64,72 @@ class Truth:
     meanings: list[list[Clauses]]
 
 
+class Prompt(NamedTuple):
+    """What is said and what it means; only the world itself looks into the meaning."""
+
+    words: str
+    meaning: Any
+
+
+NOTHING = Prompt("", ())
+"""The empty prompt; what was set stays as it is."""
+
+
 @dataclass(frozen=True)
-class Clips:
-    """A batch of clips.
+class Film:
+    """A batch of clips of any world; F = chunks * frames per chunk.
 
     ``pixels`` uint8 [B, F, H, W, 3] sRGB, top row first. ``prompts`` [B][chunks]: the prompt that
-    holds for each chunk. ``states``: the world before each chunk, then after the last one.
+    holds for each chunk; ``meanings`` [B][chunks]: what it means. ``states``: the world before each
+    chunk, then after the last one. ``frames``: the world in each of the F frames.
     """
 
     pixels: Tensor
     prompts: list[list[str]]
-    truth: Truth
+    meanings: list[list[Any]]
     states: tuple[Any, ...]
+    frames: tuple[Any, ...]
 
 
-class ToyWorld(Protocol):
-    """A procedural world: batches of states, moved by clauses, drawn as pictures."""
+@dataclass(frozen=True)
+class Clips(Film):
+    """A batch of clips with the facts behind every frame."""
+
+    truth: Truth
+
+
+class World(Protocol):
+    """A made-up world: batches of states, moved by prompts, drawn as pictures.
+
+    This is all that filming, and so training, asks of a world. ``film.film`` decides when a prompt
+    changes; the world says what may be asked next. States are the world's own: any object, never
+    changed in place, holding a whole batch. ``random`` is a clip's own, ``row`` its index in the
+    batch. ``split`` is "train", "held_out" or "all": which wordings may be used.
+    """
 
     def sample(self, batch: int, generator: torch.Generator) -> Any:
         """``batch`` random starts. The generator lives on the CPU."""
         ...
 
-    def apply(self, state: Any, clauses: Sequence[Clauses]) -> Any:
-        """The state with one prompt's meaning per clip taking hold; called as a chunk starts."""
+    def caption(self, state: Any, row: int, random: Random, split: str) -> Prompt:
+        """A prompt that describes the start of one clip."""
+        ...
+
+    def prompt(self, state: Any, row: int, random: Random, split: str) -> Prompt:
+        """A new prompt for one clip: something that will show, in its present state."""
+        ...
+
+    def apply(self, state: Any, meanings: Sequence[Any]) -> Any:
+        """The state with one meaning per clip taking hold; called as each chunk starts.
+
+        A prompt that holds is applied again at every chunk. () means nothing new.
+        """
         ...
 
     def step(self, state: Any) -> Any:
-        """The state one frame later."""
+        """The state one frame later; there are 24 frames in a second."""
         ...
 
     def render(self, state: Any) -> Tensor:
-        """float32 [B, 3, H, W] in 0..1."""
-        ...
-
-    def caption(self, state: Any, generator: torch.Generator, split: str = "train") -> list[str]:
-        """One scene caption per clip."""
+        """uint8 [B, H, W, 3] sRGB, top row first, H and W as ``size`` asked for."""
         ...

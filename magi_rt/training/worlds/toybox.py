@@ -14,26 +14,22 @@ import torch
 from torch import Tensor
 
 from magi_rt.errors import OptionError
-from magi_rt.training.worlds.base import Clauses, Clips, Meaning, Truth
+from magi_rt.training.worlds.base import Clauses, Clips, Film, Meaning, Prompt, Truth
+from magi_rt.training.worlds.film import film
+from magi_rt.training.worlds.film import play as play_film
 from magi_rt.training.worlds.toybox_physics import FADE_FRAMES, step
-from magi_rt.training.worlds.toybox_prompts import SPLITS, caption_words
-from magi_rt.training.worlds.toybox_render import look, pictures, render
+from magi_rt.training.worlds.toybox_prompts import caption_words, prompt_words
+from magi_rt.training.worlds.toybox_render import look, pictures
 from magi_rt.training.worlds.toybox_rules import apply
 from magi_rt.training.worlds.toybox_scene import UNIT, WEATHERS, State, draw_state
-from magi_rt.training.worlds.toybox_script import (
-    CHANGE,
-    QUIET,
-    first_prompt,
-    next_prompt,
-    seen_in,
-)
+from magi_rt.training.worlds.toybox_script import draw_clauses, seen_in
 
 Script = list[list[Clauses]]
 """[B][chunks]: what the prompt that holds for each chunk means."""
 
 
 class Toybox:
-    """The toybox behind the interface that all made-up worlds share."""
+    """The toybox behind the calls that all made-up worlds share."""
 
     def __init__(self, size: int = 64, device: torch.device | str = "cpu") -> None:
         if size < 16:
@@ -43,18 +39,21 @@ class Toybox:
     def sample(self, batch: int, generator: torch.Generator) -> State:
         return draw_state(batch, generator, self.device)
 
-    def apply(self, state: State, clauses: Sequence[Clauses]) -> State:
-        return apply(state, list(clauses))
+    def caption(self, state: State, row: int, random: Random, split: str = "train") -> Prompt:
+        return Prompt(caption_words(state.facts[row], random, split), (Meaning("scene"),))
+
+    def prompt(self, state: State, row: int, random: Random, split: str = "train") -> Prompt:
+        clauses = draw_clauses(state.facts[row], random, seen_in(state, row))
+        return Prompt(prompt_words(clauses, random, split), clauses)
+
+    def apply(self, state: State, meanings: Sequence[Clauses]) -> State:
+        return apply(state, list(meanings))
 
     def step(self, state: State) -> State:
         return step(state)
 
     def render(self, state: State) -> Tensor:
-        return render(look([state]), self.size).permute(0, 3, 1, 2) / 255
-
-    def caption(self, state: State, generator: torch.Generator, split: str = "train") -> list[str]:
-        randoms = _randoms(len(state.facts), generator)
-        return [caption_words(f, r, split) for f, r in zip(state.facts, randoms, strict=True)]
+        return pictures(look(state), self.size)
 
 
 def clips(
@@ -71,34 +70,9 @@ def clips(
     The generator lives on the CPU; the same generator state gives the same clips. ``split`` says
     which phrasings may be used: "train", "held_out" (only those kept from training) or "all".
     """
-    if min(batch, chunks, frames_per_chunk) < 1:
-        raise OptionError(
-            f"batch is {batch}, chunks {chunks}, frames_per_chunk {frames_per_chunk}; "
-            "each must be at least 1.",
-            field="batch",
-        )
-    if split not in SPLITS:
-        raise OptionError(f"split is {split!r}; use one of {', '.join(SPLITS)}.", field="split")
     world = Toybox(size, device)
-    state = world.sample(batch, generator)
-    randoms = _randoms(batch, generator)
-    quiet = [random.random() < QUIET for random in randoms]
-    states, frames = [state], []
-    rooms = zip(state.facts, randoms, seen_in(state), strict=True)
-    drawn = [first_prompt(facts, random, split, seen) for facts, random, seen in rooms]
-    prompts: list[list[str]] = [[] for _ in range(batch)]
-    script: Script = [[] for _ in range(batch)]
-    for chunk in range(chunks):
-        seen = seen_in(state)
-        for row, random in enumerate(randoms):
-            if chunk and not quiet[row] and random.random() < CHANGE:
-                drawn[row] = next_prompt(state.facts[row], random, split, seen[row])
-            prompts[row].append(drawn[row][0])
-            script[row].append(drawn[row][1])
-        state, made = _play_chunk(state, [clauses for _, clauses in drawn], frames_per_chunk)
-        states.append(state)
-        frames += made
-    return _film(states, frames, prompts, script, size)
+    made = film(world, batch, chunks, generator, frames_per_chunk=frames_per_chunk, split=split)
+    return _with_truth(made, size)
 
 
 def play(
@@ -109,13 +83,9 @@ def play(
     size: int = 64,
 ) -> Clips:
     """The clips that follow from a state under a given script; prompts are only passed through."""
-    states, frames = [state], []
-    for chunk in range(len(script[0])):
-        state, made = _play_chunk(state, [row[chunk] for row in script], frames_per_chunk)
-        states.append(state)
-        frames += made
-    words = prompts or [["" for _ in row] for row in script]
-    return _film(states, frames, words, script, size)
+    world = Toybox(size, state.position.device)
+    made = play_film(world, state, script, prompts, frames_per_chunk=frames_per_chunk)
+    return _with_truth(made, size)
 
 
 def continue_under(
@@ -135,44 +105,20 @@ def images(
     batch: int, generator: torch.Generator, size: int = 64, device: torch.device | str = "cpu"
 ) -> Tensor:
     """uint8 [batch, size, size, 3]: single moments, some with light or weather just changing."""
-    state = Toybox(size, device).sample(batch, generator)
-    randoms = _randoms(batch, generator)
-    drawn = [first_prompt(f, r, "all") for f, r in zip(state.facts, randoms, strict=True)]
-    _, frames = _play_chunk(state, [clauses for _, clauses in drawn], FADE_FRAMES + 3)
-    pick = torch.randint(len(frames), (batch,), generator=generator)
-    rows = torch.arange(batch) * len(frames) + pick
-    return pictures(look(frames).take(rows.to(state.position.device)), size)
+    world = Toybox(size, device)
+    made = film(world, batch, 1, generator, frames_per_chunk=FADE_FRAMES + 3, split="all")
+    pick = torch.randint(made.pixels.shape[1], (batch,), generator=generator)
+    rows = torch.arange(batch)
+    return made.pixels[rows.to(device), pick.to(device)]
 
 
-def _randoms(count: int, generator: torch.Generator) -> list[Random]:
-    return [Random(s) for s in torch.randint(2**62, (count,), generator=generator).tolist()]
-
-
-def _play_chunk(state: State, clauses: list[Clauses], frames: int) -> tuple[State, list[State]]:
-    """The state after a chunk, and the states of its frames."""
-    state = apply(state, clauses)
-    made = []
-    for _ in range(frames):
-        state = step(state)
-        made.append(state)
-    return state, made
-
-
-def _film(
-    states: list[State],
-    frames: list[State],
-    prompts: list[list[str]],
-    script: Script,
-    size: int,
-) -> Clips:
-    """Draw all frames at once and gather their truth."""
-    drawn = pictures(look(frames), size)
+def _with_truth(made: Film, size: int) -> Clips:
     scale = size / UNIT
 
     def over_time(name: str) -> Tensor:
-        return torch.stack([getattr(frame, name) for frame in frames], 1)
+        return torch.stack([getattr(frame, name) for frame in made.frames], 1)
 
-    weather = [[WEATHERS.index(room.weather) for room in frame.facts] for frame in frames]
+    weather = [[WEATHERS.index(room.weather) for room in frame.facts] for frame in made.frames]
     truth = Truth(
         position=over_time("position") * scale,
         extent=over_time("extent") * scale,
@@ -181,8 +127,8 @@ def _film(
         colour=over_time("colour"),
         gravity=over_time("gravity"),
         light=over_time("light"),
-        weather=torch.tensor(weather, device=drawn.device).t(),
+        weather=torch.tensor(weather, device=made.pixels.device).t(),
         pace=over_time("pace"),
-        meanings=script,
+        meanings=made.meanings,
     )
-    return Clips(drawn.unflatten(0, (len(prompts), -1)), prompts, truth, tuple(states))
+    return Clips(made.pixels, made.prompts, made.meanings, made.states, made.frames, truth)

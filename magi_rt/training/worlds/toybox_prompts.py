@@ -12,10 +12,9 @@ from random import Random
 
 from magi_rt.errors import OptionError
 from magi_rt.training.worlds import toybox_phrases as known
-from magi_rt.training.worlds.base import Clauses, Meaning
+from magi_rt.training.worlds.base import SPLITS, Clauses, Meaning
 from magi_rt.training.worlds.toybox_scene import Facts, Thing
 
-SPLITS = ("train", "held_out", "all")
 DRESSED = 0.25
 """Share of clauses that get a word such as "now" or "please" around them."""
 

@@ -47,7 +47,7 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class Look:
-    """All that a picture shows, for M moments (clips times frames); lengths in room units."""
+    """All that a picture shows, for M moments; lengths in room units."""
 
     position: Tensor
     half: Tensor
@@ -58,36 +58,27 @@ class Look:
     falling: Tensor
     clock: Tensor
 
-    def take(self, rows: Tensor | slice) -> Look:
-        """The look of the chosen moments; ``rows``: a slice, or int64 indices into M."""
+    def take(self, rows: slice) -> Look:
+        """The look of some of the moments."""
         return Look(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
-def look(states: list[State]) -> Look:
-    """The look of B clips in F states each, clip by clip: M = B * F."""
-
-    def moments(name: str) -> Tensor:
-        return torch.stack([getattr(state, name) for state in states], 1).flatten(0, 1)
-
-    palette = torch.tensor(PALETTE, device=states[0].position.device)
-    mix = moments("colour_mix").unsqueeze(-1)
+def look(state: State) -> Look:
+    """The look of B clips at one moment: M = B."""
+    palette = torch.tensor(PALETTE, device=state.position.device)
+    mix = state.colour_mix.unsqueeze(-1)
     mix = mix * mix * (3 - 2 * mix)
-    rgb = torch.lerp(palette[moments("colour_before")], palette[moments("colour")], mix)
+    rgb = torch.lerp(palette[state.colour_before], palette[state.colour], mix)
     return Look(
-        position=moments("position"),
-        half=moments("half"),
-        rounding=moments("rounding"),
-        opacity=moments("opacity"),
+        position=state.position,
+        half=state.half,
+        rounding=state.rounding,
+        opacity=state.opacity,
         rgb=rgb,
-        light=moments("light"),
-        falling=moments("falling"),
-        clock=moments("clock"),
+        light=state.light,
+        falling=state.falling,
+        clock=state.clock,
     )
-
-
-def render(view: Look, size: int) -> Tensor:
-    """float32 [M, size, size, 3] in 0..255."""
-    return torch.cat(list(_blocks(view, size)))
 
 
 def pictures(view: Look, size: int) -> Tensor:

@@ -7,7 +7,7 @@ from random import Random
 
 from magi_rt.training.worlds.base import Clauses, Meaning
 from magi_rt.training.worlds.toybox_physics import resting
-from magi_rt.training.worlds.toybox_prompts import caption_words, prompt_words
+from magi_rt.training.worlds.toybox_prompts import prompt_words
 from magi_rt.training.worlds.toybox_scene import (
     COLOURS,
     DIRECTIONS,
@@ -32,12 +32,8 @@ KINDS = {
     "vanish": 0.07,
 }
 """How often each kind of clause is chosen, relative to the others that show in the room."""
-EMPTY = 0.1
-CAPTION = 0.6
-"""Share of first prompts that are empty, that are captions; the others are clauses."""
-CHANGE = 0.45
-QUIET = 0.25
-"""Share of clips that keep their first prompt to the end."""
+PAUSE = 0.05
+"""Share of new prompts that are empty, where only facts are known."""
 JOINED = 0.3
 NEXT_PACES = {"normal": ("freeze", "slow"), "slow": ("freeze", "normal"), "freeze": ("normal",)}
 GO_ON = {"freeze": 0.5, "slow": 0.3}
@@ -63,15 +59,21 @@ class Seen:
 ANYTHING = Seen()
 
 
-def seen_in(state: State, floor: float = 4.0) -> list[Seen]:
-    """Per clip what there is to see; slower than ``floor`` units per second counts as still."""
-    speed = (state.velocity.norm(dim=-1) * state.alive).amax(1)
-    moving = ((speed > floor) | (state.falling.amax(1) > 0)).tolist()
-    grounded = resting(state).tolist()
-    return [
-        Seen(moves, frozenset(place for place, rests in enumerate(row) if rests))
-        for moves, row in zip(moving, grounded, strict=True)
-    ]
+def seen_in(state: State, row: int, floor: float = 4.0) -> Seen:
+    """What there is to see in one clip; slower than ``floor`` units per second counts as still."""
+    one = slice(row, row + 1)
+    speed = float((state.velocity[row].norm(dim=-1) * state.alive[row]).max())
+    room = replace(
+        state,
+        position=state.position[one],
+        half=state.half[one],
+        rounding=state.rounding[one],
+        alive=state.alive[one],
+        gravity=state.gravity[one],
+    )
+    rests = resting(room)[0].tolist()
+    moving = speed > floor or state.facts[row].weather != "clear"
+    return Seen(moving, frozenset(place for place, rest in enumerate(rests) if rest))
 
 
 def draw_clause(kind: str, facts: Facts, random: Random, seen: Seen = ANYTHING) -> Meaning:
@@ -150,26 +152,9 @@ def draw_clauses(facts: Facts, random: Random, seen: Seen = ANYTHING) -> Clauses
     return tuple(clauses)
 
 
-def first_prompt(
-    facts: Facts, random: Random, split: str, seen: Seen = ANYTHING
-) -> tuple[str, Clauses]:
-    """The prompt of chunk 0 and its meaning. Nothing vanishes that was never seen."""
-    chance = random.random()
-    if chance < EMPTY:
-        return "", ()
-    if chance < EMPTY + CAPTION:
-        return caption_words(facts, random, split), (Meaning("scene"),)
-    clauses = draw_clauses(facts, random, seen)
-    while any(clause.kind == "vanish" for clause in clauses):
-        clauses = draw_clauses(facts, random, seen)
-    return prompt_words(clauses, random, split), clauses
-
-
-def next_prompt(
-    facts: Facts, random: Random, split: str, seen: Seen = ANYTHING
-) -> tuple[str, Clauses]:
+def next_prompt(facts: Facts, random: Random, split: str) -> tuple[str, Clauses]:
     """A new prompt for a later chunk and its meaning; now and then the empty one."""
-    if random.random() < EMPTY / 2:
+    if random.random() < PAUSE:
         return "", ()
-    clauses = draw_clauses(facts, random, seen)
+    clauses = draw_clauses(facts, random)
     return prompt_words(clauses, random, split), clauses
