@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ RESERVED = ("compiled", "onnx", "openvino", "tensorrt")
 
 DTYPES = ("auto", "float32", "bfloat16")
 """Working number formats; "auto" takes the model's own."""
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,32 @@ def open_executor(
         dtype: one of ``DTYPES``.
 
     Raises:
-        BackendError: no executor fits, or the device is not there.
+        BackendError: no executor fits, or the device is unknown or not there.
         OptionError: the dtype is unknown.
         CheckpointError, ConfigError: the model folder cannot be opened.
     """
     choice = resolve_backend(model, backend)
-    if dtype not in DTYPES:
-        raise OptionError(f"dtype {dtype!r} is unknown; use {_spelled(DTYPES)}", field="dtype")
+    check_device(device)
+    check_dtype(dtype)
     if choice.backend == "dummy":
         return _open_dummy(device, dtype)
     from magi_rt.backends.eager import EagerExecutor
 
     return EagerExecutor.open(model, device=device, dtype=dtype)
+
+
+def check_device(wish: str) -> None:
+    """Raise BackendError when no machine has such a device; whether this one has is not asked."""
+    if not _DEVICE.fullmatch(wish):
+        raise BackendError(
+            f"device {wish!r} is unknown; use 'auto', 'cpu', 'cuda' or 'cuda:N'", field="device"
+        )
+
+
+def check_dtype(wish: str) -> None:
+    """Raise OptionError when the working number format is not one of ``DTYPES``."""
+    if wish not in DTYPES:
+        raise OptionError(f"dtype {wish!r} is unknown; use {_spelled(DTYPES)}", field="dtype")
 
 
 def _open_dummy(device: str, dtype: str) -> Executor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from magi_rt.backends.choose import check_device
 from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError
 
@@ -14,19 +15,10 @@ def choose_device(wish: str) -> torch.device:
     Raises:
         BackendError: the device is unknown or not in this machine.
     """
+    check_device(wish)
     if wish == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wish)
-    except RuntimeError as error:
-        raise BackendError(
-            f"device {wish!r} is unknown; use 'auto', 'cpu', 'cuda' or 'cuda:N'", field="device"
-        ) from error
-    if device.type not in ("cpu", "cuda"):
-        raise BackendError(
-            f"device {wish!r} is not supported; use 'auto', 'cpu', 'cuda' or 'cuda:N'",
-            field="device",
-        )
+    device = torch.device(wish)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BackendError(
             f"device {wish!r} is not in this machine, which has {torch.cuda.device_count()} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,14 +60,16 @@ Tell = Callable[[RunReport, str], None]
 def render(plan: RunPlan, guard: InterruptGuard, tell: Tell, report: RunReport) -> None:
     """Carry the plan out and fill the report while doing so.
 
-    After KeyboardInterrupt the video so far is whole, or is not there; the report knows which.
+    After KeyboardInterrupt video, sheet and log of what was made so far are whole, or none is
+    there; the report knows which.
     """
     began_s = time.perf_counter()
     with _open_world(plan) as world:
         report.opened_s = time.perf_counter() - began_s
         _describe(world, report)
         tell(report, plan.story.turns[0].prompt)
-        sheet = SheetFrames(plan)
+        cells = min(_MOST_CELLS, max(_CELLS, 2 * len(plan.story.turns)))
+        sheet = SheetFrames(plan.frames, cells)
         writer = _open_writer(plan, world)
         try:
             with writer:
@@ -75,28 +77,22 @@ def render(plan: RunPlan, guard: InterruptGuard, tell: Tell, report: RunReport) 
         finally:
             if writer.finished:
                 report.files.append(plan.out)
-        contact_sheet(sheet.frames, plan.sheet)
-        report.files.append(plan.sheet)
-        if plan.log is not None:
-            world.log.save(plan.log)
-            report.files.append(plan.log)
+                with guard.hold():
+                    _write_beside(plan, world, sheet, report)
+
+
+def _write_beside(plan: RunPlan, world: World, sheet: SheetFrames, report: RunReport) -> None:
+    contact_sheet(sheet.frames(), plan.sheet)
+    report.files.append(plan.sheet)
+    if plan.log is not None:
+        world.log.save(plan.log)
+        report.files.append(plan.log)
 
 
 def _open_world(plan: RunPlan) -> World:
     from magi_rt.world import World
 
-    options = plan.options
-    return World.open(
-        plan.model,
-        seed=options.seed,
-        image=plan.image,
-        video=plan.video,
-        steps=options.steps,
-        window=options.window,
-        size=options.size,
-        backend=options.backend,
-        history=0,  # nothing is rewound here, so nothing is copied
-    )
+    return World.open(plan.model, image=plan.image, video=plan.video, **asdict(plan.options))
 
 
 def _describe(world: World, report: RunReport) -> None:
@@ -125,17 +121,42 @@ def fitting_scale(height: int, width: int) -> int:
 
 
 class SheetFrames:
-    """Keeps the frames that go on the contact sheet: spread evenly, first and last included."""
+    """Keeps the frames that may go on the contact sheet, as copies: a frame holds its chunk.
 
-    def __init__(self, plan: RunPlan) -> None:
-        wanted = min(_MOST_CELLS, max(_CELLS, 2 * len(plan.story.turns)))
-        self._indices = frozenset(evenly(plan.frames, wanted))
-        self.frames: list[Frame] = []
+    The sheet of a whole video shows frames spread evenly, first and last included. In case it is
+    stopped before, a few more are kept: every n-th so far, with n doubled when they are too many.
+
+    Args:
+        length: of the whole video in frames.
+        cells: most pictures on the sheet.
+    """
+
+    def __init__(self, length: int, cells: int) -> None:
+        self._wanted, self._planned = cells, tuple(evenly(length, cells))
+        self._kept: dict[int, Frame] = {}
+        self._every = 1
+        self._latest: Frame | None = None
 
     def offer(self, frame: Frame) -> None:
         """Keep the frame if it is one of those."""
-        if frame.index in self._indices:
-            self.frames.append(frame)
+        self._latest = frame
+        if self._stays(frame.index):
+            self._kept[frame.index] = replace(frame, pixels=frame.pixels.copy())
+        if len(self._kept) > 3 * self._wanted:
+            self._every *= 2
+            self._kept = {index: kept for index, kept in self._kept.items() if self._stays(index)}
+
+    def _stays(self, index: int) -> bool:
+        return index % self._every == 0 or index in self._planned
+
+    def frames(self) -> list[Frame]:
+        """Those of the sheet, oldest first."""
+        if self._planned[-1] in self._kept:
+            return [self._kept[index] for index in self._planned]
+        spread = [frame for index, frame in self._kept.items() if index % self._every == 0]
+        if self._latest is not None and self._latest.index % self._every:
+            spread.append(self._latest)
+        return [spread[place] for place in evenly(len(spread), self._wanted)]
 
 
 def _advance_to_the_end(
@@ -159,7 +180,7 @@ def _advance_to_the_end(
             with guard.hold():
                 writer.write(frame.pixels)
                 report.frames += 1
-            sheet.offer(frame)
+                sheet.offer(frame)
             _note_first_sight(plan.story, frame, report)
         tell(report, turn.prompt)
 

@@ -98,6 +98,18 @@ Backend = Annotated[
     str,
     typer.Option(metavar="NAME", help="What computes: auto, eager, dummy.", rich_help_panel=_HOW),
 ]
+Device = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Where: auto, cpu, cuda or cuda:N.", rich_help_panel=_HOW),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Working numbers: auto (the model's own), float32 or bfloat16.",
+        rich_help_panel=_HOW,
+    ),
+]
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="FILE.mp4", help="The video.", rich_help_panel=_FILES)
 ]
@@ -146,6 +158,8 @@ def run(
     window: Window = None,
     size: Size = None,
     backend: Backend = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     out: Out = Path("magi-world.mp4"),
     sheet: Sheet = None,
     scale: Scale = None,
@@ -168,8 +182,9 @@ def run(
       magi-rt run --model ~/models/4.5B-distill --window 4 --size 720x720
     """
     wishes = RunWishes(
-        prompt, tuple(then or ()), image, video, seconds, seed, model, steps, window, size,
-        backend, scale, out, sheet, log,
+        prompt=prompt, then=tuple(then or ()), seconds=seconds, image=image, video=video, seed=seed,
+        model=model, steps=steps, window=window, size=size, backend=backend, device=device,
+        dtype=dtype, out=out, sheet=sheet, scale=scale, log=log,
     )  # fmt: skip
     code = carry_out(plan_run(wishes), quiet)
     if code:
@@ -187,7 +202,7 @@ def carry_out(plan: RunPlan, quiet: bool) -> int:
             with progress(plan, quiet) as tell:
                 render(plan, guard, tell, report)
         except KeyboardInterrupt:
-            kept = f"{report.frames} frames are kept in {plan.out}"
+            kept = f"{report.frames} frames are kept: {', '.join(map(str, report.files))}"
             typer.echo(f"magi-rt: stopped; {kept if report.files else 'nothing kept'}", err=True)
             return guard.exit_code or 130
     if not quiet:

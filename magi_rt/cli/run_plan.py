@@ -43,6 +43,8 @@ class RunWishes:
     window: int | None = None
     size: str | None = None
     backend: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
     scale: int | None = None
     out: Path = Path("magi-world.mp4")
     sheet: Path | None = None
@@ -83,6 +85,9 @@ def plan_run(wishes: RunWishes) -> RunPlan:
         window=wishes.window,
         size=None if wishes.size is None else parse_size(wishes.size),
         backend=wishes.backend,
+        device=wishes.device,
+        dtype=wishes.dtype,
+        history=0,  # nothing is rewound here, so nothing is copied
     )
     _check_scale(wishes.scale)
     turns = _story(wishes)
@@ -147,10 +152,12 @@ def _story(wishes: RunWishes) -> Story:
 
 def check_model(model: str, options: WorldOptions) -> MagiConfig:
     """The configuration of a model whose folder is complete and whose steps and window fit."""
-    from magi_rt.backends.choose import resolve_backend
+    from magi_rt.backends.choose import check_device, check_dtype, resolve_backend
     from magi_rt.sampling.schedule import SamplerConfig
 
     resolve_backend(model, options.backend)
+    check_device(options.device)
+    check_dtype(options.dtype)
     if model == "dummy":
         from magi_rt.backends.dummy import DUMMY_CONFIG as config
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import av
 import pytest
 
 from magi_rt.cli.interrupt import InterruptGuard
+from magi_rt.media.pictures import read_image
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
 
@@ -53,10 +55,12 @@ def test_the_handlers_of_before_come_back() -> None:
 
 @needs_signals
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_leaves_a_playable_video_or_nothing(
+def test_an_interrupted_run_leaves_video_sheet_and_log_of_what_was_made(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    program = command("run", "--model", "dummy", "--seconds", "3000", "--quiet")
+    program = command(
+        "run", "--model", "dummy", "--seconds", "3000", "--quiet", "--log", "run.json"
+    )
     with subprocess.Popen(
         program, cwd=tmp_path, env=surroundings(), stderr=subprocess.PIPE, text=True
     ) as running:
@@ -68,8 +72,12 @@ def test_an_interrupted_run_leaves_a_playable_video_or_nothing(
             running.kill()
     assert running.returncode == code
     assert "Traceback" not in said and "magi-rt: stopped" in said
-    assert [path.name for path in tmp_path.iterdir()] == ["magi-world.mp4"]
-    assert playable_frames(tmp_path / "magi-world.mp4") > 0
+    files = ["magi-world.mp4", "magi-world.png", "run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    made = playable_frames(tmp_path / "magi-world.mp4")
+    assert f"{made} frames are kept: {', '.join(files)}" in said
+    assert read_image(tmp_path / "magi-world.png").size
+    assert 0 <= json.loads((tmp_path / "run.json").read_text())["chunks"] - made / 8 <= 1
 
 
 def wait_for_bytes(folder: Path, running: subprocess.Popen[str]) -> None:

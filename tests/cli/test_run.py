@@ -82,6 +82,11 @@ def test_the_log_repeats_the_run(folder: Path) -> None:
     assert [event["prompt"] for event in log["events"]] == ["red", "blue"]
 
 
+def test_device_and_number_format_can_be_chosen(folder: Path) -> None:
+    shown = run("--seconds", "0.1", "--device", "cpu", "--dtype", "float32").stdout
+    assert "dummy on cpu, float32" in shown
+
+
 def test_quiet_says_nothing(folder: Path) -> None:
     result = run("--seconds", "0.5", "--quiet")
     assert result.output == ""

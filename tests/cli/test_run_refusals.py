@@ -29,7 +29,8 @@ from typer.testing import CliRunner
 from magi_rt.cli.app import app
 for option, value in [("window", "9"), ("steps", "7"), ("size", "13x17"), ("seed", "-1"),
                       ("backend", "quantum"), ("prompt", "x" * 4001), ("image", "none.png"),
-                      ("then", "0:99 night falls"), ("model", "nowhere")]:
+                      ("then", "0:99 night falls"), ("model", "nowhere"),
+                      ("device", "abacus"), ("dtype", "int3")]:
     result = CliRunner().invoke(app, ["run", "--" + option, value])
     assert result.exit_code == 2, (option, result.output)
 assert "torch" not in sys.modules
@@ -82,6 +83,9 @@ def refusal(*options: str) -> str:
         (["--scale", "0"], "whole number from 1 to 32"),
         (["--scale", "33"], "whole number from 1 to 32"),
         (["--backend", "quantum"], "unknown"),
+        (["--device", "abacus"], "use 'auto', 'cpu', 'cuda' or 'cuda:N'"),
+        (["--device", "cuda"], "runs on the CPU"),
+        (["--dtype", "int3"], "use 'auto', 'float32', 'bfloat16'"),
         (["--prompt", "x" * 4001], "4,001 characters and the limit is 4,000"),
         (["--then", "nonsense"], "has no time in front"),
         (["--then", "0:99 too late"], "write 1:39"),
