@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import magi_rt
-from magi_rt.cli import bench, inspect, run, train, verify
+from magi_rt.cli import bench, inspect, record, run, train, verify
 from magi_rt.cli import eval as evaluation
 from magi_rt.cli.refusals import PlainSpokenGroup
 
@@ -47,6 +47,7 @@ app.command("run")(run.run)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.add_typer(train.train, name="train")
+app.command("record")(record.record)
 app.command("eval")(evaluation.evaluate)
 app.add_typer(bench.bench, name="bench")
 

@@ -1,0 +1,190 @@
+"""One video file at any rate and size: its frames' times first, its pictures when asked for.
+
+Indexing reads the packets without decoding them; a window is decoded from the key frame before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from magi_rt.errors import MediaError
+from magi_rt.media.pictures import MAX_PIXELS, MIN_SIDE, Pixels, check_readable
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+SEEK_BACK_S = (0.0, 2.0, 20.0)
+"""How far before a window a seek may aim until it lands early enough; then from the start."""
+MAX_LOST = 2  # frames at a file's end that its packets promise and a decoder may keep back
+_LARGE = 512 * 512  # pixels from which several decoding threads pay
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A video's index. ``stamps`` int64: when each frame shows, in ticks of ``tick_s`` seconds.
+
+    ``length_s`` runs from the first frame to the end of the last; width and height in pixels.
+    """
+
+    path: Path
+    stamps: npt.NDArray[np.int64]
+    tick_s: float
+    length_s: float
+    width: int
+    height: int
+
+    @property
+    def rate(self) -> float:
+        """Frames per second of the file itself, on average."""
+        return len(self.stamps) / self.length_s
+
+    def frames_at(self, fps: float) -> int:
+        """How many pictures the video has when shown at ``fps``."""
+        # a hair less than the end, so that rounded time stamps add no frame
+        return max(1, int(np.ceil((self.length_s - 1e-3) * fps)))
+
+    def read(self, first: int, count: int, *, fps: float, size: int) -> Pixels:
+        """Pictures first .. first + count - 1 at ``fps``: uint8 [count, size, size, 3].
+
+        Picture k is the file's frame nearest to k / fps seconds after the first one, scaled so
+        that it covers the square, the sides beyond it cut off evenly. MediaError when the file
+        cannot be decoded there.
+        """
+        wanted_s = (first + np.arange(count)) / fps
+        times_s = (self.stamps - self.stamps[0]) * self.tick_s
+        nearest = np.searchsorted((times_s[1:] + times_s[:-1]) / 2, wanted_s, side="right")
+        wanted = [int(stamp) for stamp in self.stamps[nearest]]
+        with _opened(self.path) as container:
+            for back_s in SEEK_BACK_S:
+                aim = wanted[0] - round(back_s / self.tick_s)
+                if aim <= self.stamps[0]:
+                    break
+                container.seek(aim, stream=container.streams.video[0])
+                if (pictures := _pictures(container, wanted, size)) is not None:
+                    return pictures
+            container.seek(int(self.stamps[0]), stream=container.streams.video[0])
+            if (pictures := _pictures(container, wanted, size, early=False)) is not None:
+                return pictures
+        raise MediaError(
+            f"{self.path} cannot be decoded at {first / fps:.1f} s; it is damaged there: "
+            "cut that part off, or record it again",
+            field="video",
+        )
+
+
+def index_clip(path: str | Path) -> ClipFile:
+    """The index of a video file; MediaError for one that is missing, no video, or damaged."""
+    path = Path(path)
+    check_readable(path, "video")
+    with _opened(path) as container:
+        if not container.streams.video:
+            raise MediaError(
+                f"{path} has no video track, or is cut short; give a whole video", field="video"
+            )
+        stream = container.streams.video[0]
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if min(width, height) < MIN_SIDE or width * height > MAX_PIXELS:
+            raise MediaError(
+                f"{path} is {width}x{height} pixels; give {MIN_SIDE}x{MIN_SIDE} or more, and not "
+                f"more than {MAX_PIXELS} in all",
+                field="video",
+            )
+        stamps, last = _stamps(path, container, stream)
+        assert stream.time_base is not None
+        tick_s = float(stream.time_base)
+        rate = float(stream.average_rate or stream.guessed_rate or 24)
+    tail_s = last * tick_s if last else 1 / rate
+    length_s = float(stamps[-1] - stamps[0]) * tick_s + tail_s
+    return ClipFile(path, stamps, tick_s, length_s, width, height)
+
+
+def _stamps(
+    path: Path, container: InputContainer, stream: VideoStream
+) -> tuple[npt.NDArray[np.int64], int]:
+    """When the frames show, sorted, in ticks; and how long the last one stays, 0 if unknown."""
+    shown: list[tuple[int, int]] = []
+    for packet in container.demux(stream):
+        if packet.size == 0 or packet.is_discard:
+            continue
+        if packet.pts is None:
+            raise MediaError(
+                f"{path} does not say when its frames show; convert it, as in "
+                f"ffmpeg -i {path.name} {path.stem}-new.mp4",
+                field="video",
+            )
+        shown.append((packet.pts, packet.duration or 0))
+    if not shown:
+        raise MediaError(f"{path} holds no pictures; give another video", field="video")
+    return np.unique(np.array([stamp for stamp, _ in shown], dtype=np.int64)), max(shown)[1]
+
+
+def _pictures(
+    container: InputContainer, wanted: list[int], size: int, early: bool = True
+) -> Pixels | None:
+    """The frames with the wanted stamps (rising), or the next one decoded where one is missing.
+
+    None if too little comes, or, with ``early``, if the first frame that comes is later.
+    """
+    pictures = np.empty((len(wanted), size, size, 3), dtype=np.uint8)
+    done = 0
+    stream = container.streams.video[0]
+    if stream.codec_context.width * stream.codec_context.height > _LARGE:
+        stream.thread_type = "AUTO"
+    for index, frame in enumerate(container.decode(stream)):
+        if frame.pts is None:
+            continue
+        if early and index == 0 and frame.pts > wanted[0]:
+            return None
+        if wanted[done] <= frame.pts:
+            picture = fitted(frame, size)
+        while done < len(wanted) and wanted[done] <= frame.pts:
+            pictures[done] = picture
+            done += 1
+        if done == len(wanted):
+            return pictures
+    if done == 0 or len(wanted) - done > MAX_LOST:
+        return None
+    pictures[done:] = pictures[done - 1]
+    return pictures
+
+
+def fitted(frame: av.VideoFrame, size: int) -> Pixels:
+    """A decoded frame as uint8 [size, size, 3] sRGB: upright, covering the square, cut evenly."""
+    from av.video.reformatter import Interpolation
+
+    scale = size / min(frame.width, frame.height)
+    width, height = (max(size, round(side * scale)) for side in (frame.width, frame.height))
+    scaled = frame.reformat(
+        width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC
+    )
+    top, left = (height - size) // 2, (width - size) // 2
+    pixels = scaled.to_ndarray()[top : top + size, left : left + size]
+    if frame.rotation % 90 == 0:
+        pixels = np.rot90(pixels, frame.rotation // 90 % 4)
+    return np.ascontiguousarray(pixels, dtype=np.uint8)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
+    """The file's container; what FFmpeg says of it becomes MediaError."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(
+            f"{path} is not a video that can be read, or is damaged ({reason}); "
+            "give a whole mp4, mov, mkv, webm, avi or gif file",
+            field="video",
+        ) from error

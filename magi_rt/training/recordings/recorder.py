@@ -1,0 +1,178 @@
+"""Recording a game or any program: frames and prompts in, a video with its captions out."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from magi_rt.errors import MediaError
+from magi_rt.media.pictures import Pixels, pixels_in_memory, resize
+from magi_rt.media.video_writer import VideoWriter
+from magi_rt.training.recordings.captions import Caption, captions_text
+from magi_rt.whole_files import write_whole
+from magi_rt.world.prompt_text import plain_prompt
+
+
+class Recorder:
+    """Writes one clip: ``path`` (mp4) and captions of the same name, both or neither.
+
+    As a context manager it closes at the end of the block. When the program ends by Ctrl-C or
+    ``SystemExit``, as games do, what was recorded is kept; after any other exception it is not.
+
+        with Recorder("clips/run-1.mp4", fps=60) as recorder:
+            while playing:
+                ...
+                recorder.frame(screen)
+
+    Args:
+        path: ends in .mp4; its folder is made. Nothing is ever overwritten.
+        size: the shorter side of the video in pixels, proportions kept; None: as frames come.
+            About twice the side to train on is best: the video stores colours at half its size.
+        fps: how many frames are one second.
+
+    Raises:
+        MediaError: the name is taken or has another ending, or size or fps are not positive.
+    """
+
+    def __init__(self, path: str | Path, size: int | None = 256, fps: float = 24) -> None:
+        self.path = Path(path)
+        self.captions_path = self.path.with_suffix(".srt")
+        if self.path.suffix.lower() != ".mp4":
+            raise MediaError(
+                f"{self.path} does not end in .mp4; name it so, as in clips/run-1.mp4", field="path"
+            )
+        if not fps > 0 or (size is not None and size < 2):
+            raise MediaError(f"fps {fps} must be positive and size {size} at least 2", field="fps")
+        for taken in (self.path, self.captions_path):
+            if taken.exists():
+                raise MediaError(
+                    f"{taken} exists already; choose another name or remove it first", field="path"
+                )
+        self.size, self.fps = size, fps
+        self.frames = 0
+        self._prompts: list[tuple[int, str]] = []
+        self._comes_as: tuple[int, ...] | None = None
+        self._writer: VideoWriter | None = None
+        self._closed = False
+
+    def prompt(self, text: str) -> None:
+        """What is asked for from the next frame on, until the next prompt; "" for nothing.
+
+        PromptError for what is no prompt.
+        """
+        self._prompts.append((self.frames, plain_prompt(text)))
+
+    def frame(self, picture: Any, time_s: float | None = None) -> None:
+        """Append a frame: a pygame surface, or an array [H, W, 3], uint8 or float 0..1.
+
+        ``time_s``: when it shows, in seconds since the first frame, for programs without a fixed
+        rate: it is repeated or left out so that the video keeps that time. Raises MediaError for
+        other things, for a size unlike that of the first frame, and when the disk is full.
+        """
+        if self._closed:
+            raise MediaError(f"{self.path} is closed; open another recorder", field="path")
+        pixels = _pixels(picture)
+        due = self.frames + 1 if time_s is None else int(time_s * self.fps + 1e-6) + 1
+        if due <= self.frames:
+            return
+        if self._comes_as is None:
+            self._comes_as = pixels.shape
+        if pixels.shape != self._comes_as:
+            height, width, _ = self._comes_as
+            raise MediaError(
+                f"frame {self.frames} is {pixels.shape[1]}x{pixels.shape[0]} pixels and the first "
+                f"was {width}x{height}; keep the window's size while recording",
+                field="picture",
+            )
+        fitted = resize(pixels, *self._video_size(*pixels.shape[:2]))
+        writer = self._opened(fitted)
+        while self.frames < due:
+            writer.write(fitted)
+            self.frames += 1
+
+    def close(self) -> None:
+        """Finish both files; once closed, closing again does nothing.
+
+        MediaError when no frame came or the disk is full; neither file is there then.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is None:
+            raise MediaError(f"{self.path} was not written: no frame came", field="path")
+        # Captions first: a video without them would be a clip in which nothing is asked for.
+        text = captions_text(self._captions()).encode()
+        try:
+            write_whole(self.captions_path, lambda stream: stream.write(text))
+            self._writer.close()
+        finally:
+            if not self._writer.finished:
+                self._forget()
+
+    def discard(self) -> None:
+        """Leave no file behind."""
+        if not self._closed:
+            self._closed = True
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._writer is not None:
+            self._writer.discard()
+        with suppress(OSError):
+            self.captions_path.unlink()
+
+    def _captions(self) -> list[Caption]:
+        ends = [start for start, _ in self._prompts[1:]] + [self.frames]
+        return [
+            Caption(start / self.fps, end / self.fps, text, line=0)
+            for (start, text), end in zip(self._prompts, ends, strict=False)
+            if text and start < end
+        ]
+
+    def _video_size(self, height: int, width: int) -> tuple[int, int]:
+        if self.size is None:
+            return height, width
+        scale = self.size / min(height, width)
+        return round(height * scale), round(width * scale)
+
+    def _opened(self, pixels: Pixels) -> VideoWriter:
+        if self._writer is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            height, width, _ = pixels.shape
+            self._writer = VideoWriter(self.path, fps=self.fps, height=height, width=width)
+        return self._writer
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        asked_to_stop = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
+        if kind is None or (asked_to_stop and self.frames):
+            self.close()
+        else:
+            self.discard()
+
+
+def _pixels(picture: Any) -> Pixels:
+    """uint8 [H, W, 3] of a surface or an array. MediaError for anything else."""
+    view = getattr(picture, "get_view", None)
+    if view is None:
+        return pixels_in_memory(picture, "image")
+    try:
+        columns = np.array(view("3"))  # a copy [W, H, 3]: a view would keep the surface locked
+    except ValueError as error:
+        raise MediaError(
+            f"the surface has no red, green and blue of 8 bits each ({error}); "
+            "convert it first: surface.convert(24)",
+            field="picture",
+        ) from error
+    return np.ascontiguousarray(columns.swapaxes(0, 1))

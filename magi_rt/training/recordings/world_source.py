@@ -1,0 +1,81 @@
+"""A made-up world behind the call that recordings answer too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipBatch
+from magi_rt.training.worlds import open_world
+from magi_rt.training.worlds.base import Prompt, World
+from magi_rt.training.worlds.film import film
+
+
+class WorldSource:
+    """Clips of a world, made when they are drawn.
+
+    ``name`` is "toybox" or "path/to/world.py:ClassName". The held-out split is another set of
+    wordings, as far as the world has one. OptionError as in ``open_world``.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self.world = open_world(name, size)
+        self._name, self._size = name, size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def identity(self) -> str:
+        """The name, and for a file of the user's own what it says."""
+        path = Path(self._name.rpartition(":")[0])
+        if not path.is_file():
+            return f"world {self._name}"
+        return f"world {self._name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+    def draw(
+        self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
+    ) -> ClipBatch:
+        made = film(
+            self.world, batch, chunks, generator, frames_per_chunk=FRAMES_PER_CHUNK, split=split
+        )
+        return ClipBatch(made.pixels, made.prompts)
+
+    def prompts(
+        self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
+    ) -> list[list[str]]:
+        blind = _Unseen(self.world, batch)
+        made = film(blind, batch, chunks, generator, frames_per_chunk=FRAMES_PER_CHUNK, split=split)
+        return made.prompts
+
+
+class _Unseen:
+    """A world that nobody looks at: all goes as it would, and no picture is drawn."""
+
+    def __init__(self, world: World, batch: int) -> None:
+        self.world, self.batch = world, batch
+
+    def sample(self, batch: int, generator: torch.Generator) -> Any:
+        return self.world.sample(batch, generator)
+
+    def caption(self, state: Any, row: int, random: Random, split: str) -> Prompt:
+        return self.world.caption(state, row, random, split)
+
+    def prompt(self, state: Any, row: int, random: Random, split: str) -> Prompt:
+        return self.world.prompt(state, row, random, split)
+
+    def apply(self, state: Any, meanings: Sequence[Any]) -> Any:
+        return self.world.apply(state, meanings)
+
+    def step(self, state: Any) -> Any:
+        return self.world.step(state)
+
+    def render(self, state: Any) -> Tensor:
+        return torch.zeros(self.batch, 1, 1, 3, dtype=torch.uint8)
