@@ -45,14 +45,7 @@ def film(
     The generator lives on the CPU; the same generator state gives the same clips. OptionError for
     a number below 1, an unknown split, or a world that does not draw pictures.
     """
-    if min(batch, chunks, frames_per_chunk) < 1:
-        raise OptionError(
-            f"batch is {batch}, chunks {chunks}, frames_per_chunk {frames_per_chunk}; "
-            "each must be at least 1.",
-            field="batch",
-        )
-    if split not in SPLITS:
-        raise OptionError(f"split is {split!r}; use one of {', '.join(SPLITS)}.", field="split")
+    _check(batch, chunks, frames_per_chunk, split)
     rhythm = rhythm or Rhythm()
     state = world.sample(batch, generator)
     randoms = clip_randoms(batch, generator)
@@ -73,6 +66,17 @@ def film(
     prompts = [[prompt.words for prompt in row] for row in told]
     meanings = [[prompt.meaning for prompt in row] for row in told]
     return Film(draw(world, frames), prompts, meanings, tuple(states), tuple(frames))
+
+
+def _check(batch: int, chunks: int, frames_per_chunk: int, split: str) -> None:
+    if min(batch, chunks, frames_per_chunk) < 1:
+        raise OptionError(
+            f"batch is {batch}, chunks {chunks}, frames_per_chunk {frames_per_chunk}; "
+            "each must be at least 1.",
+            field="batch",
+        )
+    if split not in SPLITS:
+        raise OptionError(f"split is {split!r}; use one of {', '.join(SPLITS)}.", field="split")
 
 
 def play(
