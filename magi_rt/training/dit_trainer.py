@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.checkpoints.save import save_model
-from magi_rt.config import ModelConfig
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.text_encoder import T5TextEncoder
@@ -27,20 +26,20 @@ from magi_rt.training.flow_loss import FlowLoss
 from magi_rt.training.flow_settings import FlowSettings
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.loop import Loop, Outcome, Plan
-from magi_rt.training.nano import CHUNKS_PER_CLIP, PICTURE, RUNTIME, model_of, nano_config
+from magi_rt.training.nano import CHUNKS_PER_CLIP, LAYERS, PICTURE, RUNTIME, model_of, nano_config
 from magi_rt.training.nano_text import (
     build_text_encoder,
     regrown_text_encoder,
     save_text_encoder,
 )
+from magi_rt.training.recordings.source import ClipSource, open_source
 from magi_rt.training.samples import write_story
 from magi_rt.training.vae_clips import seeded
 from magi_rt.training.vae_trainer import load_export
-from magi_rt.training.worlds import toybox
 
 HELD_OUT_SEED = 7_777_778
 HELD_OUT_BATCHES = 4
-TOKENIZER_CLIPS = 256
+TOKENIZER_CLIPS = 400
 
 
 class Trainee(nn.Module):
@@ -90,6 +89,7 @@ def train_dit(
     start: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
+    data: str | Path = "toybox",
     layers: int | None = None,
     batch: int = 12,
     steps_per_shard: int = 36,
@@ -106,6 +106,7 @@ def train_dit(
         vae_dir: the export of ``train vae``; None for the auto-encoder of ``start``.
         start: a model folder or "nano", to go on from its weights; None to train from nothing.
         minutes, steps: the budget, one of them.
+        data: a made-up world or a folder of recordings (recordings.open_source).
         layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
         batch: clips of eight chunks per step.
         steps_per_shard: a new shard of clips is made after this many steps, always on the CPU.
@@ -116,22 +117,23 @@ def train_dit(
         OptionError: not one budget, not one beginning, or ``out_dir`` holds another run.
     """
     folder, settings = Path(out_dir), settings or FlowSettings()
-    codec, trainee, tokenizer = begin(vae_dir, start, seed, layers)
+    source = open_source(data, PICTURE)
+    prompts = spoken_prompts(source, seed)
+    codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers)
     trainee.to(device)
     codec.vae.to(device)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
     flow = FlowLoss(trainee.dit, settings, RUNTIME.chunk_width)
-    recipe = ShardRecipe(seed=seed, scale=codec.scale, chunks=CHUNKS_PER_CLIP, size=PICTURE)
+    recipe = ShardRecipe(seed=seed, scale=codec.scale, chunks=CHUNKS_PER_CLIP, data=str(data))
     feed = ClipFeed(
         ShardStore(folder / "shards", recipe, codec.vae), FeedPlan(batch, steps_per_shard)
     )
     held_out = held_out_feed(folder, recipe, codec.vae, batch)
 
-    def measure(source: ClipFeed, step: int, generator: torch.Generator) -> Tensor:
-        drawn = source.draw(step, generator)
+    def measure(clips: ClipFeed, step: int, generator: torch.Generator) -> Tensor:
+        drawn = clips.draw(step, generator)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
-            clips, text = reader.read(drawn)
-            return flow(clips, text, generator)
+            return flow(*reader.read(drawn), generator)
 
     def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         return measure(feed, step, seeded(seed, 3, step)), {}
@@ -151,6 +153,7 @@ def train_dit(
         "rate": rate,
         "feed": steps_per_shard,
         "scale": codec.scale,
+        "data": source.identity,
     }
     card |= asdict(settings) | {"layers": trainee.dit.config.num_layers}
     budget = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
@@ -160,9 +163,15 @@ def train_dit(
 
 
 def begin(
-    vae_dir: str | Path | None, start: str | Path | None, seed: int, layers: int | None = None
+    vae_dir: str | Path | None,
+    start: str | Path | None,
+    prompts: Sequence[str],
+    seed: int,
+    layers: int | None = None,
 ) -> tuple[Codec, Trainee, Any]:
     """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model.
+
+    The tokenizer is made for ``prompts`` in either case.
 
     Raises:
         CheckpointError: no trained auto-encoder in ``vae_dir``, or ``start`` is no whole model.
@@ -174,7 +183,7 @@ def begin(
                 "give vae_dir, to train from nothing, or start, to go on from a model",
                 field="start",
             )
-        trainee, tokenizer = fresh_trainee(seed, model_of() if layers is None else model_of(layers))
+        trainee, tokenizer = fresh_trainee(prompts, seed, LAYERS if layers is None else layers)
         return Codec.from_export(Path(vae_dir)), trainee, tokenizer
     model = resolve(start)
     codec = Codec.from_model(model) if vae_dir is None else Codec.from_export(Path(vae_dir))
@@ -191,7 +200,7 @@ def begin(
     known = T5TextEncoder.from_folder(
         model.text_encoder, sizes.caption_max_length, sizes.caption_channels
     )
-    encoder, tokenizer = regrown_text_encoder(known.model, known.tokenizer, spoken_prompts(seed))
+    encoder, tokenizer = regrown_text_encoder(known.model, known.tokenizer, prompts)
     dit = with_caption_rows(load_denoiser(model), wanted.caption_max_length)
     trainee = Trainee(dit, encoder.float()).train().requires_grad_(True)
     return codec, trainee, tokenizer
@@ -210,18 +219,18 @@ def with_caption_rows(dit: VideoDiT, rows: int) -> VideoDiT:
     return other
 
 
-def fresh_trainee(seed: int, model: ModelConfig | None = None) -> tuple[Trainee, Any]:
+def fresh_trainee(prompts: Sequence[str], seed: int, layers: int = LAYERS) -> tuple[Trainee, Any]:
     """An untrained denoiser and text encoder that follow from the seed, and the tokenizer."""
-    dit = VideoDiT(model or model_of())
+    dit = VideoDiT(model_of(layers))
     initialise(dit, seed)
-    encoder, tokenizer = build_text_encoder(spoken_prompts(seed), seed)
+    encoder, tokenizer = build_text_encoder(prompts, seed)
     return Trainee(dit, encoder), tokenizer
 
 
-def spoken_prompts(seed: int) -> list[str]:
+def spoken_prompts(source: ClipSource, seed: int) -> list[str]:
     """Prompts as clips have them, for fitting the tokenizer."""
-    clips = toybox.clips(TOKENIZER_CLIPS, CHUNKS_PER_CLIP, seeded(seed, 4), size=16)
-    return [prompt for clip in clips.prompts for prompt in clip]
+    told = source.prompts(TOKENIZER_CLIPS, CHUNKS_PER_CLIP, seeded(seed, 4), "train")
+    return [prompt for clip in told for prompt in clip]
 
 
 def held_out_feed(folder: Path, recipe: ShardRecipe, vae: ViTVAE, batch: int) -> ClipFeed:

@@ -1,4 +1,4 @@
-"""Clips of a procedural world as latents, made in numbered shards.
+"""Clips as latents, made in numbered shards.
 
 Shard k depends on (seed, k) alone, so a run that was killed finds or remakes the very same data.
 Shards are kept as files in the run's folder; a training step draws from all shards up to its own.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from magi_rt.models.vae import ViTVAE, from_uint8
-from magi_rt.training.worlds import toybox
+from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipSource, open_source
 
 ENCODE_BATCH = 64  # chunks per VAE call
 
@@ -38,6 +39,8 @@ class Shard:
 class ShardRecipe:
     """What a shard holds; latents are multiplied with ``scale``.
 
+    ``data`` is a made-up world or a folder of recordings, as in ``recordings.open_source``.
+
     ``still`` clips of each shard begin with their first frame held for one latent frame, as an
     image start does; all that follows comes that much later.
     """
@@ -46,10 +49,10 @@ class ShardRecipe:
     scale: float
     clips: int = 96
     chunks: int = 8
-    frames_per_chunk: int = 8
     size: int = 128
     split: str = "train"
     still: int = 16
+    data: str = "toybox"
 
 
 class ShardStore:
@@ -58,6 +61,11 @@ class ShardStore:
     def __init__(self, folder: Path, recipe: ShardRecipe, vae: ViTVAE) -> None:
         self.folder, self.recipe, self.vae = folder, recipe, vae
         folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def source(self) -> ClipSource:
+        """Where clips come from; opened when the first shard is made."""
+        return open_source(self.recipe.data, self.recipe.size)
 
     def get(self, index: int) -> Shard:
         """Shard ``index``, from its file or made now."""
@@ -75,14 +83,7 @@ class ShardStore:
     def make(self, index: int) -> Shard:
         recipe = self.recipe
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + index)
-        clips = toybox.clips(
-            recipe.clips,
-            recipe.chunks,
-            generator,
-            frames_per_chunk=recipe.frames_per_chunk,
-            size=recipe.size,
-            split=recipe.split,
-        )
+        clips = self.source.draw(recipe.clips, recipe.chunks, generator, recipe.split)
         pixels, still = clips.pixels, min(recipe.still, recipe.clips)
         held = self.vae.config.patch_length - 1
         pixels[:still, held:] = pixels[:still, : pixels.shape[1] - held].clone()
@@ -93,7 +94,7 @@ class ShardStore:
     def encode(self, pixels: Tensor) -> Tensor:
         """uint8 [B, F, H, W, 3] -> scaled latents [B, C, F / 4, h, w] bfloat16, chunk by chunk."""
         batch = pixels.shape[0]
-        per_chunk = self.recipe.frames_per_chunk
+        per_chunk = FRAMES_PER_CHUNK
         chunks = pixels.unflatten(1, (-1, per_chunk)).flatten(0, 1)
         parts, device = [], next(self.vae.parameters()).device
         for some in chunks.split(ENCODE_BATCH):

@@ -1,4 +1,4 @@
-"""Clips of a procedural world for the auto-encoder, rendered in rounds and shuffled.
+"""Clips for the auto-encoder, rendered in rounds and shuffled.
 
 Round r depends on (seed, r) alone, and a step's clips on the step alone, so a resumed run sees the
 very same data.
@@ -11,6 +11,8 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from magi_rt.training.recordings.source import ClipSource
 
 CHUNKS = 5  # chunks rendered in one go: a scene is set up once for all of them
 ROUND_SCENES = 64
@@ -31,15 +33,13 @@ def seeded(*numbers: int) -> torch.Generator:
 
 
 @dataclass(frozen=True)
-class ToyboxScenes:
-    """Training scenes of the toybox as pictures of ``size`` pixels a side."""
+class SourceScenes:
+    """Training clips of a source of data."""
 
-    size: int
+    source: ClipSource
 
     def __call__(self, scenes: int, chunks: int, generator: torch.Generator) -> Tensor:
-        from magi_rt.training.worlds import toybox
-
-        return toybox.clips(scenes, chunks, generator, size=self.size).pixels
+        return self.source.draw(scenes, chunks, generator).pixels
 
 
 class ClipRounds:

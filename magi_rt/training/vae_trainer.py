@@ -1,4 +1,4 @@
-"""Training of the built-in world's auto-encoder on procedural clips, and its export.
+"""Training of a small world's auto-encoder, and its export.
 
 Loss: absolute and squared pixel error, the same on differences of neighbouring pixels (edges), and
 a small KL term that keeps latents near the unit normal the denoiser starts from. No adversarial
@@ -25,7 +25,8 @@ from magi_rt.checkpoints.networks import load_vae
 from magi_rt.errors import OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE, from_uint8, to_uint8
 from magi_rt.training.loop import Loop, Outcome, Plan
-from magi_rt.training.vae_clips import ClipRounds, Render, ToyboxScenes, seeded
+from magi_rt.training.recordings.source import open_source
+from magi_rt.training.vae_clips import ClipRounds, Render, SourceScenes, seeded
 from magi_rt.training.vae_growth import doubled
 
 NANO_VAE = VAEConfig(
@@ -85,6 +86,7 @@ def train_vae(
     start: str | Path | None = None,
     decoder_only: bool = False,
     config: VAEConfig = NANO_VAE,
+    data: str | Path = "toybox",
     render: Render | None = None,
     weights: VaeLoss | None = None,
     plan: Mapping[str, Any] | None = None,
@@ -97,7 +99,8 @@ def train_vae(
         start: a model folder, "nano" or the export of another run, to go on from its
             auto-encoder; one for pictures of half or a quarter of the side is grown first.
         decoder_only: keep the encoder of ``start``, and with it every denoiser of its latents.
-        render: where clips come from; None for the toybox.
+        data: a made-up world or a folder of recordings (recordings.open_source).
+        render: where clips come from instead.
         plan: further fields of Plan.
 
     Returns:
@@ -108,7 +111,8 @@ def train_vae(
             has an auto-encoder of another kind.
     """
     folder = Path(out_dir)
-    weights, render = weights or VaeLoss(), render or ToyboxScenes(config.video_size)
+    source = open_source(data, config.video_size)
+    weights, render = weights or VaeLoss(), render or SourceScenes(source)
     vae = (fresh_vae(config, seed) if start is None else taken_up(start, config)).to(device)
     if decoder_only:
         if start is None:
@@ -136,6 +140,7 @@ def train_vae(
         "seed": seed,
         "rate": rate,
         "decoder_only": decoder_only,
+        "data": source.identity,
         **config.to_dict(),
         **asdict(weights),
     }

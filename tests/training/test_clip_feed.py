@@ -77,7 +77,7 @@ def test_an_encoder_regrown_for_new_words_keeps_what_it_knew() -> None:
 
 
 def test_every_prompt_of_a_batch_gets_one_row_and_silence_the_null_caption() -> None:
-    trainee, tokenizer = fresh_trainee(seed=1)
+    trainee, tokenizer = fresh_trainee(["gravity points left", "it snows"] * 3, seed=1)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
     prompts = [["", "gravity points left"], ["it snows", "gravity points left"]]
     drawn = Drawn(torch.zeros(2, 16, 4, 8, 8), prompts, torch.tensor([False, True]))
