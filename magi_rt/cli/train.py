@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 train = typer.Typer(
     no_args_is_help=False,
-    help="""Train a world of your own: first its auto-encoder, then its denoiser.
+    help="""Train a world of your own: first its auto-encoder, then its denoiser; then make it fast.
 
     Clips are drawn while training, so no data is needed. Ctrl-C saves and stops; the same
     command goes on where it was.
@@ -26,7 +26,9 @@ train = typer.Typer(
 
       magi-rt train dit runs/dit --vae runs/vae/export --minutes 120
 
-      magi-rt run --model runs/dit/export
+      magi-rt train distill runs/fast --teacher runs/dit/export --minutes 60
+
+      magi-rt run --model runs/fast/export
     """,
 )
 
@@ -47,6 +49,9 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Refuse a folder that alrea
 @train.command("vae")
 def train_vae_command(
     out: Out,
+    start: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Go on from the VAE of this model.")
+    ] = None,
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -60,6 +65,8 @@ def train_vae_command(
     [bold]Example[/bold]
 
       magi-rt train vae runs/vae --minutes 30
+
+      magi-rt train vae runs/more --start nano --minutes 10
     """
     check_budget(minutes, steps, rate)
     keep_memory()
@@ -67,7 +74,7 @@ def train_vae_command(
 
     _, outcome = train_vae(
         out, minutes=minutes, steps=steps, batch=batch or 32, seed=seed, rate=rate,
-        device=device, resume=not fresh,
+        device=device, start=start, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 
@@ -109,6 +116,50 @@ def train_dit_command(
     conclude(outcome, out)
 
 
+@train.command("distill")
+def train_distill_command(
+    out: Out,
+    teacher: Annotated[
+        str, typer.Option(metavar="MODEL", help="Guided model to learn from; it stays as it is.")
+    ],
+    minutes: Minutes = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    shortest: Annotated[
+        int, typer.Option(metavar="N", help="Fewest steps of a chunk to learn: 4 or 8.")
+    ] = 4,
+    shards: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Clips of the teacher's run, with the same --seed."),
+    ] = None,
+    seed: Seed = 1,
+    rate: Rate = 5e-4,
+    device: Device = "cpu",
+    fresh: Fresh = False,
+) -> None:
+    """Distil a trained model: a few steps of one branch instead of many of three.
+
+    DIR/export then runs with 64, 32, 16, 12, 8 or 4 steps, 8 by default.
+
+    [bold]Example[/bold]
+
+      magi-rt train distill runs/fast --teacher runs/dit/export --minutes 60
+
+      magi-rt train distill runs/fast --teacher nano --shortest 8 --steps 2000 --device cuda
+    """
+    check_budget(minutes, steps, rate)
+    check_lesson(shortest, shards)
+    keep_memory()
+    from magi_rt.training.distill_loss import DistillSettings
+    from magi_rt.training.distill_trainer import train_distill
+
+    outcome = train_distill(
+        out, teacher, minutes=minutes, steps=steps, batch=batch or 12, shards=shards, seed=seed,
+        rate=rate, device=device, resume=not fresh, settings=DistillSettings(shortest=shortest),
+    )  # fmt: skip
+    conclude(outcome, out)
+
+
 def check_budget(minutes: float | None, steps: int | None, rate: float) -> None:
     """Raise OptionError unless exactly one budget is given, and it and the rate are positive."""
     if (minutes is None) == (steps is None):
@@ -133,6 +184,20 @@ def check_beginning(vae: Path | None, start: str | None) -> None:
     if vae is not None and not vae.is_dir():
         raise OptionError(
             f"--vae {vae} is no folder; give the export folder of `magi-rt train vae`", field="vae"
+        )
+
+
+def check_lesson(shortest: int, shards: Path | None) -> None:
+    """Raise OptionError for a step count that cannot be learned, or clips that are not there."""
+    if shortest not in (4, 8):
+        raise OptionError(
+            f"--shortest {shortest} cannot be learned; give 4 or 8", field="shortest"
+        )
+    if shards is not None and not shards.is_dir():
+        raise OptionError(
+            f"--shards {shards} is no folder; give the shards folder of the teacher's run, or "
+            "leave it out to have clips drawn",
+            field="shards",
         )
 
 

@@ -28,6 +28,10 @@ from magi_rt.training.loop import Outcome
         (["vae", "out", "--steps", "1", "--seed", "-1"], "--seed"),
         (["dit", "out", "--steps", "1"], "give either --vae DIR"),
         (["dit", "out", "--steps", "1", "--vae", "none"], "--vae none is no folder"),
+        (["distill", "out", "--steps", "1"], "--teacher"),
+        (["distill", "out", "--teacher", "nano"], "either as --minutes or as --steps"),
+        (["distill", "out", "--teacher", "nano", "--steps", "1", "--shortest", "5"], "4 or 8"),
+        (["distill", "out", "--teacher", "nano", "--steps", "1", "--shards", "x"], "no folder"),
     ],
 )
 def test_a_training_that_cannot_be_is_refused_before_a_folder_is_made(

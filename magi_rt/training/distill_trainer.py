@@ -1,0 +1,267 @@
+"""Shortcut distillation of a trained world: one checkpoint for all step counts, without guidance.
+
+The student starts as its teacher. The prompts are read by the teacher's text encoder, which stays
+as it is, like the auto-encoder. Targets of longer steps come from the averaged weights of the
+student: they share their storage with the training loop, so they cost nothing, and they are far
+less noisy than the live ones.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from magi_rt.backends.fingerprint import fingerprint
+from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
+from magi_rt.checkpoints.networks import load_denoiser
+from magi_rt.checkpoints.save import save_model
+from magi_rt.config import MagiConfig
+from magi_rt.errors import CheckpointError, OptionError
+from magi_rt.models.dit import VideoDiT
+from magi_rt.models.text_encoder import T5TextEncoder
+from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
+from magi_rt.training.distill_grid import stride_cycle, strides_of_step
+from magi_rt.training.distill_layouts import Sight
+from magi_rt.training.distill_loss import DistillLoss, DistillSettings, History, truth
+from magi_rt.training.distill_measure import Distance
+from magi_rt.training.distill_start import fresh_student
+from magi_rt.training.distill_targets import Teacher
+from magi_rt.training.dit_trainer import HELD_OUT_SEED, Codec, Trainee, held_out_feed, optimisers
+from magi_rt.training.flow_settings import Clips
+from magi_rt.training.latent_shards import ShardRecipe, ShardStore
+from magi_rt.training.loop import Loop, Outcome, Plan
+from magi_rt.training.nano import CHUNKS_PER_CLIP, RUNTIME
+from magi_rt.training.packed_dit import TextBatch
+from magi_rt.training.vae_clips import seeded
+
+DEFAULT_STEPS = 8
+JUDGED_CLIPS = 4
+NEVER_NEARLY_CLEAN = 1.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A guided model folder, opened to be distilled."""
+
+    folder: ModelFolder
+    codec: Codec
+    dit: VideoDiT
+    text: T5TextEncoder
+
+    @classmethod
+    def open(cls, model: str | Path) -> Source:
+        """Raises:
+        CheckpointError: it is no whole model.
+        OptionError: it is distilled already, or its chunks are not those of the clips.
+        """
+        folder = resolve(model)
+        frames = folder.config.runtime.frames_per_chunk
+        if frames != RUNTIME.frames_per_chunk:
+            raise OptionError(
+                f"{model} has chunks of {frames} frames and clips have "
+                f"{RUNTIME.frames_per_chunk}; distil a model that `magi-rt train dit` made",
+                field="teacher",
+            )
+        if folder.config.runtime.cfg_number != 3:
+            raise OptionError(
+                f"{model} has its guidance folded in already (cfg_number "
+                f"{folder.config.runtime.cfg_number}); distil the guided model it came from",
+                field="teacher",
+            )
+        if folder.text_encoder is None:
+            raise CheckpointError(missing_text_encoder(folder), field="text_encoder")
+        sizes = folder.config.model
+        text = T5TextEncoder.from_folder(
+            folder.text_encoder, sizes.caption_max_length, sizes.caption_channels
+        )
+        return cls(folder, Codec.from_model(folder), load_denoiser(folder), text)
+
+    @property
+    def config(self) -> MagiConfig:
+        return self.folder.config
+
+    def recipe(self, seed: int, **fields: Any) -> ShardRecipe:
+        """Clips as this model makes them."""
+        runtime = self.config.runtime
+        usual = {
+            "scale": runtime.scale_factor,
+            "chunks": CHUNKS_PER_CLIP,
+            "size": runtime.video_size_h,
+        }
+        return ShardRecipe(seed=seed, **(usual | fields))
+
+
+def train_distill(
+    out_dir: str | Path,
+    teacher: str | Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    batch: int = 12,
+    steps_per_shard: int = 36,
+    shards: str | Path | None = None,
+    seed: int = 1,
+    rate: float = 5e-4,
+    device: str = "cpu",
+    resume: bool = True,
+    settings: DistillSettings | None = None,
+    history: History = truth,
+    plan: Mapping[str, Any] | None = None,
+    clips: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Distil and, when the budget is used, export a whole model folder to ``out_dir/export``.
+
+    Args:
+        teacher: a guided model folder or "nano".
+        minutes, steps: the budget, one of them.
+        batch: clips per step; the strides take turns over them, 12 is one full round.
+        shards: a folder of clips of an earlier run with the same seed and auto-encoder, to read
+            them from and to add to; None for a folder of its own.
+        history: what the student finds in its memory while it learns; see distill_loss.
+        plan: further fields of Plan. clips: other fields of ShardRecipe.
+
+    Raises:
+        CheckpointError: ``teacher`` is no whole model.
+        OptionError: not one budget, the teacher is distilled already, or ``out_dir`` holds another
+            run.
+    """
+    folder, settings = Path(out_dir), settings or DistillSettings()
+    stride_cycle(settings.shortest)
+    source = Source.open(teacher)
+    recipe = source.recipe(seed, **dict(clips or {}))
+    store = ShardStore(Path(shards or folder / "shards"), recipe, source.codec.vae.to(device))
+    lesson = Lesson(source, settings, history, device, seed, batch)
+    lesson.feed = ClipFeed(store, FeedPlan(batch, steps_per_shard))
+    lesson.held_out = held_out_feed(folder, recipe, source.codec.vae, batch)
+    card = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard}
+    card |= asdict(settings) | {"teacher": fingerprint(source.dit.named_parameters())}
+    trainee = Trainee(lesson.student, nn.Module())
+    loop = Loop(
+        folder, trainee, lesson.loss, optimisers(trainee, rate),
+        Plan(minutes=minutes, steps=steps, **dict(plan or {})), card=card,
+        evaluate=lambda step: lesson.evaluate(step, folder / "export"),
+    )  # fmt: skip
+    lesson.follow(loop.state.averaged)
+    return loop.run(resume=resume)
+
+
+class Lesson:
+    """What a training step and an evaluation of a distillation do."""
+
+    feed: ClipFeed
+    held_out: ClipFeed
+
+    def __init__(
+        self,
+        source: Source,
+        settings: DistillSettings,
+        history: History,
+        device: str,
+        seed: int,
+        batch: int,
+    ) -> None:
+        self.source, self.settings, self.device = source, settings, device
+        self.seed, self.batch = seed, batch
+        source.text.model.to(device)
+        self.sight = Sight.from_config(source.config.runtime)
+        self.teacher = Teacher.from_config(source.dit.to(device), source.config)
+        self.student = fresh_student(source.dit)
+        self.target = deepcopy(self.student).requires_grad_(False)
+        self.reader = PromptReader(source.dit, source.text.model, source.text.tokenizer)
+        self.distil = DistillLoss(
+            self.student, self.target, self.teacher, self.sight, settings, history
+        )
+        self._distance: Distance | None = None
+
+    def follow(self, averaged: Mapping[str, Tensor]) -> None:
+        """Make the target's parameters the very tensors that the loop averages into."""
+        for name, parameter in self.target.named_parameters():
+            parameter.data = averaged[f"dit.{name}"]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return self._measured(self.feed, step, step, seeded(self.seed, 5, step))
+
+    def _measured(
+        self, feed: ClipFeed, draw: int, turn: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        stride = strides_of_step(turn, self.batch, self.settings.shortest)
+        with self._bfloat16():
+            clips, text = self._read(feed, draw, generator)
+            return self.distil(clips, text, stride, generator)
+
+    def _read(
+        self, feed: ClipFeed, draw: int, generator: torch.Generator
+    ) -> tuple[Clips, TextBatch]:
+        with torch.no_grad():
+            return self.reader.read(feed.draw(draw, generator))
+
+    def _bfloat16(self) -> torch.autocast:
+        return torch.autocast(self.device.split(":")[0], torch.bfloat16)
+
+    @torch.no_grad()
+    def evaluate(self, step: int, export_to: Path) -> dict[str, float]:
+        """Held-out loss, distances from the teacher, and an export of the weights in use."""
+        _, parts = self._measured(self.held_out, 0, 0, seeded(HELD_OUT_SEED, 5))
+        export(export_to, self.student, self.source)
+        with self._bfloat16():
+            apart = self._judge().measure(self.student)
+        return {f"held_out_{name}": float(value) for name, value in parts.items()} | apart
+
+    def _judge(self) -> Distance:
+        if self._distance is None:
+            clips, text = self._read(self.held_out, 0, seeded(HELD_OUT_SEED, 6))
+            some = slice(0, JUDGED_CLIPS)
+            few = Clips(clips.latents[some], clips.prompt[some], clips.given[some])
+            self._distance = Distance(
+                few, text, self.teacher, self.sight, self.settings.shortest, HELD_OUT_SEED
+            )
+        return self._distance
+
+
+def distilled_config(config: MagiConfig) -> MagiConfig:
+    """The configuration of a guided model's student.
+
+    The student has learned its velocity with all of the history up to the last step. Mixing in a
+    share of one without history, as the published distilled models do for nearly clean chunks,
+    would only move it away from that and cost time; so no chunk counts as nearly clean.
+    """
+    return MagiConfig(
+        config.model,
+        replace(config.runtime, cfg_number=1, num_steps=DEFAULT_STEPS),
+        replace(
+            config.engine,
+            distill=True,
+            distill_nearly_clean_chunk_threshold=NEVER_NEARLY_CLEAN,
+        ),
+    )
+
+
+def export(folder: Path, student: VideoDiT, source: Source) -> None:
+    """Write a model folder in the published layout: the student, all else from its teacher."""
+    encoder = source.folder.text_encoder
+    assert encoder is not None
+    save_model(
+        folder,
+        distilled_config(source.config),
+        denoiser=student.state_dict(),
+        vae_config=json.loads((source.codec.folder / "config.json").read_text(encoding="utf-8")),
+        vae=load_file(source.codec.folder / VAE_WEIGHTS),
+        write_text_encoder=partial(copy_files, encoder),
+        matrix_dtype=torch.bfloat16,
+        overwrite=True,
+    )
+
+
+def copy_files(source: Path, folder: Path) -> None:
+    """All files of one folder into another that is there."""
+    shutil.copytree(source, folder, dirs_exist_ok=True)

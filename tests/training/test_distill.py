@@ -1,0 +1,306 @@
+"""A student is told and taught exactly what the running world tells its models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from magi_rt.config import EngineConfig, MagiConfig
+from magi_rt.errors import OptionError
+from magi_rt.models.dit import VideoDiT
+from magi_rt.sampling.schedule import STEPS, SamplerConfig
+from magi_rt.training.distill_grid import (
+    FINEST,
+    codes_of,
+    grid_times,
+    history_codes,
+    stride_cycle,
+    strides_of_step,
+)
+from magi_rt.training.distill_layouts import AfterHistory, InFlight, Sight
+from magi_rt.training.distill_loss import DistillLoss, DistillSettings, own_null
+from magi_rt.training.distill_start import fresh_student
+from magi_rt.training.distill_targets import Situation, Teacher, student_velocity, two_steps
+from magi_rt.training.packed_dit import TextBatch, packed_condition
+from tests.sampling.kit import WIDTH, WatchedExecutor
+from tests.support import small_config
+from tests.training.distill_kit import (
+    CHUNKS,
+    ask_the_sampler,
+    denoiser,
+    random_latents,
+    some_clips,
+    text_batch,
+)
+
+DISTILLED = small_config(distill=True)
+
+
+@pytest.fixture(scope="module")
+def dit() -> VideoDiT:
+    return denoiser()
+
+
+@pytest.fixture(scope="module")
+def text(dit: VideoDiT) -> TextBatch:
+    return text_batch(dit)
+
+
+@pytest.fixture(scope="module")
+def teacher(dit: VideoDiT) -> Teacher:
+    return Teacher.from_config(dit, small_config())
+
+
+@pytest.fixture(scope="module")
+def sight() -> Sight:
+    return Sight.from_config(small_config().runtime)
+
+
+def after_history(sight: Sight, place: list[int], given: bool = False) -> Situation:
+    """One clip, one copy of its chunks at these places."""
+    clips = some_clips(given=given)
+    return Situation(
+        AfterHistory(clips.latents, clips.prompt, sight),
+        random_latents(CHUNKS * WIDTH, 5)[None],
+        torch.tensor([place]),
+        torch.tensor([8]),
+        clips.given,
+        clips.latents[:, :, 0],
+    ).pinned()
+
+
+def in_flight(sight: Sight, place: list[int], leading: int) -> Situation:
+    clips = some_clips()
+    return Situation(
+        InFlight(clips.latents, clips.prompt, sight, torch.tensor([leading])),
+        random_latents(CHUNKS * WIDTH, 6)[None],
+        torch.tensor([place]),
+        torch.tensor([8]),
+        clips.given,
+        clips.latents[:, :, 0],
+    )
+
+
+def chunk(latents: torch.Tensor, index: int) -> torch.Tensor:
+    return latents[0, :, index * WIDTH : (index + 1) * WIDTH]
+
+
+@pytest.mark.parametrize("steps", [each for each in STEPS if each != 12])
+def test_a_step_is_coded_and_timed_as_the_sampler_does_it(steps: int) -> None:
+    sampler = SamplerConfig.from_config(DISTILLED, steps=steps, window=1)
+    stride, times = FINEST // steps, grid_times()
+    assert [float(time) for time in times[::stride]] == list(sampler.times)
+    codes = {sampler.step_code(step) for step in range(steps)}
+    assert codes == {float(codes_of(torch.tensor(stride)))}
+
+
+@pytest.mark.parametrize("mode", ["8,16,16", "16,16,8"])
+def test_the_mixed_mode_of_twelve_steps_has_only_steps_that_were_learned(mode: str) -> None:
+    engine = EngineConfig(distill=True, shortcut_mode=mode)
+    config = MagiConfig(DISTILLED.model, DISTILLED.runtime, engine)
+    sampler = SamplerConfig.from_config(config, steps=12, window=1)
+    place, times = 0, grid_times()
+    for step in range(12):
+        stride = int(4 * sampler.intervals[step])
+        assert place % stride == 0
+        assert sampler.times[step] == float(times[place])
+        assert sampler.step_code(step) == float(codes_of(torch.tensor(stride)))
+        place += stride
+    assert place == FINEST
+
+
+def test_step_codes_enter_the_condition_as_at_run_time(dit: VideoDiT) -> None:
+    times, codes = torch.tensor([[0.1, 0.3, 0.9999]]), torch.tensor([[32.0, 4.0, 2.0]])
+    packed = packed_condition(dit, times, torch.zeros(1, 3, dtype=torch.bool), codes)
+    for which in range(3):
+        expected = dit.condition(times[0, which], False, float(codes[0, which]))
+        torch.testing.assert_close(packed[0, which], expected)
+
+
+def test_the_history_of_some_clips_is_read_as_in_the_mixed_mode() -> None:
+    stride = torch.tensor([1, 4, 4, 16])
+    codes = history_codes(stride, torch.tensor([0.1, 0.1, 0.9, 0.1]))
+    assert codes.tolist() == [32.0, 4.0, 8.0, 2.0]
+
+
+def test_strides_take_turns_eight_to_one_each_whatever_the_batch() -> None:
+    assert strides_of_step(3, 12, shortest=4).tolist() == [1] * 8 + [2, 4, 8, 16]
+    turns = torch.cat([strides_of_step(step, 5, shortest=8) for step in range(11)])
+    assert torch.bincount(turns).tolist() == [0, 40, 5, 0, 5, 0, 0, 0, 5]
+
+
+def test_no_other_fewest_number_of_steps_is_promised() -> None:
+    with pytest.raises(OptionError, match="5 steps cannot be distilled; use 4 or 8"):
+        stride_cycle(5)
+
+
+@pytest.mark.parametrize("place", [0, 15, 16, 32, 40, 48, 63])
+def test_the_teacher_says_what_the_running_guided_model_says(
+    teacher: Teacher, text: TextBatch, sight: Sight, place: int
+) -> None:
+    situation = after_history(sight, [place] * CHUNKS)
+    velocity = teacher.velocity(situation, text)
+    for index in (0, 2, 3):
+        expected = ask_the_sampler(
+            WatchedExecutor(),
+            situation.layout.history[0, :, : index * WIDTH],
+            [chunk(situation.noisy, index)],
+            [int(situation.layout.prompt[0, index])],
+            [place],
+            steps=64,
+            window=1,
+        )
+        torch.testing.assert_close(chunk(velocity, index), expected[0], atol=1e-3, rtol=1e-3)
+
+
+def test_the_teacher_says_so_of_several_chunks_in_flight_too(
+    teacher: Teacher, text: TextBatch, sight: Sight
+) -> None:
+    place = [0, 40, 24, 8]
+    situation = in_flight(sight, place, leading=1)
+    velocity = teacher.velocity(situation, text)
+    expected = ask_the_sampler(
+        WatchedExecutor(),
+        situation.layout.history[0, :, :WIDTH],
+        [chunk(situation.noisy, index) for index in (1, 2, 3)],
+        situation.layout.prompt[0, 1:].tolist(),
+        place[1:],
+        steps=64,
+        window=4,
+    )
+    for index in (1, 2, 3):
+        torch.testing.assert_close(
+            chunk(velocity, index), expected[index - 1], atol=1e-3, rtol=1e-3
+        )
+
+
+@pytest.mark.parametrize("steps", [64, 8, 4])
+def test_a_student_is_told_what_the_running_distilled_model_is_told(
+    dit: VideoDiT, text: TextBatch, sight: Sight, steps: int
+) -> None:
+    stride = FINEST // steps
+    done = steps // 2
+    situation = after_history(sight, [done * stride] * CHUNKS)
+    velocity = student_velocity(dit, situation, torch.tensor([stride]), text)
+    for index in (0, 3):
+        expected = ask_the_sampler(
+            WatchedExecutor(distill=True),
+            situation.layout.history[0, :, : index * WIDTH],
+            [chunk(situation.noisy, index)],
+            [int(situation.layout.prompt[0, index])],
+            [done],
+            steps=steps,
+            window=1,
+        )
+        torch.testing.assert_close(chunk(velocity, index), expected[0], atol=1e-4, rtol=1e-3)
+
+
+def test_a_student_is_told_so_of_several_chunks_in_flight_too(
+    dit: VideoDiT, text: TextBatch, sight: Sight
+) -> None:
+    place = [0, 40, 24, 8]
+    situation = in_flight(sight, place, leading=1)
+    velocity = student_velocity(dit, situation, torch.tensor([8]), text)
+    expected = ask_the_sampler(
+        WatchedExecutor(distill=True),
+        situation.layout.history[0, :, :WIDTH],
+        [chunk(situation.noisy, index) for index in (1, 2, 3)],
+        situation.layout.prompt[0, 1:].tolist(),
+        [5, 3, 1],
+        steps=8,
+        window=4,
+    )
+    for index in (1, 2, 3):
+        torch.testing.assert_close(
+            chunk(velocity, index), expected[index - 1], atol=1e-4, rtol=1e-3
+        )
+
+
+def test_a_long_step_is_taught_as_two_euler_steps_of_half_its_size(
+    dit: VideoDiT, text: TextBatch, sight: Sight
+) -> None:
+    place = [0, 8, 32, 56]
+    situation = after_history(sight, place, given=True)
+    times, half = grid_times(), torch.tensor([4])
+    first = student_velocity(dit, situation, half, text)
+    middle, noisy = situation.noisy.clone(), situation.noisy
+    for index, at in enumerate(place):
+        frames = slice(index * WIDTH, (index + 1) * WIDTH)
+        middle[:, :, frames] += (times[at + 4] - times[at]) * first[:, :, frames]
+    middle[:, :, 0] = situation.picture
+    between = Situation(
+        situation.layout, middle, situation.place + 4, half, situation.given, situation.picture
+    )
+    second = student_velocity(dit, between, half, text)
+    target = two_steps(dit, situation, text)
+    for index, at in enumerate(place):
+        frames = slice(index * WIDTH + (index == 0), (index + 1) * WIDTH)
+        end = middle[:, :, frames] + (times[at + 8] - times[at + 4]) * second[:, :, frames]
+        one_step = noisy[:, :, frames] + (times[at + 8] - times[at]) * target[:, :, frames]
+        torch.testing.assert_close(one_step, end, atol=1e-5, rtol=1e-4)
+
+
+def test_a_fresh_student_heeds_no_step_size_and_is_its_teacher() -> None:
+    teacher = denoiser()
+    student = fresh_student(teacher)
+    times = torch.linspace(0, 1, 9)
+    before = teacher.condition(times, False)
+    for code in (32.0, 16.0, 8.0, 4.0, 2.0):
+        apart = (student.condition(times, False, code) - before).square().mean()
+        assert apart < 1e-2 * before.square().mean()
+
+
+def distil(
+    dit: VideoDiT, teacher: Teacher, sight: Sight, **settings: float
+) -> tuple[DistillLoss, VideoDiT]:
+    student = fresh_student(dit)
+    return DistillLoss(student, dit, teacher, sight, DistillSettings(**settings)), student  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("staircase", [0.0, 1.0])
+def test_the_loss_is_repeatable_and_reaches_every_parameter_of_the_student_only(
+    dit: VideoDiT, teacher: Teacher, text: TextBatch, sight: Sight, staircase: float
+) -> None:
+    loss, student = distil(dit, teacher, sight, staircase_share=staircase)
+    clips, stride = some_clips(5, given=True), torch.tensor([1, 1, 2, 8, 16])
+    values = [loss(clips, text, stride, torch.Generator().manual_seed(4)) for _ in range(2)]
+    assert torch.equal(values[0][0].detach(), values[1][0].detach())
+    assert set(values[0][1]) == {"teacher", "shortcut"}
+    values[0][0].backward()
+    # Neither a shift of keys nor the modulation of dropped text can change what a student says.
+    without = [name for name, each in student.named_parameters() if each.grad is None]
+    assert [name for name in without if "k_layernorm_xattn.bias" not in name] == []
+    assert all(each.grad is None for each in dit.parameters())
+
+
+def test_situations_lie_where_steps_of_their_size_begin(
+    dit: VideoDiT, teacher: Teacher, text: TextBatch, sight: Sight
+) -> None:
+    stride = torch.tensor([1, 2, 4, 8, 16])
+    for staircase in (0.0, 1.0):
+        loss, _ = distil(dit, teacher, sight, staircase_share=staircase)
+        for seed in range(20):
+            generator = torch.Generator().manual_seed(seed)
+            situation, counted = loss._situation(some_clips(5), text, stride, generator)
+            assert bool((situation.place % stride[:, None] == 0).all())
+            assert int(situation.place.min()) >= 0
+            assert int((situation.place + stride[:, None]).max()) <= FINEST
+            assert bool((counted.sum(dim=1) > 0).all())
+
+
+def test_a_history_of_ones_own_takes_the_place_of_the_truth(
+    dit: VideoDiT, teacher: Teacher, text: TextBatch, sight: Sight
+) -> None:
+    lived = torch.full_like(some_clips(2).latents, 0.5)
+    settings = DistillSettings(staircase_share=0.0, history_noise=0.0)
+    loss = DistillLoss(dit, dit, teacher, sight, settings, history=lambda *_: lived)
+    generator = torch.Generator().manual_seed(0)
+    situation, _ = loss._situation(some_clips(2), text, torch.tensor([1, 2]), generator)
+    assert torch.equal(situation.layout.history, lived)
+
+
+def test_each_network_brings_its_own_null_caption(dit: VideoDiT, text: TextBatch) -> None:
+    other = denoiser(seed=1)
+    own = own_null(text, other)
+    assert torch.equal(own.rows[0], other.null_text())
+    assert torch.equal(own.rows[1:], text.rows[1:])

@@ -1,0 +1,115 @@
+"""A distillation survives being killed, and its export is a world."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from magi_rt.config import MagiConfig
+from magi_rt.errors import OptionError
+from magi_rt.sampling.schedule import SamplerConfig
+from magi_rt.training.distill_trainer import Lesson, distilled_config, train_distill
+from magi_rt.training.loop import Outcome, read_log
+from magi_rt.world import World
+from tests.support import small_config, write_model
+from tests.training.distill_kit import CHUNKS, ready_shards, small_teacher
+
+PLAN = {"warmup": 1, "log_every": 1, "evaluate_every": 4, "save_every_s": 0.0}
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_teacher(tmp_path_factory.mktemp("teacher") / "model")
+
+
+def distil(run: Path, teacher: Path, **options: Any) -> Outcome:
+    if not run.exists():
+        ready_shards(run)
+    settings = {"steps": 6, "batch": 3, "plan": PLAN, "clips": {"chunks": CHUNKS, "still": 1}}
+    return train_distill(run, teacher, **(settings | options))
+
+
+def curve(run: Path) -> list[dict[str, float]]:
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(run)]
+
+
+@pytest.fixture(scope="module")
+def finished(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("distill") / "whole"
+    assert distil(run, teacher).finished
+    return run
+
+
+def test_a_killed_distillation_goes_on_exactly_as_if_it_had_not_been(
+    teacher: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, whole = tmp_path / "killed", Lesson.loss
+
+    def dies(self: Lesson, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        if step == 3:
+            raise KeyboardInterrupt
+        return whole(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lesson, "loss", dies)
+        with pytest.raises(KeyboardInterrupt):
+            distil(run, teacher)
+    assert distil(run, teacher).finished
+    assert curve(run) == curve(finished)
+    for name, value in load_file(finished / "checkpoint.safetensors").items():
+        assert torch.equal(load_file(run / "checkpoint.safetensors")[name], value), name
+
+
+def test_an_evaluation_says_how_far_the_ends_are_from_the_teachers(finished: Path) -> None:
+    last = curve(finished)[-1]
+    assert {"apart_16", "apart_8", "apart_4", "teacher_8", "held_out_teacher"} <= set(last)
+
+
+@pytest.mark.parametrize("steps", [64, 32, 16, 12, 8, 4])
+def test_the_export_opens_as_a_distilled_world_at_every_step_count(
+    finished: Path, steps: int
+) -> None:
+    with World.open(finished / "export", steps=steps, device="cpu") as world:
+        frames = [*world.advance("a red ball"), *world.advance()]
+    assert len(frames) == 16
+
+
+def test_the_export_has_its_own_denoiser_and_all_else_of_its_teacher(
+    teacher: Path, finished: Path
+) -> None:
+    config = MagiConfig.from_file(finished / "export" / "config.json")
+    assert (config.engine.distill, config.runtime.cfg_number) == (True, 1)
+    assert (config.runtime.num_steps, config.runtime.window_size) == (8, 1)
+    for part in ("vae", "t5/t5-v1_1-xxl"):
+        for file in (teacher / part).iterdir():
+            same = (finished / "export" / part / file.name).read_bytes() == file.read_bytes()
+            assert same or file.suffix == ".json"
+
+
+def test_no_chunk_of_a_student_is_run_once_more_without_history() -> None:
+    sampler = SamplerConfig.from_config(distilled_config(small_config(window_size=1)))
+    for time in sampler.times[:-1]:
+        assert sampler.guidance.weights([time])[0].alone == 0
+
+
+def test_a_distilled_model_is_not_distilled_again(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", small_config(distill=True))
+    with pytest.raises(OptionError, match=r"cfg_number 1.*guided model it came from"):
+        train_distill(tmp_path / "run", model, steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_only_with_the_same_teacher(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    other = write_model(
+        tmp_path / "other", small_config(window_size=1, num_steps=16), seed=5, text=True
+    )
+    with pytest.raises(OptionError, match="teacher"):
+        distil(run, other)
