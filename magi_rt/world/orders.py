@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +47,35 @@ class PromptEvent:
     prompt: str
     at: str
     takes_effect: int
+
+
+class WaitingOrders:
+    """Orders that any thread leaves for the next call, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._orders: deque[Order] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, order: Order) -> None:
+        """Adds one; returns at once."""
+        with self._lock:
+            self._orders.append(order)
+
+    def look(self) -> list[Order]:
+        """All that wait now; they go on waiting."""
+        with self._lock:
+            return list(self._orders)
+
+    def drop(self, count: int) -> None:
+        """Takes the first ones away."""
+        with self._lock:
+            for _ in range(count):
+                self._orders.popleft()
+
+    def clear(self) -> None:
+        """Takes all away."""
+        with self._lock:
+            self._orders.clear()
 
 
 def effective(orders: Sequence[Order]) -> list[Order]:

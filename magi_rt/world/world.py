@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +15,7 @@ from magi_rt.world.facts import WorldFacts
 from magi_rt.world.frame_loop import FrameBuffer, check_stream_options, stream_frames
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.options import WorldOptions, checked_size, refuse_unknown
-from magi_rt.world.orders import Order, checked_when
+from magi_rt.world.orders import Order, WaitingOrders, checked_when
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.snapshot import Snapshot
 from magi_rt.world.timeline import Timeline
@@ -34,8 +32,7 @@ class World(WorldFacts):
     def __init__(self, timeline: Timeline) -> None:
         super().__init__(timeline)
         self._lock = timeline.machine.lock
-        self._queue: deque[Order] = deque()
-        self._queue_lock = threading.Lock()
+        self._waiting = WaitingOrders()
         self._buffer: FrameBuffer | None = None
         self._dropped = 0
         self._closed = False
@@ -127,20 +124,15 @@ class World(WorldFacts):
         given = [] if prompt is None else [Order(prompt, at)]
         with self._lock:
             self._refuse_closed()
-            with self._queue_lock:
-                waiting = list(self._queue)
+            waiting = self._waiting.look()
             try:
                 frames = self._timeline.advance([*waiting, *given])
             except PromptError:
-                self._taken(waiting)  # kept, a prompt that cannot be read would block the world
+                # kept, a prompt that cannot be read would block the world
+                self._waiting.drop(len(waiting))
                 raise
-            self._taken(waiting)
+            self._waiting.drop(len(waiting))
             return frames
-
-    def _taken(self, orders: list[Order]) -> None:
-        with self._queue_lock:
-            for _ in orders:
-                self._queue.popleft()
 
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.
@@ -163,8 +155,7 @@ class World(WorldFacts):
         """
         order = Order(text, at)
         self._refuse_closed()
-        with self._queue_lock:
-            self._queue.append(order)
+        self._waiting.put(order)
 
     def frames(
         self,
@@ -287,7 +278,6 @@ class World(WorldFacts):
             raise ClosedWorldError("this world is closed; open another one")
 
     def _jumped(self) -> None:
-        with self._queue_lock:
-            self._queue.clear()
+        self._waiting.clear()
         if self._buffer is not None:
             self._buffer.jump()
