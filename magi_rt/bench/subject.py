@@ -32,7 +32,7 @@ PUBLISHED_VAE = VAEConfig(
     double_z=True, embed_dim=1024, depth=24, num_heads=16, mlp_ratio=4, qkv_bias=True,
     ln_in_attn=True, conv_last_layer=True,
 )  # fmt: skip
-TINY_VAE = replace(NANO_VAE, video_size=32, embed_dim=32, depth=1, num_heads=2)
+TINY_VAE = replace(NANO_VAE, video_size=32, patch_size=8, embed_dim=32, depth=1, num_heads=2)
 ROOM = 1.3
 """Free memory asked for, as a multiple of the weights: what a stream needs comes on top."""
 
