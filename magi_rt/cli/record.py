@@ -91,7 +91,7 @@ def _check(folder: Path) -> None:
     _print(report)
     if report.problems:
         raise MediaError(
-            f"{len(report.problems)} of {len(report.findings)} cannot be used as they are; "
+            f"{len(report.problems)} of {len(report.findings)} files cannot be used; "
             "mend or remove them, and check again",
             field="data",
         )
