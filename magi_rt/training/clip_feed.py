@@ -20,10 +20,13 @@ class FeedPlan:
     """Each new shard is made after ``steps_per_shard`` steps; draws come from all made so far.
 
     Drawing is uniform over shards, so early shards are reused often while the run is young.
+    ``openings`` further clips give their first chunk only. They are to chunks what images are to
+    videos in the paper's mixture: cheap lessons in what words look like, without any history.
     """
 
     batch: int
     steps_per_shard: int
+    openings: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,17 @@ class ClipFeed:
 
     def draw(self, step: int, generator: torch.Generator) -> Drawn:
         """The clips of a step, from all shards made so far."""
+        return self._draw(step, self.plan.batch, generator)
+
+    def draw_openings(self, step: int, frames: int, generator: torch.Generator) -> Drawn:
+        """The beginnings of other clips: their first chunk, of ``frames`` latent frames."""
+        whole = self._draw(step, self.plan.openings, generator)
+        first = [clip[:1] for clip in whole.prompts]
+        return Drawn(whole.latents[:, :, :frames], first, whole.still)
+
+    def _draw(self, step: int, count: int, generator: torch.Generator) -> Drawn:
         self._grow(step // self.plan.steps_per_shard + 1)
-        which = torch.randint(0, len(self._shards), (self.plan.batch,), generator=generator)
+        which = torch.randint(0, len(self._shards), (count,), generator=generator)
         latents, prompts, still = [], [], []
         for shard in (self._shards[k] for k in which.tolist()):
             clip = int(torch.randint(0, shard.latents.shape[0], (), generator=generator))

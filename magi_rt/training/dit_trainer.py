@@ -50,6 +50,26 @@ class Trainee(nn.Module):
         self.dit, self.text = dit, text
 
 
+class Lesson:
+    """The loss of one step: over whole clips and over openings, each by its number of chunks."""
+
+    def __init__(self, reader: PromptReader, settings: FlowSettings, chunk_width: int) -> None:
+        self.reader, self.chunk_width = reader, chunk_width
+        alone = replace(settings, staircase_share=0.0, own_history=0.0)
+        self.whole = FlowLoss(reader.dit, settings, chunk_width)
+        self.opening = FlowLoss(reader.dit, alone, chunk_width)
+
+    def __call__(self, feed: ClipFeed, step: int, generator: torch.Generator) -> Tensor:
+        clips, text = self.reader.read(feed.draw(step, generator))
+        loss = self.whole(clips, text, generator)
+        if not feed.plan.openings:
+            return loss
+        drawn = feed.draw_openings(step, self.chunk_width, generator)
+        openings = self.opening(*self.reader.read(drawn), generator)
+        share = feed.plan.openings / (feed.plan.openings + clips.prompt.numel())
+        return torch.lerp(loss, openings, share)
+
+
 @dataclass(frozen=True)
 class Codec:
     """An auto-encoder in float32, its files, and the scale that makes its latents unit variance."""
@@ -92,6 +112,7 @@ def train_dit(
     data: str | Path = "toybox",
     layers: int | None = None,
     batch: int = 12,
+    openings: int = 24,
     steps_per_shard: int = 36,
     seed: int = 1,
     rate: float = 2e-3,
@@ -108,7 +129,7 @@ def train_dit(
         minutes, steps: the budget, one of them.
         data: a made-up world or a folder of recordings (recordings.open_source).
         layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
-        batch: clips of eight chunks per step.
+        batch, openings: clips of eight chunks, and further clips of one, per step.
         steps_per_shard: a new shard of clips is made after this many steps, always on the CPU.
         plan: further fields of Plan.
 
@@ -123,17 +144,16 @@ def train_dit(
     trainee.to(device)
     codec.vae.to(device)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
-    flow = FlowLoss(trainee.dit, settings, RUNTIME.chunk_width)
+    lesson = Lesson(reader, settings, RUNTIME.chunk_width)
     recipe = ShardRecipe(seed=seed, scale=codec.scale, chunks=CHUNKS_PER_CLIP, data=str(data))
     feed = ClipFeed(
-        ShardStore(folder / "shards", recipe, codec.vae), FeedPlan(batch, steps_per_shard)
+        ShardStore(folder / "shards", recipe, codec.vae), FeedPlan(batch, steps_per_shard, openings)
     )
     held_out = held_out_feed(folder, recipe, codec.vae, batch)
 
     def measure(clips: ClipFeed, step: int, generator: torch.Generator) -> Tensor:
-        drawn = clips.draw(step, generator)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
-            return flow(*reader.read(drawn), generator)
+            return lesson(clips, step, generator)
 
     def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         return measure(feed, step, seeded(seed, 3, step)), {}
@@ -151,6 +171,7 @@ def train_dit(
         "batch": batch,
         "seed": seed,
         "rate": rate,
+        "openings": openings,
         "feed": steps_per_shard,
         "scale": codec.scale,
         "data": source.identity,

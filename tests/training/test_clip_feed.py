@@ -61,6 +61,16 @@ def test_still_beginnings_hold_their_first_frame_for_one_latent_frame(tmp_path: 
     assert not torch.equal(first.latents[:2], other.latents[:2])
 
 
+def test_openings_are_the_first_chunks_of_clips(tmp_path: Path) -> None:
+    feed = ClipFeed(store(tmp_path), FeedPlan(batch=2, steps_per_shard=1, openings=5))
+    openings = feed.draw_openings(0, 2, seeded(3, 0))
+    shard = feed.store.get(0)
+    assert openings.latents.shape == (5, 16, 2, 8, 8)
+    for latents, prompts in zip(openings.latents, openings.prompts, strict=True):
+        clip = [torch.equal(latents, whole[:, :2].float()) for whole in shard.latents].index(True)
+        assert prompts == shard.prompts[clip][:1]
+
+
 def test_an_encoder_regrown_for_new_words_keeps_what_it_knew() -> None:
     old_words, new_words = ["gravity pulls left"] * 9, ["gravity pulls left", "dusk falls"] * 9
     model, tokenizer = build_text_encoder(old_words, seed=1)
