@@ -17,8 +17,8 @@ train = typer.Typer(
     no_args_is_help=False,
     help="""Train a world of your own: first its auto-encoder, then its denoiser; then make it fast.
 
-    Clips are drawn while training, so no data is needed. Ctrl-C saves and stops; the same
-    command goes on where it was.
+    Clips are drawn while training from a made-up world, or from a folder of recordings (--data).
+    Ctrl-C saves and stops; the same command goes on where it was.
 
     [bold]Examples[/bold]
 
@@ -43,6 +43,12 @@ Batch = Annotated[int | None, typer.Option(metavar="N", min=1, help="Clips in on
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Clips and noise follow from it.")]
 Rate = Annotated[float, typer.Option(metavar="R", help="Highest learning rate.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="WORLD|DIR", help="toybox, path/to/world.py:ClassName, or a folder of recordings."
+    ),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Refuse a folder that already holds a run.")]
 
 
@@ -52,6 +58,7 @@ def train_vae_command(
     start: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Go on from the VAE of this model.")
     ] = None,
+    data: Data = "toybox",
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -66,7 +73,7 @@ def train_vae_command(
 
       magi-rt train vae runs/vae --minutes 30
 
-      magi-rt train vae runs/more --start nano --minutes 10
+      magi-rt train vae runs/mine --start nano --data clips --minutes 30
     """
     check_budget(minutes, steps, rate)
     keep_memory()
@@ -74,7 +81,7 @@ def train_vae_command(
 
     _, outcome = train_vae(
         out, minutes=minutes, steps=steps, batch=batch or 32, seed=seed, rate=rate,
-        device=device, start=start, resume=not fresh,
+        device=device, start=start, data=data, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 
@@ -88,6 +95,7 @@ def train_dit_command(
     start: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Go on from this model, with its own VAE.")
     ] = None,
+    data: Data = "toybox",
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -111,7 +119,7 @@ def train_dit_command(
 
     outcome = train_dit(
         out, vae, minutes=minutes, steps=steps, batch=batch or 12, seed=seed, rate=rate,
-        device=device, start=start, resume=not fresh,
+        device=device, start=start, data=data, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 
@@ -122,6 +130,7 @@ def train_distill_command(
     teacher: Annotated[
         str, typer.Option(metavar="MODEL", help="Guided model to learn from; it stays as it is.")
     ],
+    data: Data = "toybox",
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -156,6 +165,7 @@ def train_distill_command(
     outcome = train_distill(
         out, teacher, minutes=minutes, steps=steps, batch=batch or 12, shards=shards, seed=seed,
         rate=rate, device=device, resume=not fresh, settings=DistillSettings(shortest=shortest),
+        clips={"data": data},
     )  # fmt: skip
     conclude(outcome, out)
 
@@ -190,9 +200,7 @@ def check_beginning(vae: Path | None, start: str | None) -> None:
 def check_lesson(shortest: int, shards: Path | None) -> None:
     """Raise OptionError for a step count that cannot be learned, or clips that are not there."""
     if shortest not in (4, 8):
-        raise OptionError(
-            f"--shortest {shortest} cannot be learned; give 4 or 8", field="shortest"
-        )
+        raise OptionError(f"--shortest {shortest} cannot be learned; give 4 or 8", field="shortest")
     if shards is not None and not shards.is_dir():
         raise OptionError(
             f"--shards {shards} is no folder; give the shards folder of the teacher's run, or "

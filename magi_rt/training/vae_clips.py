@@ -34,12 +34,13 @@ def seeded(*numbers: int) -> torch.Generator:
 
 @dataclass(frozen=True)
 class SourceScenes:
-    """Training clips of a source of data."""
+    """Clips of a source of data."""
 
     source: ClipSource
+    split: str = "train"
 
     def __call__(self, scenes: int, chunks: int, generator: torch.Generator) -> Tensor:
-        return self.source.draw(scenes, chunks, generator).pixels
+        return self.source.draw(scenes, chunks, generator, self.split).pixels
 
 
 class ClipRounds:

@@ -112,14 +112,15 @@ def train_vae(
     """
     folder = Path(out_dir)
     source = open_source(data, config.video_size)
-    weights, render = weights or VaeLoss(), render or SourceScenes(source)
+    weights, apart = weights or VaeLoss(), render or SourceScenes(source, "held_out")
+    render = render or SourceScenes(source)
     vae = (fresh_vae(config, seed) if start is None else taken_up(start, config)).to(device)
     if decoder_only:
         if start is None:
             raise OptionError("decoder_only needs the encoder of a start", field="start")
         vae.encoder.requires_grad_(False)
     clips = ClipRounds(render, seed=seed, batch=batch, frames=config.video_length)
-    held_out = held_out_clips(render, config.video_length).to(device)
+    held_out = held_out_clips(apart, config.video_length).to(device)
 
     def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = from_uint8(clips.batch_at(step).to(device)).permute(0, 4, 1, 2, 3)
