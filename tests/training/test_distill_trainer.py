@@ -31,7 +31,12 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def distil(run: Path, teacher: Path, **options: Any) -> Outcome:
     if not run.exists():
         ready_shards(run)
-    settings = {"steps": 6, "batch": 3, "plan": PLAN, "clips": {"chunks": CHUNKS, "still": 1}}
+    settings: dict[str, Any] = {
+        "steps": 6,
+        "batch": 3,
+        "plan": PLAN,
+        "clips": {"chunks": CHUNKS, "still": 1},
+    }
     return train_distill(run, teacher, **(settings | options))
 
 
