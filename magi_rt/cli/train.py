@@ -93,7 +93,8 @@ def train_dit_command(
         Path | None, typer.Option(metavar="DIR", help="The export of `train vae`.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Go on from this model, with its own VAE.")
+        str | None,
+        typer.Option(metavar="MODEL", help="Go on from this model; without --vae, with its own."),
     ] = None,
     data: Data = "toybox",
     minutes: Minutes = None,
@@ -111,6 +112,8 @@ def train_dit_command(
       magi-rt train dit runs/dit --vae runs/vae/export --minutes 120
 
       magi-rt train dit runs/more --start nano --minutes 60 --device cuda
+
+      magi-rt train dit runs/mine --start nano --vae runs/vae/export --data clips --minutes 60
     """
     check_budget(minutes, steps, rate)
     check_beginning(vae, start)
@@ -185,10 +188,11 @@ def check_budget(minutes: float | None, steps: int | None, rate: float) -> None:
 
 
 def check_beginning(vae: Path | None, start: str | None) -> None:
-    """Raise OptionError unless a denoiser begins either with an auto-encoder or with a model."""
-    if (vae is None) == (start is None):
+    """Raise OptionError unless a denoiser begins with an auto-encoder, a model, or both."""
+    if vae is None and start is None:
         raise OptionError(
-            "give either --vae DIR to train from nothing or --start MODEL to go on from a model",
+            "give either --vae DIR to train from nothing or --start MODEL to go on from a model, "
+            "or both to go on with another auto-encoder",
             field="vae",
         )
     if vae is not None and not vae.is_dir():

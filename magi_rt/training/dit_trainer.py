@@ -33,7 +33,7 @@ from magi_rt.training.nano_text import (
     save_text_encoder,
 )
 from magi_rt.training.recordings.source import ClipSource, open_source
-from magi_rt.training.samples import write_story
+from magi_rt.training.samples import story_from, write_story
 from magi_rt.training.vae_clips import seeded
 from magi_rt.training.vae_trainer import load_export
 
@@ -120,6 +120,7 @@ def train_dit(
     resume: bool = True,
     settings: FlowSettings | None = None,
     plan: Mapping[str, Any] | None = None,
+    clips: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Train and, when the budget is used, export a whole model folder to ``out_dir/export``.
 
@@ -131,7 +132,7 @@ def train_dit(
         layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
         batch, openings: clips of eight chunks, and further clips of one, per step.
         steps_per_shard: a new shard of clips is made after this many steps, always on the CPU.
-        plan: further fields of Plan.
+        plan: further fields of Plan. clips: other fields of ShardRecipe.
 
     Raises:
         CheckpointError: no trained auto-encoder in ``vae_dir``, or ``start`` is no whole model.
@@ -145,7 +146,9 @@ def train_dit(
     codec.vae.to(device)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
     lesson = Lesson(reader, settings, RUNTIME.chunk_width)
-    recipe = ShardRecipe(seed=seed, scale=codec.scale, chunks=CHUNKS_PER_CLIP, data=str(data))
+    fields: dict[str, Any] = {"chunks": CHUNKS_PER_CLIP, "data": str(data), **(clips or {})}
+    recipe = ShardRecipe(seed=seed, scale=codec.scale, **fields)
+    story = story_from(source, seeded(HELD_OUT_SEED))
     feed = ClipFeed(
         ShardStore(folder / "shards", recipe, codec.vae), FeedPlan(batch, steps_per_shard, openings)
     )
@@ -164,7 +167,7 @@ def train_dit(
             measure(held_out, 0, seeded(HELD_OUT_SEED, 3, k)) for k in range(HELD_OUT_BATCHES)
         ]
         export(folder / "export", trainee, tokenizer, codec)
-        write_story(folder / "export", folder / "samples.png")
+        write_story(folder / "export", folder / "samples.png", story)
         return {"held_out": float(torch.stack(losses).mean())}
 
     card = {

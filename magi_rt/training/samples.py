@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from magi_rt.media.contact_sheet import contact_sheet
+from magi_rt.training.recordings.source import ClipSource
 
 STORY = (
     "a red ball and a blue box in a room by day, gravity pulls down",
@@ -18,6 +19,18 @@ STORY = (
     "gravity pulls down and day breaks",
 )
 CHUNKS_PER_PROMPT = 2
+CANDIDATES = 32
+
+
+def story_from(source: ClipSource, generator: torch.Generator) -> Sequence[str]:
+    """A story in the words of the data: of some held-out clips the one with the most prompts.
+
+    The toybox has one of its own, so that its sheets can be compared from run to run.
+    """
+    if source.identity == "world toybox":
+        return STORY
+    clips = source.prompts(CANDIDATES, len(STORY), generator, "held_out")
+    return max(clips, key=lambda prompts: len(set(prompts)))
 
 
 def write_story(model: Path, sheet: Path, story: Sequence[str] = STORY, *, seed: int = 5) -> None:
