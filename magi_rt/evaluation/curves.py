@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from magi_rt.errors import MediaError
 from magi_rt.evaluation import detectors
-from magi_rt.media.pictures import Pixels, resize
+from magi_rt.media.pictures import Pixels
 
-SIDE = 64
+SIDE = detectors.SIDE
 """Pixels a side of the pictures that are measured."""
 
 
@@ -62,8 +62,8 @@ class Meter:
 
     def add(self, chunk: Pixels) -> None:
         """Measures the next chunk, uint8 [F, H, W, 3]."""
-        small = resize(chunk, SIDE, SIDE)
-        mass = detectors.colour_mass(small)
+        small = detectors.small(chunk)
+        mass = detectors.colour_masks(small).sum((2, 3))
         self._extend("mass", mass.sum(1) / SIDE**2)
         self._extend("colours", (mass >= detectors.LEAST_OBJECT).sum(1))
         self._extend("sharpness", sharpness(small))

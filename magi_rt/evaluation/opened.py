@@ -40,15 +40,34 @@ class OpenedModel:
     machine: WorldMachine
 
     @classmethod
-    def open(cls, model: str, *, backend: str = "auto", seed: int = 0) -> OpenedModel:
+    def open(
+        cls, model: str, *, backend: str = "auto", seed: int = 0, steps: int | None = None
+    ) -> OpenedModel:
         """Opens a built-in world or a model folder; errors as in ``World.open``."""
-        options = WorldOptions(backend=backend, seed=seed, history=0)
+        options = WorldOptions(backend=backend, seed=seed, steps=steps, history=0)
         return cls(WorldMachine.open(model, options, image=None, video=None))
+
+    def sampled(
+        self, *, steps: int | None = None, window: int | None = None, depth: int | None = None
+    ) -> OpenedModel:
+        """The same weights run otherwise; ``None`` is the model's own. OptionError if refused."""
+        now = self.machine
+        options = replace(now.options, steps=steps, window=window, depth=depth)
+        return OpenedModel(WorldMachine.around(now.executor, now.model, options))
 
     def begin(self, video: Pixels | None, seed: int) -> World:
         """A world that continues the video, or starts from nothing."""
+        return self._begin(None, video, seed)
+
+    def begin_from(self, frames: Pixels, start: str, seed: int) -> World:
+        """A world that goes on from frames, uint8 [T, H, W, 3], as a "video" or an "image"."""
+        if start == "image":
+            return self._begin(frames[-1], None, seed)
+        return self._begin(None, frames, seed)
+
+    def _begin(self, image: Pixels | None, video: Pixels | None, seed: int) -> World:
         machine = self.machine
-        start = read_start(None, video, executor=machine.executor, size=machine.size)
+        start = read_start(image, video, executor=machine.executor, size=machine.size)
         options = replace(machine.options, seed=seed)
         machine = replace(machine, start=start, options=options, notes=start.notes)
         return World(Timeline(machine, machine.begin()))
@@ -57,6 +76,11 @@ class OpenedModel:
     def frames_per_chunk(self) -> int:
         """Frames that one ``advance`` gives."""
         return self.machine.executor.config.runtime.frames_per_chunk
+
+    @property
+    def size(self) -> int:
+        """Pixels a side at which the simulator draws for this model: its pictures' height."""
+        return self.machine.size[0]
 
     @property
     def fps(self) -> float:

@@ -1,13 +1,13 @@
 """Trials of steering: a short video, a prompt that asks for a change, and what should follow.
 
-Every start is a toybox room under another condition than the one asked for: objects rest on
-another wall, or the light is the other one. Starts in which the asked change would hardly show
-(everything lies where it is to go already) are left out, by the simulator's truth.
+Every start is a toybox room in which the asked change is not there yet. By the simulator's truth
+it must come about when it is asked for, and must not when it is not: rooms in which it would hardly
+show (everything lies where it is to go already) are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from random import Random
 from typing import Any
@@ -16,29 +16,24 @@ import torch
 from torch import Tensor
 
 from magi_rt.errors import OptionError
+from magi_rt.evaluation.judges import Question, clear_cut, judge
+from magi_rt.evaluation.kinds import KINDS, Kind
+from magi_rt.evaluation.readings import Reading, true_reading
 from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds import toybox
 from magi_rt.training.worlds.base import Clauses, Meaning
+from magi_rt.training.worlds.film import run_chunk
 from magi_rt.training.worlds.toybox_prompts import clause_words
-from magi_rt.training.worlds.toybox_scene import DIRECTIONS, UNIT, State
+from magi_rt.training.worlds.toybox_scene import State
 from magi_rt.world.start import PREFIX_FRAMES
 
-ASKED = (
-    Meaning("light", "day"),
-    Meaning("light", "night"),
-    *(Meaning("gravity", way) for way in ("down", "up", "left", "right")),
-)
-"""What trials ask for, in equal shares."""
-CHUNKS = 3
+CHUNKS = 4
 """Chunks that a world gets to obey."""
-REST_FRAMES = 72
-"""Frames before the video in which objects come to rest under the standing gravity."""
-LIGHT_FRAMES = 12
-"""Frames before the video after which a change of light is over; objects may still move."""
-LEAST_MOVE = 12 / UNIT
-"""Share of the picture by which the objects' common centre must truly move in the asked direction
-for a start to be used."""
 SPLITS = ("train", "held_out")
+ROOMS = 24
+"""Rooms that are tried at once."""
+TRIES = 60
+"""Times that this is done before giving up."""
 
 
 @dataclass(frozen=True)
@@ -46,135 +41,159 @@ class Trial:
     """One question to a world.
 
     Attributes:
-        number: 0 for the first.
-        asked: the change that is asked for.
+        kind: row of the table, as in ``KINDS``.
+        question: the change that is asked for, and what stood before.
         prompt: the words for it; ``split`` says whether training used them ("train") or not
             ("held_out").
-        standing: the gravity or light of the video.
         seed: of the world's noise.
-        video: uint8 [32 or more, 64, 64, 3], the start.
-        truth: uint8 [frames, 64, 64, 3], how the simulator goes on when it is asked.
-        unasked: the same when nothing is asked.
+        video: uint8 [32 or more, size, size, 3], the start.
+        truth: uint8 [frames, size, size, 3], how the simulator goes on when it is asked.
+        before, after, unasked: true readings of the video, of ``truth``, and of how the simulator
+            goes on when nothing is asked.
     """
 
-    number: int
-    asked: Meaning
+    kind: str
+    question: Question
     prompt: str
     split: str
-    standing: str
     seed: int
     video: Pixels
     truth: Pixels
-    unasked: Pixels
-
-    @property
-    def name(self) -> str:
-        """What is asked for, for people: "night", "gravity left"."""
-        light = self.asked.kind == "light"
-        return self.asked.value if light else f"gravity {self.asked.value}"
+    before: Reading
+    after: Reading
+    unasked: Reading
 
 
-def draw_trials(count: int, seed: int, frames_per_chunk: int = 8) -> list[Trial]:
-    """``count`` trials spread evenly over ``ASKED``; half of each kind with either split's words.
+def draw_trials(
+    count: int,
+    seed: int,
+    *,
+    kinds: Sequence[Kind] = KINDS,
+    size: int = 64,
+    frames_per_chunk: int = 8,
+) -> Iterator[Trial]:
+    """``count`` trials of every kind, one kind after the other; splits take turns.
 
-    The same numbers give the same trials. OptionError for fewer than one trial.
+    The same numbers give the same trials; they are drawn as they are taken. OptionError for fewer
+    than one trial.
     """
     if count < 1:
         raise OptionError(f"trials is {count}; at least 1 is needed", field="trials")
-    drawn: list[Trial] = []
-    for place, asked in enumerate(ASKED):
-        numbers = range(place, count, len(ASKED))
-        if numbers:
-            drawn += _draw_kind(asked, numbers, seed, frames_per_chunk)
-    return sorted(drawn, key=lambda trial: trial.number)
+    for kind in kinds:
+        drawn = _of_kind(kind, seed, size, frames_per_chunk)
+        for number in range(count):
+            yield next(drawn)(SPLITS[number % 2])
 
 
-def _draw_kind(
-    asked: Meaning, numbers: Sequence[int], seed: int, frames_per_chunk: int
-) -> list[Trial]:
-    random = Random(f"{seed} {asked.kind} {asked.value}")
-    lead = max(PREFIX_FRAMES, frames_per_chunk)
-    ahead = CHUNKS * frames_per_chunk
-    rooms = _starts(asked, len(numbers), random, lead, ahead)
-    nothing: list[list[Clauses]] = [[()] for _ in numbers]
-    video = toybox.play(rooms, nothing, None, lead)
-    after = video.states[-1]
-    truth = toybox.continue_under(after, asked, CHUNKS, frames_per_chunk)
-    unasked = toybox.continue_under(after, (), CHUNKS, frames_per_chunk)
-    trials = []
-    for row, number in enumerate(numbers):
-        split = SPLITS[row % 2]
-        facts = after.facts[row]
-        trials.append(
-            Trial(
-                number=number,
-                asked=asked,
-                prompt=clause_words(asked, random, split),
-                split=split,
-                standing=facts.light if asked.kind == "light" else facts.gravity,
-                seed=random.randrange(2**62),
-                video=video.pixels[row].numpy(),
-                truth=truth.pixels[row].numpy(),
-                unasked=unasked.pixels[row].numpy(),
-            )
+class _Found:
+    """A room in which the change will show; turned into a trial when its words are known."""
+
+    def __init__(self, film: _Film, row: int, kind: Kind, random: Random, size: int) -> None:
+        self.film, self.row, self.kind, self.random, self.size = film, row, kind, random, size
+
+    def __call__(self, split: str) -> Trial:
+        film, row = self.film, self.row
+        question = film.question(row)
+        return Trial(
+            kind=self.kind.name,
+            question=question,
+            prompt=clause_words(question.asked, self.random, split),
+            split=split,
+            seed=self.random.randrange(2**62),
+            video=self._drawn(film.lead),
+            truth=self._drawn(film.asked_for),
+            before=true_reading(film.lead, row),
+            after=true_reading(film.asked_for, row),
+            unasked=true_reading(film.unasked, row),
         )
-    return trials
+
+    def _drawn(self, states: Sequence[State]) -> Pixels:
+        rows = joined([rows_of(state, [self.row]) for state in states])
+        pictures: Pixels = toybox.Toybox(self.size).render(rows).numpy()
+        return pictures
 
 
-def _starts(asked: Meaning, need: int, random: Random, lead: int, ahead: int) -> State:
-    """``need`` rooms under another standing condition, in which the asked change will show."""
+@dataclass(frozen=True)
+class _Film:
+    """Rooms over time: the video, then with what is asked of them and without."""
+
+    lead: list[State]
+    asked: list[Meaning | None]
+    asked_for: list[State]
+    unasked: list[State]
+
+    def question(self, row: int) -> Question:
+        facts, asked = self.lead[-1].facts[row], self.asked[row]
+        assert asked is not None  # only of rooms that were kept
+        return Question(asked, facts.gravity, facts.pace)
+
+    def shows(self, row: int, frames_per_chunk: int) -> bool:
+        """Whether the change comes about when asked for, and only then, by the truth."""
+        if self.asked[row] is None:
+            return False
+        before = true_reading(self.lead[-2 * frames_per_chunk :], row)
+        obeyed = [
+            judge(self.question(row), before, true_reading(states, row), frames_per_chunk).obeyed
+            for states in (self.asked_for, self.unasked)
+        ]
+        return obeyed == [True, False] and _plain(self, row)
+
+
+def _of_kind(kind: Kind, seed: int, size: int, frames_per_chunk: int) -> Iterator[_Found]:
+    random = Random(f"{seed} {kind.name}")
+    dry = 0
+    while dry < TRIES:
+        film = _filmed(kind, random, frames_per_chunk)
+        rows = [row for row in range(ROOMS) if film.shows(row, frames_per_chunk)]
+        dry = 0 if rows else dry + 1
+        for row in rows:
+            yield _Found(film, row, kind, random, size)
+    raise AssertionError(f"no room shows {kind.name}")  # a fault of the rules or of the toybox
+
+
+def _filmed(kind: Kind, random: Random, frames_per_chunk: int) -> _Film:
     world = toybox.Toybox()
-    generator = torch.Generator().manual_seed(random.randrange(2**62))
-    kept: list[State] = []
-    while len(kept) < need:
-        rooms = world.sample(2 * need + 4, generator)
-        rooms = world.apply(rooms, [_standing(asked, random) for _ in rooms.facts])
-        rooms = _later(world, rooms, REST_FRAMES if asked.kind == "gravity" else LIGHT_FRAMES)
-        shows = _will_show(world, rooms, asked, lead, ahead)
-        kept += [_rows(rooms, [row]) for row, good in enumerate(shows) if good]
-    return _joined(kept[:need])
-
-
-def _standing(asked: Meaning, random: Random) -> Clauses:
-    """Another gravity that objects rest under, or the other light."""
-    if asked.kind == "light":
-        return (Meaning("light", "night" if asked.value == "day" else "day"),)
-    others = [way for way in DIRECTIONS if way not in (asked.value, "none")]
-    return (Meaning("gravity", random.choice(others)),)
-
-
-def _later(world: toybox.Toybox, rooms: State, frames: int) -> State:
-    for _ in range(frames):
+    rooms = world.sample(ROOMS, torch.Generator().manual_seed(random.randrange(2**62)))
+    rooms = world.apply(rooms, [kind.standing(random) for _ in rooms.facts])
+    for _ in range(kind.lead):
         rooms = world.step(rooms)
-    return rooms
+    lead = run_chunk(world, rooms, _none(), max(PREFIX_FRAMES, frames_per_chunk))
+    asked = [kind.ask(facts, random) for facts in lead[-1].facts]
+    script: list[Clauses] = [() if meaning is None else (meaning,) for meaning in asked]
+
+    def goes_on(clauses: list[Clauses]) -> list[State]:
+        made: list[State] = [lead[-1]]
+        for _ in range(CHUNKS):
+            made += run_chunk(world, made[-1], clauses, frames_per_chunk)
+        return made[1:]
+
+    return _Film(lead, asked, goes_on(script), goes_on(_none()))
 
 
-def _will_show(
-    world: toybox.Toybox, rooms: State, asked: Meaning, lead: int, ahead: int
-) -> list[bool]:
-    if asked.kind == "light":
-        return [True] * len(rooms.facts)
-    before = _later(world, rooms, lead)
-    after = _later(world, world.apply(before, [(asked,)] * len(rooms.facts)), ahead)
-    way = torch.tensor(DIRECTIONS[asked.value])
-    moved = (_centre(after) - _centre(before)) @ way / UNIT
-    return [bool(enough) for enough in moved >= LEAST_MOVE]
+def _none() -> list[Clauses]:
+    return [() for _ in range(ROOMS)]
 
 
-def _centre(rooms: State) -> Tensor:
-    """[B, 2]: common centre of the objects, weighted by their size."""
-    weight = (rooms.extent**2 * rooms.alive).unsqueeze(-1)
-    return (rooms.position * weight).sum(1) / weight.sum(1)
+def _plain(film: _Film, row: int) -> bool:
+    """Leaves out rooms in which the change is close to the rule's limit."""
+    asked = film.asked[row]
+    assert asked is not None
+    before, after = (true_reading(s, row) for s in (film.lead[-16:], film.asked_for))
+    return clear_cut(film.question(row), before, after)
 
 
-def _rows(rooms: State, rows: list[int]) -> State:
+def rows_of(rooms: State, rows: list[int]) -> State:
+    """Some of a batch's rooms."""
+
     def picked(value: Any) -> Any:
         return tuple(value[row] for row in rows) if isinstance(value, tuple) else value[rows]
 
     return State(**{field.name: picked(getattr(rooms, field.name)) for field in fields(State)})
 
 
-def _joined(rooms: list[State]) -> State:
+def joined(rooms: Sequence[State]) -> State:
+    """Batches of rooms as one."""
+
     def all_of(name: str) -> Any:
         values = [getattr(room, name) for room in rooms]
         return torch.cat(values) if isinstance(values[0], Tensor) else sum(values, ())

@@ -7,29 +7,32 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from magi_rt.evaluation.opened import Begin
-from magi_rt.evaluation.trials import CHUNKS, Trial
+from magi_rt.evaluation.physics import BeginScene
+from magi_rt.evaluation.physics_scenes import Scene
+from magi_rt.evaluation.trials import Trial
 from magi_rt.frames import Frame
 from magi_rt.media.pictures import Pixels
+
+CHUNK = 8
 
 
 def as_frames(pixels: Pixels, prompt: str = "") -> list[Frame]:
     return [Frame(picture, i, 0, prompt, i / 24) for i, picture in enumerate(pixels)]
 
 
-class PerfectWorld:
-    """Goes on as the simulator does under the trial's prompt, or under none."""
+class RecordedWorld:
+    """Shows recorded frames chunk by chunk: one recording for each prompt it may hear first."""
 
-    def __init__(self, trial: Trial, chunk: int = 0) -> None:
-        self.trial, self.chunk = trial, chunk
+    def __init__(self, recordings: dict[str, Pixels], shown: int = 0) -> None:
+        self.recordings, self.shown = recordings, shown
 
     def advance(self, prompt: str, /) -> list[Frame]:
-        pixels = {self.trial.prompt: self.trial.truth, "": self.trial.unasked}[prompt]
-        self.chunk += 1
-        length = len(pixels) // CHUNKS
-        return as_frames(pixels[(self.chunk - 1) * length : self.chunk * length], prompt)
+        pixels = self.recordings[prompt][self.shown : self.shown + CHUNK]
+        self.shown += CHUNK
+        return as_frames(pixels, prompt)
 
-    def fork(self) -> PerfectWorld:
-        return PerfectWorld(self.trial, self.chunk)
+    def fork(self) -> RecordedWorld:
+        return RecordedWorld(self.recordings, self.shown)
 
 
 class FrozenWorld:
@@ -39,7 +42,7 @@ class FrozenWorld:
         self.picture = picture
 
     def advance(self, prompt: str, /) -> list[Frame]:
-        return as_frames(np.stack([self.picture] * 8), prompt)
+        return as_frames(np.stack([self.picture] * CHUNK), prompt)
 
     def fork(self) -> FrozenWorld:
         return self
@@ -59,12 +62,29 @@ class FilmWorld:
 
 
 def perfect(trials: Sequence[Trial]) -> Begin:
-    """Begins the perfect world of whichever trial's video is given."""
+    """Begins the simulator's own continuation of whichever trial's video is given.
+
+    Under the empty prompt it stands still, which obeys nothing but a freeze.
+    """
     by_video = {trial.video.tobytes(): trial for trial in trials}
 
-    def begin(video: Pixels | None, seed: int) -> PerfectWorld:
+    def begin(video: Pixels | None, seed: int) -> RecordedWorld:
         assert video is not None
-        return PerfectWorld(by_video[video.tobytes()])
+        trial = by_video[video.tobytes()]
+        still = np.repeat(trial.video[-1:], len(trial.truth), axis=0)
+        return RecordedWorld({trial.prompt: trial.truth, "": still})
+
+    return begin
+
+
+def perfect_scenes(scenes: Sequence[Scene]) -> BeginScene:
+    """Begins the simulator's own continuation of whichever scene's frames are given."""
+    by_frames = {scene.given.tobytes(): scene for scene in scenes}
+
+    def begin(frames: Pixels, start: str, seed: int) -> RecordedWorld:
+        scene = by_frames[frames.tobytes()]
+        assert scene.start == start
+        return RecordedWorld({scene.prompt: scene.true})
 
     return begin
 
@@ -72,3 +92,7 @@ def perfect(trials: Sequence[Trial]) -> Begin:
 def frozen(video: Pixels | None, seed: int) -> FrozenWorld:
     assert video is not None
     return FrozenWorld(video[-1])
+
+
+def frozen_scene(frames: Pixels, start: str, seed: int) -> FrozenWorld:
+    return FrozenWorld(frames[-1])

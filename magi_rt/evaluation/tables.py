@@ -1,0 +1,87 @@
+"""The sections of a report as Markdown lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from magi_rt.evaluation import judges
+from magi_rt.evaluation.physics import PhysicsRow
+from magi_rt.evaluation.physics_scenes import GIVEN, LEAST_BENT, PREDICTED, TREMBLE
+from magi_rt.evaluation.steering import CONTROL_EVERY, Score
+from magi_rt.evaluation.trials import CHUNKS
+from magi_rt.training.worlds.base import FRAME_RATE
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table whose first column is words and whose others are numbers."""
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def steering_lines(rows: Sequence[Score]) -> list[str]:
+    """How well prompts are obeyed, kind by kind."""
+    head = (
+        "asked", "trials", "obeyed", "trained words", "held-out words", "simulator",
+        "no prompt", "chunks until it shows", "simulator's",
+    )  # fmt: skip
+    cells = []
+    for row in rows:
+        shares = (row.obeyed, row.train, row.held_out, row.simulator, row.control)
+        late = number(row.latency, 1), number(row.simulator_latency, 1)
+        cells.append((row.name, str(row.trials), *map(percent, shares), *late))
+    return [
+        "## Steering",
+        "",
+        *table(head, cells),
+        f"A world continues a simulated video of a room in which the change is not there yet, for "
+        f"{CHUNKS} chunks under the prompt; detectors that see nothing but pixels say whether it "
+        f"came about (moved: {judges.MOVED:g} of 64 units; see `judges.py`), and the same "
+        "detectors judge the simulator's own continuation. No prompt: one trial in "
+        f"{CONTROL_EVERY} again under the empty prompt. Held-out words are phrasings that training "
+        "never used.",
+        "",
+    ]
+
+
+def physics_lines(rows: Sequence[PhysicsRow]) -> list[str]:
+    """How close continuations come to the simulator's."""
+    head = (
+        "given", "continued by", "scenes", "spatial IoU", "spatio-temporal IoU",
+        "weighted spatial IoU", "MSE", "score",
+    )  # fmt: skip
+    cells = [
+        (
+            row.start,
+            row.take,
+            str(row.scenes),
+            number(row.mean.where, 3),
+            number(row.mean.when, 3),
+            number(row.mean.how_much, 3),
+            number(row.mean.error, 4),
+            f"**{row.score:.1f}**" if row.take == "model" else f"{row.score:.1f}",
+        )
+        for row in rows
+    ]
+    return [
+        "## Physics",
+        "",
+        *table(head, cells),
+        f"Given {GIVEN / FRAME_RATE:g} s of video, or one picture of things at rest in mid-air, "
+        f"the world goes on for {PREDICTED / FRAME_RATE:g} s under the words of the gravity that "
+        "already holds. Metrics and score are those of Physics-IQ; 100 is as close to the "
+        f"simulator as its second take from a start that is off by {TREMBLE:g} of 64 units. Only "
+        "scenes are used in which things keep moving and straight lines miss by "
+        f"{LEAST_BENT:g} units or more on average.",
+        "",
+    ]
+
+
+def percent(share: float) -> str:
+    """A share as words: "93.5 %", "-" for nan."""
+    return "-" if math.isnan(share) else f"{100 * share:.3g} %"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number as words, "-" for nan."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
