@@ -134,4 +134,5 @@ def test_an_example_is_short_and_runs_on_the_dummy_world(
 
 def test_every_example_is_tried_here() -> None:
     tried = {"01_first_frames.py", "02_steer_and_fork.py"}
+    tried.add("10_your_own_world.py")  # in training/test_your_own_world.py, since it trains
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == tried
