@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import magi_rt
 from magi_rt.cli.app import app
 
-VERBS = ["run", "inspect", "verify", "train", "eval", "bench"]
+VERBS = ["run", "inspect", "verify", "train", "record", "eval", "bench"]
 
 
 def output(*arguments: str) -> str:
