@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from magi_rt.cli.consoles import without_bar
 from magi_rt.errors import OptionError
 
 if TYPE_CHECKING:
-    from magi_rt.evaluation.plan import Plan
+    from magi_rt.evaluation.plan import Amounts, Plan
 
 BELOW = 1
 """Exit code when the share asked for with --require was not reached."""
@@ -28,7 +29,7 @@ Only = Annotated[
     str | None, typer.Option(metavar="PARTS", help="Only these parts, as in steering,physics.")
 ]
 Full = Annotated[
-    bool, typer.Option("--full", help="100 trials of each kind of prompt, 48 scenes of each start.")
+    bool, typer.Option("--full", help="100 trials of each kind of prompt, 10 minutes of play.")
 ]
 Trials = Annotated[
     int | None,
@@ -37,6 +38,7 @@ Trials = Annotated[
 Scenes = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=MOST, help="Physics scenes of each start.")
 ]
+Minutes = Annotated[float | None, typer.Option(metavar="MIN", help="Minutes of play, 0.1 to 120.")]
 Steps = Annotated[
     int | None, typer.Option(metavar="N", help="Steps per chunk; unset: the model's own.")
 ]
@@ -58,6 +60,7 @@ def evaluate(
     full: Full = False,
     trials: Trials = None,
     scenes: Scenes = None,
+    minutes: Minutes = None,
     steps: Steps = None,
     seed: Seed = 0,
     out: Out = None,
@@ -78,19 +81,21 @@ def evaluate(
       magi-rt eval runs/dit/export --only steering --trials 4 --require 0.8
 
       magi-rt eval nano --full --out report
+
+    The parts are steering, physics, play, settings (steps, window, history) and vae.
     """
     _check(require, out)
     from magi_rt.evaluation.opened import OpenedModel
     from magi_rt.evaluation.plan import carry_out
     from magi_rt.evaluation.report import json_line, markdown, write
 
-    plan = _plan(only, full, trials, scenes, seed)
+    plan = _plan(only, seed, _amounts(full, trials, scenes, minutes))
     if require is not None and "steering" not in plan.parts:
         raise OptionError("--require needs the part steering", field="require")
     opened = OpenedModel.open(model, backend=backend, seed=seed, steps=steps)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # refused now rather than after minutes
-    with _progress(plan.ticks, quiet) as tell:
+    with _progress(plan.ticks(opened), quiet) as tell:
         found = carry_out(plan, opened, tell)
     files = [] if out is None else write(found, out)
     typer.echo(markdown(found))
@@ -102,16 +107,23 @@ def evaluate(
         raise typer.Exit(BELOW)
 
 
-def _plan(only: str | None, full: bool, trials: int | None, scenes: int | None, seed: int) -> Plan:
-    from magi_rt.evaluation import plan
+def _amounts(full: bool, trials: int | None, scenes: int | None, minutes: float | None) -> Amounts:
+    from magi_rt.evaluation.plan import FULL, QUICK
 
-    parts = plan.PARTS if only is None else tuple(part.strip() for part in only.split(","))
-    return plan.Plan(
-        parts=parts,
-        trials=trials or (plan.FULL_TRIALS if full else plan.QUICK_TRIALS),
-        scenes=scenes or (plan.FULL_SCENES if full else plan.QUICK_SCENES),
-        seed=seed,
+    usual = FULL if full else QUICK
+    return replace(
+        usual,
+        trials=usual.trials if trials is None else trials,
+        scenes=usual.scenes if scenes is None else scenes,
+        minutes=usual.minutes if minutes is None else minutes,
     )
+
+
+def _plan(only: str | None, seed: int, amounts: Amounts) -> Plan:
+    from magi_rt.evaluation.plan import PARTS, Plan
+
+    parts = PARTS if only is None else tuple(part.strip() for part in only.split(","))
+    return Plan(parts, amounts, seed)
 
 
 def _check(require: float | None, out: Path | None) -> None:

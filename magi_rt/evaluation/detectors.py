@@ -38,6 +38,8 @@ WEATHERS = ("clear", "rain", "snow")
 LEAST_CHROMA, LEAST_SATURATION = 48.0, 0.45
 """Least difference of the largest and smallest channel, and its least share of the largest: more
 than walls, drops and the blends at edges have, less than things have at night."""
+LEAST_BLUE = 72.0
+"""Least chroma of blue things, which at night is over 100: rain is bluish too."""
 LEAST_OBJECT = 30
 """Pixels below which a colour counts as absent; the smallest thing covers 113."""
 LEAST_COVER = 0.35
@@ -86,9 +88,9 @@ def colour_masks(frames: Any) -> Mask:
     hue, chroma, top = _hue_chroma_top(small(frames))
     vivid = (chroma >= LEAST_CHROMA) & (chroma >= LEAST_SATURATION * top)
     masks = []
-    for start, end in HUES.values():
+    for name, (start, end) in HUES.items():
         within = (hue >= start) & (hue < end) if start < end else (hue >= start) | (hue < end)
-        masks.append(vivid & within)
+        masks.append(vivid & within & (chroma >= (LEAST_BLUE if name == "blue" else 0)))
     return np.stack(masks, 1)
 
 

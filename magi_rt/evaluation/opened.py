@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+import torch
+
 from magi_rt.frames import Frame
 from magi_rt.media.pictures import Pixels
 from magi_rt.world import World
@@ -71,6 +74,13 @@ class OpenedModel:
         options = replace(machine.options, seed=seed)
         machine = replace(machine, start=start, options=options, notes=start.notes)
         return World(Timeline(machine, machine.begin()))
+
+    def encoded_and_decoded(self, pixels: Pixels) -> Pixels:
+        """Video, uint8 [T, H, W, 3] at the model's size, through the auto-encoder and back."""
+        executor = self.machine.executor
+        with self.machine.lock:
+            latents = executor.encode(torch.from_numpy(pixels))
+            return np.asarray(executor.decode(latents).cpu().numpy(), dtype=np.uint8)
 
     @property
     def frames_per_chunk(self) -> int:

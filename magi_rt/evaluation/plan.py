@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,25 +13,48 @@ from magi_rt.evaluation.kinds import KINDS
 from magi_rt.evaluation.opened import OpenedModel
 from magi_rt.evaluation.physics import Continued, run_scenes
 from magi_rt.evaluation.physics_scenes import STARTS, draw_scenes
-from magi_rt.evaluation.report import Evaluation
+from magi_rt.evaluation.play import Play, draw_script, play
+from magi_rt.evaluation.reconstruction import Reconstruction, reconstruct
+from magi_rt.evaluation.report import Evaluation, SettingsFound
+from magi_rt.evaluation.settings import SETTINGS, run_settings
 from magi_rt.evaluation.steering import Outcome, run_trials
 from magi_rt.evaluation.trials import draw_trials
 
-PARTS = ("steering", "physics")
-FULL_TRIALS, FULL_SCENES = 100, 48
-QUICK_TRIALS, QUICK_SCENES = 6, 8
+PARTS = ("steering", "physics", "play", "settings", "vae")
+VAE_CLIPS = 24
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Amounts:
+    """How much is measured. ``trials``: of each kind of prompt; ``scenes``: of physics, from a
+    video and from a picture each; ``minutes``: of play; ``setting_trials`` of each kind and
+    ``setting_scenes``: for every setting."""
+
+    trials: int
+    scenes: int
+    minutes: float
+    setting_trials: int
+    setting_scenes: int
+
+
+QUICK = Amounts(trials=6, scenes=8, minutes=1.0, setting_trials=1, setting_scenes=4)
+FULL = Amounts(trials=100, scenes=48, minutes=10.0, setting_trials=4, setting_scenes=12)
+"""Minutes of computing, and about an hour."""
+LONGEST_MIN = 120.0
+
+
+@dataclass(frozen=True)
 class Plan:
-    """``parts``: what is measured, of PARTS. ``trials``: of each kind of prompt. ``scenes``: of
-    physics, from a video and from a picture each. ``seed``: all follows from it."""
+    """``parts``: what is measured, of PARTS; ``amounts``: how much; ``seed``: all follows from it.
+
+    Raises:
+        OptionError: an unknown part, or minutes outside 0.1 .. 120.
+    """
 
     parts: tuple[str, ...] = PARTS
-    trials: int = QUICK_TRIALS
-    scenes: int = QUICK_SCENES
+    amounts: Amounts = QUICK
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -40,11 +64,24 @@ class Plan:
                 f"there is no part {unknown[0] if unknown else ''!r}; there are {', '.join(PARTS)}",
                 field="only",
             )
+        if not 0.1 <= self.amounts.minutes <= LONGEST_MIN:
+            raise OptionError(
+                f"minutes is {self.amounts.minutes:g}; give 0.1 to {LONGEST_MIN:g}", field="minutes"
+            )
 
-    @property
-    def ticks(self) -> int:
+    def chunks(self, opened: OpenedModel) -> int:
+        """Chunks of play."""
+        return math.ceil(60 * self.amounts.minutes * opened.fps / opened.frames_per_chunk)
+
+    def ticks(self, opened: OpenedModel) -> int:
         """How often ``tell`` is called while the plan is carried out."""
-        each = {"steering": self.trials * len(KINDS), "physics": self.scenes * len(STARTS)}
+        each = {
+            "steering": self.amounts.trials * len(KINDS),
+            "physics": self.amounts.scenes * len(STARTS),
+            "play": self.chunks(opened),
+            "settings": len(SETTINGS),
+            "vae": 1,
+        }
         return sum(each[part] for part in self.parts)
 
 
@@ -62,16 +99,40 @@ def carry_out(plan: Plan, opened: OpenedModel, tell: Tell) -> Evaluation:
 
 def _steering(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Outcome]:
     length, size = opened.frames_per_chunk, opened.size
-    drawn = draw_trials(plan.trials, plan.seed, size=size, frames_per_chunk=length)
+    drawn = draw_trials(plan.amounts.trials, plan.seed, size=size, frames_per_chunk=length)
     return run_trials(drawn, opened.begin, tell)
 
 
 def _physics(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Continued]:
-    drawn = draw_scenes(plan.scenes, plan.seed, size=opened.size)
+    drawn = draw_scenes(plan.amounts.scenes, plan.seed, size=opened.size)
     return run_scenes(drawn, opened.begin_from, tell)
+
+
+def _play(plan: Plan, opened: OpenedModel, tell: Tell) -> Play:
+    length = opened.frames_per_chunk
+    script = draw_script(plan.chunks(opened), plan.seed, size=opened.size, frames_per_chunk=length)
+    return play(script, opened.begin, frames_per_chunk=length, tell=tell)
+
+
+def _settings(plan: Plan, opened: OpenedModel, tell: Tell) -> SettingsFound:
+    amounts, length, size = plan.amounts, opened.frames_per_chunk, opened.size
+    drawn = draw_trials(amounts.setting_trials, plan.seed, size=size, frames_per_chunk=length)
+    trials = list(drawn)
+    scenes = list(draw_scenes(amounts.setting_scenes, plan.seed, size=size, starts=("video",)))
+    rows = list(run_settings(opened, trials, scenes, tell))
+    return SettingsFound(rows, len(trials), len(scenes))
+
+
+def _vae(plan: Plan, opened: OpenedModel, tell: Tell) -> Reconstruction:
+    found = reconstruct(opened, VAE_CLIPS, plan.seed)
+    tell("auto-encoder")
+    return found
 
 
 _MEASURES: dict[str, Callable[[Plan, OpenedModel, Tell], Any]] = {
     "steering": _steering,
     "physics": _physics,
+    "play": _play,
+    "settings": _settings,
+    "vae": _vae,
 }

@@ -10,10 +10,34 @@ from pathlib import Path
 from typing import Any
 
 from magi_rt.evaluation import sheets
+from magi_rt.evaluation.charts import play_chart, steering_chart
 from magi_rt.evaluation.physics import Continued, PhysicsRow, physics_rows
+from magi_rt.evaluation.play import Play
+from magi_rt.evaluation.reconstruction import Reconstruction
+from magi_rt.evaluation.settings import SettingScore
 from magi_rt.evaluation.steering import Outcome, Score, scores
-from magi_rt.evaluation.tables import physics_lines, steering_lines
+from magi_rt.evaluation.tables import (
+    physics_lines,
+    play_lines,
+    reconstruction_lines,
+    settings_lines,
+    steering_lines,
+)
+from magi_rt.media.contact_sheet import SheetLook, contact_sheet
+from magi_rt.media.pictures import save_image
+from magi_rt.training.worlds.base import FRAME_RATE
 from magi_rt.whole_files import write_whole
+
+PLAY_LOOK = SheetLook(cell=144, letters=12)
+
+
+@dataclass(frozen=True)
+class SettingsFound:
+    """A row per setting, and how many ``trials`` and ``scenes`` each was measured on."""
+
+    rows: Sequence[SettingScore]
+    trials: int
+    scenes: int
 
 
 @dataclass(frozen=True)
@@ -27,6 +51,9 @@ class Evaluation:
     seed: int
     steering: Sequence[Outcome] = ()
     physics: Sequence[Continued] = ()
+    play: Play | None = None
+    settings: SettingsFound | None = None
+    vae: Reconstruction | None = None
     seconds: Mapping[str, float] | None = None
 
     @property
@@ -56,6 +83,9 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "steering": {**overall, "kinds": rows} if rows else None,
         "physics": {f"{row.start}, {row.take}": _physics(row) for row in evaluation.physics_rows}
         or None,
+        "play": _play(evaluation.play),
+        "settings": _settings(evaluation.settings),
+        "vae": None if evaluation.vae is None else asdict(evaluation.vae),
         "seconds": evaluation.seconds,
     }
 
@@ -65,6 +95,7 @@ def details(evaluation: Evaluation) -> dict[str, Any]:
     return {
         **summary(evaluation),
         "every_trial": [_without(asdict(one), "strip") for one in evaluation.steering],
+        "every_chunk": _tracks(evaluation.play),
         "every_scene": [_without(asdict(one), "strip") for one in evaluation.physics],
     }
 
@@ -87,7 +118,14 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     if evaluation.physics:
         files.append(folder / "physics.png")
         sheets.physics_sheet(evaluation.physics, files[-1])
-    return files
+    if evaluation.play is not None:
+        files += [folder / "play.png", folder / "play_curves.png"]
+        contact_sheet(evaluation.play.shown, files[-2], columns=8, look=PLAY_LOOK)
+        save_image(play_chart(evaluation.play), files[-1])
+    bars = [folder / "steering.png"] if evaluation.steering else []
+    for path in bars:
+        save_image(steering_chart(evaluation.scores), path)
+    return files + bars
 
 
 def json_line(evaluation: Evaluation) -> str:
@@ -110,6 +148,13 @@ def markdown(evaluation: Evaluation) -> str:
         lines += steering_lines(evaluation.scores)
     if evaluation.physics:
         lines += physics_lines(evaluation.physics_rows)
+    if evaluation.play is not None:
+        lines += play_lines(evaluation.play)
+    if evaluation.settings is not None:
+        found = evaluation.settings
+        lines += settings_lines(found.rows, found.trials, found.scenes)
+    if evaluation.vae is not None:
+        lines += reconstruction_lines(evaluation.vae)
     if evaluation.seconds:
         parts = (f"{name} {spent:.0f} s" for name, spent in evaluation.seconds.items())
         lines += [f"It took: {', '.join(parts)}.", ""]
@@ -118,6 +163,45 @@ def markdown(evaluation: Evaluation) -> str:
 
 def _physics(row: PhysicsRow) -> dict[str, Any]:
     return {"scenes": row.scenes, "score": row.score, **asdict(row.mean)}
+
+
+def _play(played: Play | None) -> dict[str, Any] | None:
+    if played is None:
+        return None
+    seconds = len(played.script.prompts) * played.frames_per_chunk / FRAME_RATE
+    tracks = {"model": played.model, "simulator": played.simulator}
+    scored = {name: asdict(played.score(track)) for name, track in tracks.items()}
+    return {"seconds": seconds, **scored}
+
+
+def _settings(found: SettingsFound | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    rows = {
+        row.setting.name: {"obeyed": row.obeyed, "physics": row.physics, "fps": row.fps}
+        for row in found.rows
+        if not row.refused
+    }
+    return {"trials": found.trials, "scenes": found.scenes, "rows": rows}
+
+
+def _tracks(played: Play | None) -> dict[str, Any] | None:
+    if played is None:
+        return None
+    columns: dict[str, Any] = {
+        "prompts": list(played.script.prompts),
+        "things": list(played.script.things),
+    }
+    for name, track in (("model", played.model), ("simulator", played.simulator)):
+        columns[name] = {
+            "counts": track.counts.tolist(),
+            "sharpness": track.looks.sharp.tolist(),
+            "colours_apart": track.looks.apart.tolist(),
+            "chroma": track.looks.chroma.tolist(),
+            "motion": track.motion.tolist(),
+            "jump": track.jump.tolist(),
+        }
+    return columns
 
 
 def _without(values: dict[str, Any], name: str) -> dict[str, Any]:

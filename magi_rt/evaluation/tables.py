@@ -6,8 +6,12 @@ import math
 from collections.abc import Sequence
 
 from magi_rt.evaluation import judges
+from magi_rt.evaluation.likeness import BANK, NEAREST
 from magi_rt.evaluation.physics import PhysicsRow
 from magi_rt.evaluation.physics_scenes import GIVEN, LEAST_BENT, PREDICTED, TREMBLE
+from magi_rt.evaluation.play import HOLD, Play
+from magi_rt.evaluation.reconstruction import Reconstruction
+from magi_rt.evaluation.settings import SettingScore
 from magi_rt.evaluation.steering import CONTROL_EVERY, Score
 from magi_rt.evaluation.trials import CHUNKS
 from magi_rt.training.worlds.base import FRAME_RATE
@@ -85,3 +89,62 @@ def percent(share: float) -> str:
 def number(value: float, digits: int = 2) -> str:
     """A number as words, "-" for nan."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def play_lines(played: Play) -> list[str]:
+    """What a world keeps over minutes."""
+    head = (
+        "player", "things right", "things kept", "colours as usual", "sharpness as usual",
+        "sharpness, end / begin", "colour strength, end / begin", "border jump / motion",
+    )  # fmt: skip
+    cells = []
+    for name, track in (("model", played.model), ("simulator", played.simulator)):
+        score = played.score(track)
+        shares = (score.count_right, score.count_kept, score.colours, score.sharp)
+        ratios = (score.sharp_fade, score.chroma_fade, score.border_ratio)
+        cells.append((name, *map(percent, shares), *map(number, ratios)))
+    seconds = len(played.script.prompts) * played.frames_per_chunk / FRAME_RATE
+    return [
+        "## Play",
+        "",
+        *table(head, cells),
+        f"{seconds:.0f} s of random prompts, one every {HOLD[0]} to {HOLD[1]} chunks, from a "
+        "simulated video; shares are of chunks, measured at their last frames. Things right: as "
+        "many as the simulator has under the same script (counted after the first minute in plays "
+        "of two minutes and more); kept: as many as a chunk before, but for what was asked to come "
+        "or go. As usual: within the 1st to 99th percentile of the simulator's own pictures "
+        "(colours: distance of the histogram from the nearest of "
+        f"{BANK} drawn rooms; sharpness: relative to the nearest {NEAREST}).",
+        "",
+    ]
+
+
+def settings_lines(rows: Sequence[SettingScore], trials: int, scenes: int) -> list[str]:
+    """Quality and speed under other settings."""
+    head = ("setting", "obeyed", "physics score", "frames per second")
+    cells = [
+        (row.setting.name, percent(row.obeyed), number(row.physics, 1), number(row.fps, 0))
+        for row in rows
+        if not row.refused
+    ]
+    refused = [f"{row.setting.name}: {row.refused}" for row in rows if row.refused]
+    return [
+        "## Settings",
+        "",
+        *table(head, cells),
+        f"The same {trials} steering trials and {scenes} physics scenes from videos under every "
+        "setting, all else as the model has it; frames per second are those of `advance`.",
+        *(f"Not run: {one}" for one in refused),
+        "",
+    ]
+
+
+def reconstruction_lines(found: Reconstruction) -> list[str]:
+    """What survives the auto-encoder."""
+    return [
+        "## Auto-encoder",
+        "",
+        f"PSNR {found.psnr:.2f} dB, SSIM {found.ssim:.4f}, over {found.frames} simulated frames, "
+        "encoded and decoded chunk by chunk.",
+        "",
+    ]

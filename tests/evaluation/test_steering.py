@@ -1,0 +1,163 @@
+"""Steering trials: a world that is the simulator obeys, one that stands still does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from magi_rt.errors import OptionError
+from magi_rt.evaluation.judges import Question, judge
+from magi_rt.evaluation.kinds import KINDS
+from magi_rt.evaluation.readings import Reading
+from magi_rt.evaluation.steering import Outcome, run_trials, scores
+from magi_rt.evaluation.trials import CHUNKS, Trial, draw_trials
+from magi_rt.training.worlds.base import Meaning
+from magi_rt.training.worlds.toybox_prompts import filled, phrasings
+from magi_rt.training.worlds.toybox_scene import COLOURS
+from tests.evaluation.stub_worlds import frozen, perfect
+
+HELD_STILL = ("freeze",)
+"""Kinds that a world which stands still obeys, as it should."""
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    return list(draw_trials(2, seed=3))
+
+
+@pytest.fixture(scope="module")
+def outcomes(trials: list[Trial]) -> list[Outcome]:
+    return run_trials(trials, perfect(trials))
+
+
+def reading(places: dict[str, tuple[float, float]], frames: int = 8, light: float = 1.0) -> Reading:
+    """Things of 100 pixels that stay where they are."""
+    mass = np.zeros((frames, 6), np.float32)
+    centre = np.full((frames, 6, 2), np.nan, np.float32)
+    for colour, place in places.items():
+        mass[:, COLOURS.index(colour)] = 100
+        centre[:, COLOURS.index(colour)] = place
+    lights = np.full(frames, light, np.float32)
+    return Reading(mass, centre, lights, np.zeros(frames, np.int64))
+
+
+def obeyed(asked: Meaning, before: Reading, after: Reading, gravity: str = "down") -> bool:
+    return judge(Question(asked, gravity, "normal"), before, after, 8).obeyed
+
+
+def test_a_world_that_is_the_simulator_obeys_every_kind(outcomes: list[Outcome]) -> None:
+    missed = [outcome.kind for outcome in outcomes if not outcome.model.obeyed]
+    assert missed == []
+    assert scores(outcomes)[-1].simulator == 1.0
+
+
+def test_a_world_that_stands_still_obeys_nothing_but_a_freeze(trials: list[Trial]) -> None:
+    for row in scores(run_trials(trials, frozen))[:-1]:
+        assert row.obeyed == (1.0 if row.name in HELD_STILL else 0.0), row.name
+
+
+def test_without_a_prompt_a_still_world_does_not_obey_by_chance(outcomes: list[Outcome]) -> None:
+    controls = [o for o in outcomes if o.control is not None and o.kind not in HELD_STILL]
+    assert len(controls) == len(KINDS) - 1
+    assert not any(outcome.control.obeyed for outcome in controls if outcome.control)
+
+
+def test_there_are_as_many_trials_of_every_kind_in_either_split(trials: list[Trial]) -> None:
+    assert [trial.kind for trial in trials] == [kind.name for kind in KINDS for _ in range(2)]
+    assert [trial.split for trial in trials] == ["train", "held_out"] * len(KINDS)
+    for trial in trials:
+        asked = trial.question.asked
+        words = [filled(p, asked) for p in phrasings(asked.kind, asked.value, trial.split)]
+        assert trial.prompt in words
+        assert trial.video.shape[1:] == (64, 64, 3) and len(trial.truth) == 8 * CHUNKS
+
+
+def test_the_same_seed_draws_the_same_trials_and_another_seed_others() -> None:
+    first, again, other = (next(draw_trials(1, seed)) for seed in (3, 3, 4))
+    assert (first.prompt, first.seed) == (again.prompt, again.seed)
+    assert np.array_equal(first.video, again.video) and np.array_equal(first.truth, again.truth)
+    assert not np.array_equal(first.video, other.video)
+
+
+def test_longer_chunks_lead_to_longer_videos() -> None:
+    trial = next(draw_trials(1, seed=0, frames_per_chunk=40))
+    assert len(trial.video) == 40 and len(trial.truth) == 40 * CHUNKS
+
+
+def test_no_trials_are_refused() -> None:
+    with pytest.raises(OptionError, match="at least 1"):
+        list(islice(draw_trials(0, seed=0), 1))
+
+
+def test_words_from_training_and_held_out_words_are_scored_apart(outcomes: list[Outcome]) -> None:
+    deaf = [
+        replace(o, model=replace(o.model, obeyed=False)) if o.split == "held_out" else o
+        for o in outcomes
+    ]
+    last = scores(deaf)[-1]
+    assert (last.train, last.held_out, last.obeyed) == (1.0, 0.0, 0.5)
+
+
+def test_every_prompt_is_told_in_turn(trials: list[Trial]) -> None:
+    heard: list[str] = []
+    run_trials(trials[:3], frozen, heard.append)
+    assert heard == [trial.prompt for trial in trials[:3]]
+
+
+def test_gravity_counts_from_the_margin_on_and_not_sideways() -> None:
+    right, start = Meaning("gravity", "right"), reading({"red": (20, 30)})
+    assert obeyed(right, start, reading({"red": (27, 30)}))
+    assert not obeyed(right, start, reading({"red": (24, 30)}))
+    assert not obeyed(right, start, reading({"red": (13, 30)}))
+    assert not obeyed(right, start, reading({"red": (27, 50)}))
+
+
+def test_no_gravity_is_a_lift_off_the_ground_and_not_a_fall_to_the_ceiling() -> None:
+    off, start = Meaning("gravity", "none"), reading({"red": (30, 53)})
+    assert obeyed(off, start, reading({"red": (30, 33)}))
+    assert not obeyed(off, start, reading({"red": (30, 53)}))
+    assert not obeyed(off, start, reading({"red": (30, 8)}))
+
+
+def test_a_world_that_loses_a_thing_does_not_obey() -> None:
+    start = reading({"red": (20, 30), "blue": (20, 40)})
+    assert not obeyed(Meaning("gravity", "right"), start, reading({"red": (40, 30)}))
+    assert not obeyed(Meaning("vanish", "", "red", "ball"), start, reading({}))
+    assert obeyed(Meaning("vanish", "", "red", "ball"), start, reading({"blue": (20, 40)}))
+
+
+def test_only_the_named_thing_may_jump() -> None:
+    jump = Meaning("jump", "", "red", "ball")
+    start = reading({"red": (20, 50), "blue": (40, 50)})
+    assert obeyed(jump, start, reading({"red": (20, 40), "blue": (40, 50)}))
+    assert not obeyed(jump, start, reading({"red": (20, 50), "blue": (40, 40)}))
+    assert not obeyed(jump, start, reading({"red": (20, 40), "blue": (40, 35)}))
+
+
+def test_a_thing_that_turns_another_colour_than_asked_does_not_count() -> None:
+    turn, start = Meaning("colour", "green", "red", "ball"), reading({"red": (20, 50)})
+    assert obeyed(turn, start, reading({"green": (20, 50)}))
+    assert not obeyed(turn, start, reading({"blue": (20, 50)}))
+    assert not obeyed(turn, start, reading({"red": (20, 50), "green": (40, 50)}))
+
+
+def test_a_new_thing_must_not_replace_another() -> None:
+    new, start = Meaning("appear", "green", "", "ball"), reading({"red": (20, 50)})
+    assert obeyed(new, start, reading({"red": (20, 50), "green": (30, 9)}))
+    assert not obeyed(new, start, reading({"green": (30, 9)}))
+
+
+def test_light_must_be_the_one_that_was_asked_for() -> None:
+    dusk, start = Meaning("light", "dusk"), reading({}, light=1)
+    assert obeyed(dusk, start, reading({}, light=0.5))
+    assert not obeyed(dusk, start, reading({}, light=0.0))
+
+
+def test_the_first_chunk_in_which_a_change_shows_is_its_latency() -> None:
+    before, after = reading({"red": (20, 30)}), reading({"red": (40, 30)}, frames=32)
+    after.centre[:16, 0] = (20, 30)
+    change = judge(Question(Meaning("gravity", "right"), "down", "normal"), before, after, 8)
+    assert change.obeyed and change.after == 3
