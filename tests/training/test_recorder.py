@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +131,12 @@ def test_what_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
     recorder.close()
     recorder.discard()
     assert names(tmp_path) == ["old.srt", "run.mp4", "run.srt"]
+
+
+def test_a_game_that_records_does_not_load_torch() -> None:
+    program = (
+        "import sys\n"
+        "from magi_rt.training.recordings import Recorder\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
