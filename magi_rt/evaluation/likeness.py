@@ -6,7 +6,8 @@ them, and how sharp it is next to those nearest ones. Other drawn rooms say what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -15,14 +16,23 @@ from numpy.typing import NDArray
 from magi_rt.evaluation import detectors
 from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds.toybox import Toybox
+from magi_rt.training.worlds.toybox_scene import (
+    LIGHTS,
+    WEATHERS,
+    State,
+    draw_state,
+    falling_of,
+    light_of,
+)
 
 Numbers = NDArray[np.float64]
 
 BINS = 16
 NEAREST = 8
 """Pictures of the bank that a picture's sharpness is compared with."""
-BANK, HELD_OUT = 480, 240
-"""Drawn rooms to compare with, and those that say what is usual."""
+BANK, HELD_OUT = 720, 180
+"""Drawn rooms to compare with, and those that say what is usual; as many of every light and
+weather, so that rare skies are no less usual."""
 USUAL = (1.0, 99.0)
 """Percentiles of the simulator's own pictures that bound what is usual."""
 SEED = 20_26
@@ -52,9 +62,7 @@ class Bank:
     @classmethod
     def drawn(cls, size: int) -> Bank:
         """From pictures of ``size`` pixels a side, always the same rooms."""
-        world = Toybox(size)
-        rooms = world.sample(BANK + HELD_OUT, torch.Generator().manual_seed(SEED))
-        pictures = detectors.small(world.render(rooms))
+        pictures = detectors.small(Toybox(size).render(_rooms()))
         histograms, sharp = colour_histograms(pictures), sharpness(pictures)
         bare = cls(histograms[:BANK], sharp[:BANK], np.inf, 0.0, np.inf)
         looks = bare.looks(pictures[BANK:])
@@ -77,6 +85,19 @@ class Bank:
         """[F]: colours as usual, sharpness as usual."""
         colours = looks.apart <= self.most_apart
         return colours, (looks.sharp >= self.least_sharp) & (looks.sharp <= self.most_sharp)
+
+
+def _rooms() -> State:
+    """BANK + HELD_OUT rooms whose skies take turns."""
+    skies = list(product(LIGHTS, WEATHERS))
+    wanted = [skies[row % len(skies)] for row in range(BANK + HELD_OUT)]
+    rooms = draw_state(len(wanted), torch.Generator().manual_seed(SEED), "cpu")
+    facts = tuple(
+        replace(room, light=light, weather=weather)
+        for room, (light, weather) in zip(rooms.facts, wanted, strict=True)
+    )
+    light = light_of(facts, torch.device("cpu"))
+    return replace(rooms, facts=facts, light=light, falling=falling_of(facts, light.device))
 
 
 def count_things(frames: Pixels) -> NDArray[np.int64]:

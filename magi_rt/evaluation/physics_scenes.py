@@ -26,9 +26,9 @@ GIVEN, PREDICTED = FRAME_RATE, 3 * FRAME_RATE
 """Frames: one second given, three predicted."""
 CHUNK = 8
 """Frames before the cut at which gravity turns, where things do not float."""
-GOING = 0.15
-"""Units per frame from which a thing counts as moving."""
-LEAST_MOVING = {"video": 0.5, "image": 0.3}
+GOING = 0.6
+"""Units per frame from which a thing counts as moving: masks of motion hardly see less."""
+LEAST_MOVING = {"video": 0.35, "image": 0.25}
 """Share of the predicted frames in which something must move."""
 LEAST_BENT = 6.0
 """Units between the true places and those straight on, on average, that make a scene worth it."""

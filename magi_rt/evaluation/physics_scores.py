@@ -22,6 +22,8 @@ MOTION = 10.0
 """Grey levels from the running mean beyond which a pixel moves."""
 SHRINK = 4
 """Masks and pictures are compared at this fraction of their width and height."""
+LEAST_OVERLAP = 0.01
+"""Of a second take, below which there was no motion to compare."""
 GAUSS = np.array([1.0, 4.0, 6.0, 4.0, 1.0], dtype=np.float32) / 16
 """Five taps of a Gaussian of 1.1 pixels, applied down and across."""
 
@@ -62,11 +64,12 @@ def mean_closeness(several: Sequence[Closeness]) -> Closeness:
 
 def physics_score(found: Closeness, second_take: Closeness) -> float:
     """0..100: the three overlaps in shares of a second take's, less the excess of the error."""
-    overlaps = (
-        found.where / second_take.where
-        + found.when / second_take.when
-        + found.how_much / second_take.how_much
-    ) / 3
+    pairs = (
+        (found.where, second_take.where),
+        (found.when, second_take.when),
+        (found.how_much, second_take.how_much),
+    )
+    overlaps = sum(ours / max(theirs, LEAST_OVERLAP) for ours, theirs in pairs) / len(pairs)
     return 100 * float(np.clip(overlaps - (found.error - second_take.error), 0, 1))
 
 

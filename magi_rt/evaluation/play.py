@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -68,7 +69,7 @@ class PlayScore:
     ``count_right``: as many things as the script says. ``count_kept``: as many as the chunk before,
     but for what was asked to come or go. ``colours``, ``sharp``: as usual for the simulator.
     ``sharp_fade``, ``chroma_fade``: the last quarter's over the first's, 1 for no fade.
-    ``border_ratio``: change across chunk borders over that within chunks.
+    ``border_ratio``: change across chunk borders over that within chunks, where a prompt goes on.
     """
 
     count_right: float
@@ -107,7 +108,7 @@ class Play:
             sharp=float(sharp.mean()),
             sharp_fade=_fade(track.looks.sharp),
             chroma_fade=_fade(track.looks.chroma),
-            border_ratio=_border_ratio(track),
+            border_ratio=_border_ratio(track, self.script.prompts),
         )
 
 
@@ -207,11 +208,15 @@ class _Meter:
         return Track(np.array(self.counts), looks, np.array(self.motion), np.array(self.jump))
 
 
-def _border_ratio(track: Track) -> float:
-    """Mean change across borders over that within chunks; nan for a single chunk."""
-    if len(track.jump) < 2:
+def _border_ratio(track: Track, prompts: Sequence[str]) -> float:
+    """Mean change across borders over that within chunks, where a prompt went on; nan without.
+
+    Where the prompt changes, the simulator's own picture may jump.
+    """
+    on = np.array([False, *(a == b for a, b in pairwise(prompts))])
+    if not on.any():
         return float("nan")
-    return float(np.nanmean(track.jump)) / max(float(track.motion.mean()), 1e-6)
+    return float(track.jump[on].mean()) / max(float(track.motion[on].mean()), 1e-6)
 
 
 def _fade(values: Sequence[float] | NDArray[np.float64]) -> float:

@@ -13,7 +13,8 @@ from magi_rt.evaluation.steering import Outcome
 from magi_rt.media.pictures import Pixels, save_image
 
 GAP, MARGIN, LETTERS = 3, 16, 13
-COLUMNS = 3
+WIDEST = 1700
+"""Pixels that a sheet is wide at most, unless one block is wider."""
 PAPER, WORDS = (22, 23, 26), (225, 226, 230)
 GOOD, BAD = (120, 205, 130), (240, 110, 90)
 
@@ -72,20 +73,21 @@ def physics_sheet(results: Sequence[Continued], path: Path) -> None:
 
 
 def sheet(blocks: Sequence[Block]) -> Pixels:
-    """uint8 [H, W, 3]: the blocks, three side by side."""
+    """uint8 [H, W, 3]: the blocks, as many side by side as fit."""
     from PIL import Image, ImageDraw, ImageFont
 
     pictures = [_tiled(block.strip) for block in blocks] or [np.zeros((8, 8, 3), np.uint8)]
     width = max(picture.shape[1] for picture in pictures)
     height = 2 * LETTERS + 10 + max(picture.shape[0] for picture in pictures)
-    rows = max(1, -(-len(blocks) // COLUMNS))
-    size = (COLUMNS * (width + MARGIN) + MARGIN, rows * (height + MARGIN) + MARGIN)
+    columns = max(1, min(len(blocks), WIDEST // (width + MARGIN)))
+    rows = max(1, -(-len(blocks) // columns))
+    size = (columns * (width + MARGIN) + MARGIN, rows * (height + MARGIN) + MARGIN)
     page = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(page)
     font = ImageFont.load_default(size=LETTERS)
     for place, (block, picture) in enumerate(zip(blocks, pictures, strict=False)):
-        left = MARGIN + place % COLUMNS * (width + MARGIN)
-        top = MARGIN + place // COLUMNS * (height + MARGIN)
+        left = MARGIN + place % columns * (width + MARGIN)
+        top = MARGIN + place // columns * (height + MARGIN)
         pen.text((left, top), block.title, font=font, fill=WORDS)
         pen.text((left, top + LETTERS + 3), block.under, font=font, fill=block.colour)
         page.paste(Image.fromarray(picture), (left, top + 2 * LETTERS + 10))

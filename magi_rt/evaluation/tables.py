@@ -114,7 +114,9 @@ def play_lines(played: Play) -> list[str]:
         "of two minutes and more); kept: as many as a chunk before, but for what was asked to come "
         "or go. As usual: within the 1st to 99th percentile of the simulator's own pictures "
         "(colours: distance of the histogram from the nearest of "
-        f"{BANK} drawn rooms; sharpness: relative to the nearest {NEAREST}).",
+        f"{BANK} drawn rooms; sharpness: relative to the nearest {NEAREST}). "
+        "Border jump / motion: mean change of pixels from chunk to chunk over that from frame to "
+        "frame, at borders where the prompt goes on.",
         "",
     ]
 

@@ -144,10 +144,11 @@ def _of_kind(kind: Kind, seed: int, size: int, frames_per_chunk: int) -> Iterato
     dry = 0
     while dry < TRIES:
         film = _filmed(kind, random, frames_per_chunk)
-        rows = [row for row in range(ROOMS) if film.shows(row, frames_per_chunk)]
-        dry = 0 if rows else dry + 1
-        for row in rows:
-            yield _Found(film, row, kind, random, size)
+        dry += 1
+        for row in range(ROOMS):
+            if film.shows(row, frames_per_chunk):
+                dry = 0
+                yield _Found(film, row, kind, random, size)
     raise AssertionError(f"no room shows {kind.name}")  # a fault of the rules or of the toybox
 
 

@@ -45,8 +45,8 @@ def test_the_simulators_own_film_is_kept_in_every_way(script: Script, film: list
     score = found.score(found.model)
     assert score == found.score(found.simulator)
     assert score.count_right >= 0.95 and score.count_kept >= 0.9
-    assert score.colours >= 0.9 and score.sharp >= 0.9
-    assert 0.5 < score.border_ratio < 2
+    assert score.colours >= 0.8 and score.sharp >= 0.9
+    assert 0.7 < score.border_ratio < 1.4
     assert play_chart(found).shape[2] == 3
 
 
@@ -60,16 +60,19 @@ def test_a_film_that_blurs_slowly_fades(script: Script, film: list[Pixels]) -> N
     def spoil(number: int, chunk: Pixels) -> Pixels:
         grey = chunk.mean((1, 2), keepdims=True)
         share = 0.8 * number / CHUNKS
-        return (chunk * (1 - share) + grey * share).astype(np.uint8)
+        mixed = chunk * (1 - share) + grey * share
+        return np.asarray(mixed, dtype=np.uint8)
 
     score = scored(script, film, spoil)
     assert score.sharp_fade < 0.7 and score.chroma_fade < 0.7
 
 
 def test_a_film_that_jumps_at_chunk_borders_is_told(script: Script, film: list[Pixels]) -> None:
-    bright = lambda number, chunk: np.where(chunk > 235, chunk, chunk + 20 * (number % 2))  # noqa: E731
+    def spoil(number: int, chunk: Pixels) -> Pixels:
+        return np.minimum(chunk, 235) + np.uint8(20 * (number % 2))
+
     before = played(script, film)
-    score = scored(script, film, lambda n, chunk: bright(n, chunk).astype(np.uint8))
+    score = scored(script, film, spoil)
     assert score.border_ratio > 2 * before.score(before.simulator).border_ratio
 
 
