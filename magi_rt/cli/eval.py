@@ -15,6 +15,7 @@ from magi_rt.errors import OptionError
 
 if TYPE_CHECKING:
     from magi_rt.evaluation.plan import Amounts, Plan
+    from magi_rt.evaluation.report import Evaluation
 
 BELOW = 1
 """Exit code when the share asked for with --require was not reached."""
@@ -96,8 +97,13 @@ def evaluate(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # refused now rather than after minutes
     with _progress(plan.ticks(opened), quiet) as tell:
-        found = carry_out(plan, opened, tell)
-    files = [] if out is None else write(found, out)
+        files: list[Path] = []
+
+        def save(part: Evaluation) -> None:
+            if out is not None:
+                files[:] = write(part, out)
+
+        found = carry_out(plan, opened, tell, save)
     typer.echo(markdown(found))
     for path in files:
         typer.echo(f"written: {path}")

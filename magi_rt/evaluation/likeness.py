@@ -6,8 +6,7 @@ them, and how sharp it is next to those nearest ones. Other drawn rooms say what
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,14 +15,6 @@ from numpy.typing import NDArray
 from magi_rt.evaluation import detectors
 from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds.toybox import Toybox
-from magi_rt.training.worlds.toybox_scene import (
-    LIGHTS,
-    WEATHERS,
-    State,
-    draw_state,
-    falling_of,
-    light_of,
-)
 
 Numbers = NDArray[np.float64]
 
@@ -31,8 +22,7 @@ BINS = 16
 NEAREST = 8
 """Pictures of the bank that a picture's sharpness is compared with."""
 BANK, HELD_OUT = 720, 180
-"""Drawn rooms to compare with, and those that say what is usual; as many of every light and
-weather, so that rare skies are no less usual."""
+"""Drawn rooms to compare with, and those that say what is usual."""
 USUAL = (1.0, 99.0)
 """Percentiles of the simulator's own pictures that bound what is usual."""
 SEED = 20_26
@@ -51,24 +41,19 @@ class Looks:
 
 @dataclass(frozen=True)
 class Bank:
-    """Drawn rooms as histograms [BANK, 3 * BINS] and sharpness [BANK]; and what is usual."""
+    """Drawn rooms as histograms [BANK, 3 * BINS] and sharpness [BANK]."""
 
     histograms: Numbers
     sharpness: Numbers
-    most_apart: float
-    least_sharp: float
-    most_sharp: float
 
     @classmethod
-    def drawn(cls, size: int) -> Bank:
-        """From pictures of ``size`` pixels a side, always the same rooms."""
-        pictures = detectors.small(Toybox(size).render(_rooms()))
-        histograms, sharp = colour_histograms(pictures), sharpness(pictures)
-        bare = cls(histograms[:BANK], sharp[:BANK], np.inf, 0.0, np.inf)
-        looks = bare.looks(pictures[BANK:])
-        least, most = np.percentile(looks.sharp, USUAL)
-        apart = np.percentile(looks.apart, USUAL[1])
-        return cls(bare.histograms, bare.sharpness, float(apart), float(least), float(most))
+    def drawn(cls, size: int) -> tuple[Bank, Looks]:
+        """From pictures of ``size`` pixels a side, always the same rooms; and how others look."""
+        world = Toybox(size)
+        rooms = world.sample(BANK + HELD_OUT, torch.Generator().manual_seed(SEED))
+        pictures = detectors.small(world.render(rooms))
+        bank = cls(colour_histograms(pictures[:BANK]), sharpness(pictures[:BANK]))
+        return bank, bank.looks(pictures[BANK:])
 
     def looks(self, frames: Pixels) -> Looks:
         """How frames, uint8 [F, H, W, 3], look."""
@@ -81,23 +66,12 @@ class Bank:
         strength = ((top - bottom) * things).sum((1, 2)) / np.maximum(things.sum((1, 2)), 1)
         return Looks(apart.min(1), sharpness(pictures) / usual, strength)
 
-    def usual(self, looks: Looks) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """[F]: colours as usual, sharpness as usual."""
-        colours = looks.apart <= self.most_apart
-        return colours, (looks.sharp >= self.least_sharp) & (looks.sharp <= self.most_sharp)
 
-
-def _rooms() -> State:
-    """BANK + HELD_OUT rooms whose skies take turns."""
-    skies = list(product(LIGHTS, WEATHERS))
-    wanted = [skies[row % len(skies)] for row in range(BANK + HELD_OUT)]
-    rooms = draw_state(len(wanted), torch.Generator().manual_seed(SEED), "cpu")
-    facts = tuple(
-        replace(room, light=light, weather=weather)
-        for room, (light, weather) in zip(rooms.facts, wanted, strict=True)
-    )
-    light = light_of(facts, torch.device("cpu"))
-    return replace(rooms, facts=facts, light=light, falling=falling_of(facts, light.device))
+def as_usual(looks: Looks, *known: Looks) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[F]: colours, and sharpness, within what the simulator's ``known`` pictures show."""
+    most_apart = np.percentile(np.concatenate([one.apart for one in known]), USUAL[1])
+    least, most = np.percentile(np.concatenate([one.sharp for one in known]), USUAL)
+    return looks.apart <= most_apart, (looks.sharp >= least) & (looks.sharp <= most)
 
 
 def count_things(frames: Pixels) -> NDArray[np.int64]:

@@ -85,8 +85,11 @@ class Plan:
         return sum(each[part] for part in self.parts)
 
 
-def carry_out(plan: Plan, opened: OpenedModel, tell: Tell) -> Evaluation:
-    """Measures what the plan says, part by part; ``tell`` hears of every step."""
+def carry_out(
+    plan: Plan, opened: OpenedModel, tell: Tell, save: Callable[[Evaluation], object]
+) -> Evaluation:
+    """Measures what the plan says, part by part; ``tell`` hears of every step, ``save`` gets all
+    that there is after every part, so that an interrupted evaluation leaves what it found."""
     found: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     for part in PARTS:
@@ -94,7 +97,9 @@ def carry_out(plan: Plan, opened: OpenedModel, tell: Tell) -> Evaluation:
             begun = time.perf_counter()
             found[part] = _MEASURES[part](plan, opened, tell)
             seconds[part] = round(time.perf_counter() - begun, 1)
-    return Evaluation(card=opened.card(), seed=plan.seed, seconds=seconds, **found)
+            evaluation = Evaluation(opened.card(), plan.seed, seconds=dict(seconds), **found)
+            save(evaluation)
+    return evaluation
 
 
 def _steering(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Outcome]:

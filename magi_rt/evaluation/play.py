@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from magi_rt.errors import OptionError
-from magi_rt.evaluation.likeness import Bank, Looks, count_things
+from magi_rt.evaluation.likeness import Bank, Looks, as_usual, count_things
 from magi_rt.evaluation.opened import Begin
 from magi_rt.evaluation.steering import pixels_of
 from magi_rt.evaluation.trials import joined
@@ -83,10 +83,10 @@ class PlayScore:
 
 @dataclass(frozen=True)
 class Play:
-    """A whole play: of the world and of the simulator."""
+    """A whole play: of the world and of the simulator; ``drawn``: how drawn rooms look."""
 
     script: Script
-    bank: Bank
+    drawn: Looks
     model: Track
     simulator: Track
     frames_per_chunk: int
@@ -100,7 +100,7 @@ class Play:
         expected = np.array(self.script.things)
         right = (track.counts == expected)[first:]
         kept = (np.diff(track.counts) == np.diff(expected))[first:]
-        colours, sharp = self.bank.usual(track.looks)
+        colours, sharp = as_usual(track.looks, self.drawn, self.simulator.looks)
         return PlayScore(
             count_right=float(right.mean()),
             count_kept=float(kept.mean()) if kept.size else float("nan"),
@@ -151,7 +151,7 @@ def play(
     tell: Callable[[str], None] | None = None,
 ) -> Play:
     """The script played by a world and by the simulator; ``tell`` hears every chunk's prompt."""
-    bank = Bank.drawn(script.size)
+    bank, drawn = Bank.drawn(script.size)
     world = begin(script.given, script.seed)
     meter, shown = _Meter(bank), []
     every = max(1, len(script.prompts) // SHOWN)
@@ -165,7 +165,7 @@ def play(
     truth = _Meter(bank)
     for chunk in simulated(script, frames_per_chunk):
         truth.add(chunk)
-    return Play(script, bank, meter.track(), truth.track(), frames_per_chunk, tuple(shown))
+    return Play(script, drawn, meter.track(), truth.track(), frames_per_chunk, tuple(shown))
 
 
 def simulated(script: Script, frames_per_chunk: int = 8) -> Iterator[Pixels]:
