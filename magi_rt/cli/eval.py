@@ -86,31 +86,39 @@ def evaluate(
     The parts are steering, physics, play, settings (steps, window, history) and vae.
     """
     _check(require, out)
+    plan = _plan(only, seed, _amounts(full, trials, scenes, minutes))
+    if require is not None and "steering" not in plan.parts:
+        raise OptionError("--require needs the part steering", field="require")
+    obeyed = _measured(plan, model, backend, steps, out, quiet)
+    if require is not None and obeyed < require:
+        typer.echo(f"magi-rt: {obeyed:.1%} obeyed, less than {require:.1%}", err=True)
+        raise typer.Exit(BELOW)
+
+
+def _measured(
+    plan: Plan, model: str, backend: str, steps: int | None, out: Path | None, quiet: bool
+) -> float:
+    """Carries the plan out, writes and prints the report; the share of trials obeyed."""
     from magi_rt.evaluation.opened import OpenedModel
     from magi_rt.evaluation.plan import carry_out
     from magi_rt.evaluation.report import json_line, markdown, write
 
-    plan = _plan(only, seed, _amounts(full, trials, scenes, minutes))
-    if require is not None and "steering" not in plan.parts:
-        raise OptionError("--require needs the part steering", field="require")
-    opened = OpenedModel.open(model, backend=backend, seed=seed, steps=steps)
+    opened = OpenedModel.open(model, backend=backend, seed=plan.seed, steps=steps)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # refused now rather than after minutes
+    files: list[Path] = []
+
+    def save(part: Evaluation) -> None:
+        if out is not None:
+            files[:] = write(part, out)
+
     with _progress(plan.ticks(opened), quiet) as tell:
-        files: list[Path] = []
-
-        def save(part: Evaluation) -> None:
-            if out is not None:
-                files[:] = write(part, out)
-
         found = carry_out(plan, opened, tell, save)
     typer.echo(markdown(found))
     for path in files:
         typer.echo(f"written: {path}")
     typer.echo(json_line(found))
-    if require is not None and found.obeyed < require:
-        typer.echo(f"magi-rt: {found.obeyed:.1%} obeyed, less than {require:.1%}", err=True)
-        raise typer.Exit(BELOW)
+    return found.obeyed
 
 
 def _amounts(full: bool, trials: int | None, scenes: int | None, minutes: float | None) -> Amounts:
