@@ -22,10 +22,14 @@ from magi_rt.config import EngineConfig, MagiConfig
 from magi_rt.errors import CheckpointError
 from magi_rt.presets import PRESETS
 
-BUILT_IN = ("nano",)
-"""Worlds whose weights are part of this package."""
-
 CONFIG_NAME = "config.json"
+BUILT_IN = {"nano": CONFIG_NAME, "nano-base": "base.json"}
+"""Worlds whose weights are part of this package -> their configuration in its folder ``nano``.
+
+nano is distilled; nano-base, its guided teacher, is what training goes on from.
+"""
+BUILT_IN_FOLDER = Path(__file__).resolve().parent.parent / "nano"
+
 T5_FOLDER = "t5-v1_1-xxl"
 VAE_WEIGHTS = "diffusion_pytorch_model.safetensors"
 SPECIAL_TOKENS = "special_tokens.npz"
@@ -101,7 +105,9 @@ def _folder_and_config(model: str) -> tuple[Path, Path]:
     if model in PRESETS:
         raise CheckpointError(_preset_without_weights(model), field="model")
     try:
-        folder = built_in_folder(model) if model in BUILT_IN else Path(model).expanduser()
+        if model in BUILT_IN:
+            return BUILT_IN_FOLDER, built_in_config(model)
+        folder = Path(model).expanduser()
         if folder.is_file() and folder.suffix == ".json":
             return folder.parent, folder
         if folder.is_dir():
@@ -123,20 +129,20 @@ def denoiser_folder_name(engine: EngineConfig) -> str:
     )
 
 
-def built_in_folder(name: str) -> Path:
-    """Folder of a world that is part of this package.
+def built_in_config(name: str) -> Path:
+    """The configuration of a world that is part of this package.
 
     Raises:
         CheckpointError: this copy of the package was built without its weights.
     """
-    folder = Path(__file__).resolve().parent.parent / name
-    if not (folder / CONFIG_NAME).is_file():
+    config = BUILT_IN_FOLDER / BUILT_IN[name]
+    if not config.is_file():
         raise CheckpointError(
-            f"the built-in world {name!r} has no weights in this copy of magi_rt ({folder}); "
+            f"the built-in world {name!r} has no weights in this copy of magi_rt ({config}); "
             "install the released package, or give the folder of another model",
             field="model",
         )
-    return folder
+    return config
 
 
 def find_config(folder: Path) -> Path:

@@ -143,20 +143,27 @@ def test_a_published_name_says_that_its_weights_must_be_fetched() -> None:
 def test_a_built_in_name_without_weights_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(layout, "__file__", str(tmp_path / "magi_rt" / "checkpoints" / "layout.py"))
-    assert "no weights in this copy" in refusal("nano")
+    monkeypatch.setattr(layout, "BUILT_IN_FOLDER", tmp_path / "nano")
+    for name in layout.BUILT_IN:
+        assert "no weights in this copy" in refusal(name)
 
 
 def test_a_built_in_name_opens_the_folder_of_the_package(
     monkeypatch: pytest.MonkeyPatch, model_folder: Path
 ) -> None:
-    package = model_folder.parent / "magi_rt"
-    package.mkdir()
-    model_folder.rename(package / "nano")
-    monkeypatch.setattr(layout, "__file__", str(package / "checkpoints" / "layout.py"))
+    monkeypatch.setattr(layout, "BUILT_IN_FOLDER", model_folder)
     found = resolve("nano")
     assert found.name == "nano"
-    assert found.folder == package / "nano"
+    assert found.folder == model_folder
+
+
+def test_nano_and_its_teacher_share_a_folder_and_all_but_the_denoiser() -> None:
+    nano, base = resolve("nano"), resolve("nano-base")
+    assert nano.config.engine.distill and not base.config.engine.distill
+    assert nano.denoiser != base.denoiser
+    assert (nano.vae, nano.text_encoder) == (base.vae, base.text_encoder)
+    assert nano.config.model == base.config.model
+    assert nano.config.runtime.scale_factor == base.config.runtime.scale_factor
 
 
 def test_configs_that_name_no_paths_use_the_standard_places(model_folder: Path) -> None:
