@@ -81,7 +81,7 @@ def train(minutes: float, folder: Path, smoke: bool) -> Path:
     batch, clips = (2, {"clips": 4, "still": 1}) if smoke else (12, {})
     train_vae(folder / "vae", start="nano", data=data, minutes=share, steps=steps, batch=2 * batch)
     train_dit(
-        folder / "dit", folder / "vae" / "export", start="nano", data=data, minutes=rest,
+        folder / "dit", folder / "vae" / "export", start="nano-base", data=data, minutes=rest,
         steps=steps, batch=batch, openings=batch, clips=clips,
     )  # fmt: skip
     return folder / "dit" / "export"

@@ -111,9 +111,9 @@ def train_dit_command(
 
       magi-rt train dit runs/dit --vae runs/vae/export --minutes 120
 
-      magi-rt train dit runs/more --start nano --minutes 60 --device cuda
+      magi-rt train dit runs/more --start nano-base --minutes 60 --device cuda
 
-      magi-rt train dit runs/mine --start nano --vae runs/vae/export --data clips --minutes 60
+      magi-rt train dit runs/mine --start nano-base --vae runs/vae/export --data clips --minutes 60
     """
     check_budget(minutes, steps, rate)
     check_beginning(vae, start)
@@ -157,7 +157,7 @@ def train_distill_command(
 
       magi-rt train distill runs/fast --teacher runs/dit/export --minutes 60
 
-      magi-rt train distill runs/fast --teacher nano --shortest 8 --steps 2000 --device cuda
+      magi-rt train distill runs/fast --teacher nano-base --shortest 8 --steps 2000 --device cuda
     """
     check_budget(minutes, steps, rate)
     check_lesson(shortest, shards)

@@ -122,7 +122,7 @@ def train_distill(
     """Distil and, when the budget is used, export a whole model folder to ``out_dir/export``.
 
     Args:
-        teacher: a guided model folder or "nano".
+        teacher: a guided model folder or "nano-base".
         minutes, steps: the budget, one of them.
         batch: clips per step; the strides take turns over them, 12 is one full round.
         shards: a folder of clips of an earlier run with the same seed and auto-encoder, to read

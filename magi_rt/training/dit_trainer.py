@@ -126,7 +126,7 @@ def train_dit(
 
     Args:
         vae_dir: the export of ``train vae``; None for the auto-encoder of ``start``.
-        start: a model folder or "nano", to go on from its weights; None to train from nothing.
+        start: a guided model folder or "nano-base", to go on from; None to train from nothing.
         minutes, steps: the budget, one of them.
         data: a made-up world or a folder of recordings (recordings.open_source).
         layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
@@ -199,7 +199,7 @@ def begin(
 
     Raises:
         CheckpointError: no trained auto-encoder in ``vae_dir``, or ``start`` is no whole model.
-        OptionError: neither is given, or ``start`` has a denoiser of other sizes.
+        OptionError: neither is given, or ``start`` is distilled or has other sizes.
     """
     if start is None:
         if vae_dir is None:
@@ -210,6 +210,12 @@ def begin(
         trainee, tokenizer = fresh_trainee(prompts, seed, LAYERS if layers is None else layers)
         return Codec.from_export(Path(vae_dir)), trainee, tokenizer
     model = resolve(start)
+    if model.config.engine.distill:
+        raise OptionError(
+            f"{start} is distilled, and guidance cannot be trained into it again; go on from its "
+            "teacher, as in nano-base, and distil that",
+            field="start",
+        )
     codec = Codec.from_model(model) if vae_dir is None else Codec.from_export(Path(vae_dir))
     if model.text_encoder is None:
         raise CheckpointError(missing_text_encoder(model), field="text_encoder")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
+from magi_rt.checkpoints.layout import resolve
+from magi_rt.errors import OptionError
 from magi_rt.training.clip_feed import ClipFeed, Drawn, FeedPlan, PromptReader
-from magi_rt.training.dit_trainer import fresh_trainee
+from magi_rt.training.dit_trainer import begin, fresh_trainee
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.nano_text import (
     build_text_encoder,
@@ -84,6 +87,15 @@ def test_an_encoder_regrown_for_new_words_keeps_what_it_knew() -> None:
     assert int(mask.sum()) == 3  # two words and the end
     assert bool(spoken.isfinite().all())
     assert regrown_text_encoder(grown, wider, new_words)[1] is wider
+
+
+def test_training_goes_on_from_a_guided_world_only() -> None:
+    with pytest.raises(OptionError, match="nano-base"):
+        begin(None, "nano", ["it snows"], seed=1)
+    codec, trainee, tokenizer = begin(None, "nano-base", ["it snows"] * 3, seed=1)
+    assert codec.scale == resolve("nano").config.runtime.scale_factor
+    assert all(parameter.requires_grad for parameter in trainee.parameters())
+    assert len(tokenizer("it snows")["input_ids"]) == 3
 
 
 def test_every_prompt_of_a_batch_gets_one_row_and_silence_the_null_caption() -> None:
