@@ -81,9 +81,11 @@ class ShardStore:
         return shard
 
     def make(self, index: int) -> Shard:
+        """Shard ``index``, made now; pictures are drawn in float32 whoever asks for them."""
         recipe = self.recipe
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + index)
-        clips = self.source.draw(recipe.clips, recipe.chunks, generator, recipe.split)
+        with torch.autocast("cpu", enabled=False):
+            clips = self.source.draw(recipe.clips, recipe.chunks, generator, recipe.split)
         pixels, still = clips.pixels, min(recipe.still, recipe.clips)
         held = self.vae.config.patch_length - 1
         pixels[:still, held:] = pixels[:still, : pixels.shape[1] - held].clone()

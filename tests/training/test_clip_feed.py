@@ -38,6 +38,16 @@ def test_a_shard_is_the_same_read_or_made_again(tmp_path: Path) -> None:
     assert first.latents.shape == (3, 16, 4, 8, 8)
 
 
+def test_pictures_are_drawn_alike_whatever_precision_training_computes_in(tmp_path: Path) -> None:
+    clips = replace(RECIPE, clips=6)
+    vae = fresh_vae(NANO_VAE, 1).eval()
+    plain = ShardStore(tmp_path / "a", clips, vae).get(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = ShardStore(tmp_path / "b", clips, vae).get(0)
+    assert torch.equal(plain.latents, inside.latents)
+    assert any("rain" in p or "snow" in p for clip in plain.prompts for p in clip)
+
+
 def test_shards_differ_from_each_other(tmp_path: Path) -> None:
     shards = store(tmp_path)
     assert not torch.equal(shards.get(0).latents, shards.get(1).latents)

@@ -25,8 +25,8 @@ class Rhythm:
 
     empty: float = 0.1
     caption: float = 0.6
-    quiet: float = 0.25
-    change: float = 0.45
+    quiet: float = 0.12
+    change: float = 0.5
     pause: float = 0.05
 
 

@@ -20,16 +20,16 @@ from magi_rt.training.worlds.toybox_scene import (
 )
 
 KINDS = {
-    "gravity": 0.20,
-    "light": 0.10,
-    "weather": 0.11,
-    "wind": 0.14,
+    "gravity": 0.22,
+    "light": 0.06,
+    "weather": 0.07,
+    "wind": 0.12,
     "jump": 0.18,
     "push": 0.10,
-    "colour": 0.09,
-    "pace": 0.15,
-    "appear": 0.10,
-    "vanish": 0.07,
+    "colour": 0.15,
+    "pace": 0.18,
+    "appear": 0.12,
+    "vanish": 0.14,
 }
 """How often each kind of clause is chosen, relative to the others that show in the room."""
 PAUSE = 0.05
