@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +9,12 @@ from torch import Tensor
 
 from magi_rt.models.dit import VideoDiT
 from magi_rt.training.distill_grid import FINEST, grid_times, history_codes
+from magi_rt.training.distill_history import History, truth
 from magi_rt.training.distill_layouts import AfterHistory, InFlight, Layout, Sight
 from magi_rt.training.distill_targets import (
     Situation,
     Teacher,
+    own_null,
     per_frame,
     student_velocity,
     two_steps,
@@ -25,9 +26,6 @@ from magi_rt.training.packed_dit import TextBatch
 WINDOWS = (2, 4)
 """Chunks in flight of the staircase layout; they divide every step count."""
 
-History = Callable[[Clips, TextBatch, torch.Generator], Tensor]
-"""Clips and their prompts -> what the student finds in its memory, shaped like the latents."""
-
 
 @dataclass(frozen=True)
 class DistillSettings:
@@ -37,17 +35,14 @@ class DistillSettings:
     copies: noisy copies of every chunk after one history, each with its own place and noise.
     staircase_share: share of batches with several chunks in flight.
     history_noise: as in FlowSettings.
+    own_history: share of batches whose history the student makes itself.
     """
 
     shortest: int = 4
     copies: int = 2
     staircase_share: float = 0.2
     history_noise: float = 0.1
-
-
-def truth(clips: Clips, text: TextBatch, generator: torch.Generator) -> Tensor:
-    """The history that really was."""
-    return clips.latents
+    own_history: float = 0.25
 
 
 class DistillLoss:
@@ -153,11 +148,3 @@ class DistillLoss:
         flying = (behind >= 0) & (place >= 0)
         layout = InFlight(history, clips.prompt, self.sight, leading)
         return layout, place.masked_fill(~flying, 0), flying
-
-
-def own_null(text: TextBatch, dit: VideoDiT) -> TextBatch:
-    """The same prompts with the null caption of one network as row 0, with its gradients."""
-    null = dit.null_text()
-    rest = text.rows.new_zeros(text.rows.shape[1] - null.shape[0], null.shape[1])
-    first = torch.cat((null, rest.to(null.dtype)))
-    return TextBatch(torch.cat((first[None], text.rows[1:].to(null.dtype))), text.mask)

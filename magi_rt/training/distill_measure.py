@@ -10,8 +10,7 @@ from torch import Tensor
 from magi_rt.models.dit import VideoDiT
 from magi_rt.training.distill_grid import FINEST
 from magi_rt.training.distill_layouts import AfterHistory, Sight
-from magi_rt.training.distill_loss import own_null
-from magi_rt.training.distill_targets import Situation, Teacher, student_velocity
+from magi_rt.training.distill_targets import Situation, Teacher, own_null, student_velocity
 from magi_rt.training.flow_settings import Clips
 from magi_rt.training.packed_dit import TextBatch
 

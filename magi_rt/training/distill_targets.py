@@ -132,3 +132,11 @@ def two_steps(dit: VideoDiT, situation: Situation, text: TextBatch) -> Tensor:
     second = student_velocity(dit, between, half, text).cpu()
     one, two = (per_frame(each.lengths(half), first) for each in (situation, between))
     return (one * first + two * second) / (one + two)
+
+
+def own_null(text: TextBatch, dit: VideoDiT) -> TextBatch:
+    """The same prompts with the null caption of one network as row 0, with its gradients."""
+    null = dit.null_text()
+    rest = text.rows.new_zeros(text.rows.shape[1] - null.shape[0], null.shape[1])
+    first = torch.cat((null, rest.to(null.dtype)))
+    return TextBatch(torch.cat((first[None], text.rows[1:].to(null.dtype))), text.mask)

@@ -31,8 +31,9 @@ from magi_rt.models.dit import VideoDiT
 from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.distill_grid import stride_cycle, strides_of_step
+from magi_rt.training.distill_history import OwnHistory
 from magi_rt.training.distill_layouts import Sight
-from magi_rt.training.distill_loss import DistillLoss, DistillSettings, History, truth
+from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_measure import Distance
 from magi_rt.training.distill_start import fresh_student
 from magi_rt.training.distill_targets import Teacher
@@ -115,7 +116,6 @@ def train_distill(
     device: str = "cpu",
     resume: bool = True,
     settings: DistillSettings | None = None,
-    history: History = truth,
     plan: Mapping[str, Any] | None = None,
     clips: Mapping[str, Any] | None = None,
 ) -> Outcome:
@@ -127,7 +127,6 @@ def train_distill(
         batch: clips per step; the strides take turns over them, 12 is one full round.
         shards: a folder of clips of an earlier run with the same seed and auto-encoder, to read
             them from and to add to; None for a folder of its own.
-        history: what the student finds in its memory while it learns; see distill_loss.
         plan: further fields of Plan. clips: other fields of ShardRecipe.
 
     Raises:
@@ -140,7 +139,7 @@ def train_distill(
     source = Source.open(teacher)
     recipe = source.recipe(seed, **dict(clips or {}))
     store = ShardStore(Path(shards or folder / "shards"), recipe, source.codec.vae.to(device))
-    lesson = Lesson(source, settings, history, device, seed, batch)
+    lesson = Lesson(source, settings, device, seed, batch)
     lesson.feed = ClipFeed(store, FeedPlan(batch, steps_per_shard))
     lesson.held_out = held_out_feed(folder, recipe, source.codec.vae, batch)
     card = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard}
@@ -165,7 +164,6 @@ class Lesson:
         self,
         source: Source,
         settings: DistillSettings,
-        history: History,
         device: str,
         seed: int,
         batch: int,
@@ -178,6 +176,7 @@ class Lesson:
         self.student = fresh_student(source.dit)
         self.target = deepcopy(self.student).requires_grad_(False)
         self.reader = PromptReader(source.dit, source.text.model, source.text.tokenizer)
+        history = OwnHistory(self.target, self.sight, settings.own_history)
         self.distil = DistillLoss(
             self.student, self.target, self.teacher, self.sight, settings, history
         )

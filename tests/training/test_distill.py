@@ -17,10 +17,17 @@ from magi_rt.training.distill_grid import (
     stride_cycle,
     strides_of_step,
 )
+from magi_rt.training.distill_history import OwnHistory
 from magi_rt.training.distill_layouts import AfterHistory, InFlight, Sight
-from magi_rt.training.distill_loss import DistillLoss, DistillSettings, own_null
+from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_start import fresh_student
-from magi_rt.training.distill_targets import Situation, Teacher, student_velocity, two_steps
+from magi_rt.training.distill_targets import (
+    Situation,
+    Teacher,
+    own_null,
+    student_velocity,
+    two_steps,
+)
 from magi_rt.training.packed_dit import TextBatch, packed_condition
 from tests.sampling.kit import WIDTH, WatchedExecutor
 from tests.support import small_config
@@ -304,3 +311,19 @@ def test_each_network_brings_its_own_null_caption(dit: VideoDiT, text: TextBatch
     own = own_null(text, other)
     assert torch.equal(own.rows[0], other.null_text())
     assert torch.equal(own.rows[1:], text.rows[1:])
+
+
+def test_own_history_is_made_from_noise_by_the_student_but_keeps_given_pictures(
+    dit: VideoDiT, text: TextBatch, sight: Sight
+) -> None:
+    clips, student = some_clips(3, given=True), fresh_student(dit)
+    always, never = (OwnHistory(student, sight, share) for share in (1.0, 0.0))
+    generator = torch.Generator().manual_seed(2)
+    assert torch.equal(never(clips, text, generator), clips.latents)
+    lived = [always(clips, text, torch.Generator().manual_seed(seed)) for seed in (2, 2, 3)]
+    assert torch.equal(lived[0], lived[1])
+    assert not torch.equal(lived[0], lived[2])
+    assert (lived[0] - clips.latents).square().mean() > 0.1
+    given = clips.given
+    assert torch.equal(lived[0][given, :, 0], clips.latents[given, :, 0])
+    assert lived[0].isfinite().all()
