@@ -49,6 +49,10 @@ Data = Annotated[
         metavar="WORLD|DIR", help="toybox, path/to/world.py:ClassName, or a folder of recordings."
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, help="Processes that make clips ahead; 0 makes them here."),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Refuse a folder that already holds a run.")]
 
 
@@ -103,6 +107,10 @@ def train_dit_command(
     seed: Seed = 1,
     rate: Rate = 2e-3,
     device: Device = "cpu",
+    workers: Workers = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Through torch.compile, which pays on a GPU.")
+    ] = False,
     fresh: Fresh = False,
 ) -> None:
     """Train the denoiser and its text encoder; DIR/export then opens with `run --model`.
@@ -111,7 +119,7 @@ def train_dit_command(
 
       magi-rt train dit runs/dit --vae runs/vae/export --minutes 120
 
-      magi-rt train dit runs/more --start nano-base --minutes 60 --device cuda
+      magi-rt train dit runs/more --start nano-base --minutes 9 --device cuda --workers 12 --compile
 
       magi-rt train dit runs/mine --start nano-base --vae runs/vae/export --data clips --minutes 60
     """
@@ -122,7 +130,8 @@ def train_dit_command(
 
     outcome = train_dit(
         out, vae, minutes=minutes, steps=steps, batch=batch or 12, seed=seed, rate=rate,
-        device=device, start=start, data=data, resume=not fresh,
+        device=device, workers=workers, compiled=compiled, start=start, data=data,
+        resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 
@@ -147,6 +156,7 @@ def train_distill_command(
     seed: Seed = 1,
     rate: Rate = 5e-4,
     device: Device = "cpu",
+    workers: Workers = 0,
     fresh: Fresh = False,
 ) -> None:
     """Distil a trained model: a few steps of one branch instead of many of three.
@@ -167,8 +177,8 @@ def train_distill_command(
 
     outcome = train_distill(
         out, teacher, minutes=minutes, steps=steps, batch=batch or 12, shards=shards, seed=seed,
-        rate=rate, device=device, resume=not fresh, settings=DistillSettings(shortest=shortest),
-        clips={"data": data},
+        rate=rate, device=device, workers=workers, resume=not fresh,
+        settings=DistillSettings(shortest=shortest), clips={"data": data},
     )  # fmt: skip
     conclude(outcome, out)
 

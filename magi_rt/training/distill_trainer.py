@@ -30,6 +30,7 @@ from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
+from magi_rt.training.codec import Codec
 from magi_rt.training.distill_grid import stride_cycle, strides_of_step
 from magi_rt.training.distill_history import OwnHistory
 from magi_rt.training.distill_layouts import Sight
@@ -37,7 +38,7 @@ from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_measure import Distance
 from magi_rt.training.distill_start import fresh_student
 from magi_rt.training.distill_targets import Teacher
-from magi_rt.training.dit_trainer import HELD_OUT_SEED, Codec, Trainee, held_out_feed, optimisers
+from magi_rt.training.dit_trainer import HELD_OUT_SEED, Trainee, held_out_feed, optimisers
 from magi_rt.training.flow_settings import Clips
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.loop import Loop, Outcome, Plan
@@ -114,6 +115,7 @@ def train_distill(
     seed: int = 1,
     rate: float = 5e-4,
     device: str = "cpu",
+    workers: int = 0,
     resume: bool = True,
     settings: DistillSettings | None = None,
     plan: Mapping[str, Any] | None = None,
@@ -127,6 +129,7 @@ def train_distill(
         batch: clips per step; the strides take turns over them, 12 is one full round.
         shards: a folder of clips of an earlier run with the same seed and auto-encoder, to read
             them from and to add to; None for a folder of its own.
+        workers: processes that make clips ahead of time; 0 makes them here.
         plan: further fields of Plan. clips: other fields of ShardRecipe.
 
     Raises:
@@ -138,12 +141,14 @@ def train_distill(
     stride_cycle(settings.shortest)
     source = Source.open(teacher)
     recipe = source.recipe(seed, **dict(clips or {}))
-    store = ShardStore(Path(shards or folder / "shards"), recipe, source.codec.vae.to(device))
+    kept = Path(shards or folder / "shards")
+    store = ShardStore(kept, recipe, source.codec.vae.to(device), workers)
     lesson = Lesson(source, settings, device, seed, batch)
     lesson.feed = ClipFeed(store, FeedPlan(batch, steps_per_shard))
     lesson.held_out = held_out_feed(folder, recipe, source.codec.vae, batch)
-    card = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard}
-    card |= asdict(settings) | {"teacher": fingerprint(source.dit.named_parameters())}
+    card: dict[str, Any] = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard}
+    card |= asdict(settings) | {"data": store.source.identity}
+    card |= {"teacher": fingerprint(source.dit.named_parameters())}
     trainee = Trainee(lesson.student, nn.Module())
     loop = Loop(
         folder, trainee, lesson.loss, optimisers(trainee, rate),
@@ -151,7 +156,10 @@ def train_distill(
         evaluate=lambda step: lesson.evaluate(step, folder / "export"),
     )  # fmt: skip
     lesson.follow(loop.state.averaged)
-    return loop.run(resume=resume)
+    try:
+        return loop.run(resume=resume)
+    finally:
+        store.close()
 
 
 class Lesson:

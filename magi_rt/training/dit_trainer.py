@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
-from magi_rt.checkpoints.networks import load_denoiser, load_vae
+from magi_rt.checkpoints.layout import VAE_WEIGHTS, missing_text_encoder, resolve
+from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.models.vae import ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
+from magi_rt.training.codec import Codec
 from magi_rt.training.dit_init import initialise
 from magi_rt.training.flow_loss import FlowLoss
 from magi_rt.training.flow_settings import FlowSettings
@@ -35,7 +36,6 @@ from magi_rt.training.nano_text import (
 from magi_rt.training.recordings.source import ClipSource, open_source
 from magi_rt.training.samples import story_from, write_story
 from magi_rt.training.vae_clips import seeded
-from magi_rt.training.vae_trainer import load_export
 
 HELD_OUT_SEED = 7_777_778
 HELD_OUT_BATCHES = 4
@@ -70,38 +70,6 @@ class Lesson:
         return torch.lerp(loss, openings, share)
 
 
-@dataclass(frozen=True)
-class Codec:
-    """An auto-encoder in float32, its files, and the scale that makes its latents unit variance."""
-
-    vae: ViTVAE
-    folder: Path
-    scale: float
-
-    @classmethod
-    def from_export(cls, folder: Path) -> Codec:
-        """The export of ``train vae``.
-
-        Raises:
-            CheckpointError: the folder is no such export, or damaged.
-        """
-        try:
-            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-            scale = float(report["scale_factor"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{folder} holds no trained auto-encoder ({error}); run `magi-rt train vae` first"
-            ) from error
-        return cls(load_export(folder), folder, scale)
-
-    @classmethod
-    def from_model(cls, model: ModelFolder) -> Codec:
-        """The auto-encoder of a whole model folder."""
-        vae = load_vae(model)
-        assert model.vae is not None
-        return cls(vae, model.vae, model.config.runtime.scale_factor)
-
-
 def train_dit(
     out_dir: str | Path,
     vae_dir: str | Path | None = None,
@@ -117,6 +85,8 @@ def train_dit(
     seed: int = 1,
     rate: float = 2e-3,
     device: str = "cpu",
+    workers: int = 0,
+    compiled: bool = False,
     resume: bool = True,
     settings: FlowSettings | None = None,
     plan: Mapping[str, Any] | None = None,
@@ -131,7 +101,9 @@ def train_dit(
         data: a made-up world or a folder of recordings (recordings.open_source).
         layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
         batch, openings: clips of eight chunks, and further clips of one, per step.
-        steps_per_shard: a new shard of clips is made after this many steps, always on the CPU.
+        steps_per_shard: a new shard of clips is made after this many steps, always on the CPU;
+        workers: by so many processes ahead of time, or by this one for 0.
+        compiled: runs the denoiser through torch.compile, which pays on a GPU.
         plan: further fields of Plan. clips: other fields of ShardRecipe.
 
     Raises:
@@ -144,14 +116,15 @@ def train_dit(
     codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers)
     trainee.to(device)
     codec.vae.to(device)
+    if compiled:
+        trainee.dit.compile(dynamic=True)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
     lesson = Lesson(reader, settings, RUNTIME.chunk_width)
     fields: dict[str, Any] = {"chunks": CHUNKS_PER_CLIP, "data": str(data), **(clips or {})}
     recipe = ShardRecipe(seed=seed, scale=codec.scale, **fields)
     story = story_from(source, seeded(HELD_OUT_SEED))
-    feed = ClipFeed(
-        ShardStore(folder / "shards", recipe, codec.vae), FeedPlan(batch, steps_per_shard, openings)
-    )
+    store = ShardStore(folder / "shards", recipe, codec.vae, workers)
+    feed = ClipFeed(store, FeedPlan(batch, steps_per_shard, openings))
     held_out = held_out_feed(folder, recipe, codec.vae, batch)
 
     def measure(clips: ClipFeed, step: int, generator: torch.Generator) -> Tensor:
@@ -183,7 +156,10 @@ def train_dit(
     budget = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
     chosen = optimisers(trainee, rate)
     loop = Loop(folder, trainee, loss, chosen, budget, card=card, evaluate=evaluate)
-    return loop.run(resume=resume)
+    try:
+        return loop.run(resume=resume)
+    finally:
+        store.close()
 
 
 def begin(

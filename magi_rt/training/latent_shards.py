@@ -7,7 +7,10 @@ Shards are kept as files in the run's folder; a training step draws from all sha
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+from concurrent.futures import Future, ProcessPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,10 +59,15 @@ class ShardRecipe:
 
 
 class ShardStore:
-    """Makes, keeps and reads shards."""
+    """Makes, keeps and reads shards.
 
-    def __init__(self, folder: Path, recipe: ShardRecipe, vae: ViTVAE) -> None:
+    With ``workers`` above 0, so many processes make the shards that come next while this one
+    trains; they are the same shards.
+    """
+
+    def __init__(self, folder: Path, recipe: ShardRecipe, vae: ViTVAE, workers: int = 0) -> None:
         self.folder, self.recipe, self.vae = folder, recipe, vae
+        self.makers = ShardMakers(self, workers) if workers else None
         folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -69,7 +77,9 @@ class ShardStore:
 
     def get(self, index: int) -> Shard:
         """Shard ``index``, from its file or made now."""
-        path = self.folder / f"shard-{index:05d}.safetensors"
+        if self.makers is not None:
+            self.makers.finish(index)
+        path = self.path(index)
         if path.exists():
             with safe_open(path, "pt") as file:
                 prompts = json.loads(file.metadata()["prompts"])
@@ -79,6 +89,15 @@ class ShardStore:
         save_file({"latents": shard.latents}, temporary, {"prompts": json.dumps(shard.prompts)})
         os.replace(temporary, path)
         return shard
+
+    def close(self) -> None:
+        """Ends the working processes; shards that nobody waits for are not made any more."""
+        if self.makers is not None:
+            self.makers.pool.shutdown(cancel_futures=True)
+
+    def path(self, index: int) -> Path:
+        """Where shard ``index`` is kept."""
+        return self.folder / f"shard-{index:05d}.safetensors"
 
     def make(self, index: int) -> Shard:
         """Shard ``index``, made now; pictures are drawn in float32 whoever asks for them."""
@@ -107,3 +126,37 @@ class ShardStore:
         latents = torch.cat(parts).unflatten(0, (batch, -1))
         out: Tensor = latents.permute(0, 2, 1, 3, 4, 5).flatten(2, 3).contiguous()
         return out
+
+
+class ShardMakers:
+    """Processes that make shards ahead of training, each on one core."""
+
+    def __init__(self, store: ShardStore, workers: int) -> None:
+        alone = ShardStore(store.folder, store.recipe, deepcopy(store.vae).cpu())
+        self.store, self.workers = store, workers
+        self.pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _work_for, (alone,)
+        )
+        self.begun: dict[int, Future[None]] = {}
+
+    def finish(self, index: int) -> None:
+        """Waits for one shard, and has those after it made meanwhile."""
+        for ahead in range(index, index + 1 + 2 * self.workers):
+            if ahead not in self.begun and not self.store.path(ahead).exists():
+                self.begun[ahead] = self.pool.submit(_make, ahead)
+        if index in self.begun:
+            self.begun.pop(index).result()
+
+
+_store: ShardStore
+"""Of a working process."""
+
+
+def _work_for(store: ShardStore) -> None:
+    global _store
+    _store = store
+    torch.set_num_threads(1)
+
+
+def _make(index: int) -> None:
+    _store.get(index)

@@ -38,6 +38,18 @@ def test_a_shard_is_the_same_read_or_made_again(tmp_path: Path) -> None:
     assert first.latents.shape == (3, 16, 4, 8, 8)
 
 
+def test_working_processes_make_the_same_shards_ahead_of_time(tmp_path: Path) -> None:
+    vae = fresh_vae(NANO_VAE, 1).eval()
+    here = ShardStore(tmp_path / "a", RECIPE, vae)
+    there = ShardStore(tmp_path / "b", RECIPE, vae, workers=1)
+    for index in (0, 1):
+        first, second = here.get(index), there.get(index)
+        assert first.prompts == second.prompts
+        torch.testing.assert_close(first.latents, second.latents, atol=0.02, rtol=0.02)
+    assert there.makers is not None and 2 in there.makers.begun
+    there.close()
+
+
 def test_pictures_are_drawn_alike_whatever_precision_training_computes_in(tmp_path: Path) -> None:
     clips = replace(RECIPE, clips=6)
     vae = fresh_vae(NANO_VAE, 1).eval()
