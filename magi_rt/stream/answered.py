@@ -1,0 +1,51 @@
+"""The memory of answers: a request that comes again is answered again, not done again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+CLIENTS = 64
+REQUESTS = 256
+"""Requests remembered of each of the last ``CLIENTS`` clients."""
+
+
+class Answered:
+    """What was answered to the last requests of the last clients.
+
+    One thread uses it. A request counts as known from ``begin`` on, also while it has no answer.
+    """
+
+    def __init__(self, clients: int = CLIENTS, requests: int = REQUESTS) -> None:
+        self._clients, self._requests = clients, requests
+        self._memory: OrderedDict[str, OrderedDict[int, list[bytes]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(len(requests) for requests in self._memory.values())
+
+    def answers(self, client: str, number: int) -> list[bytes] | None:
+        """The answers so far of a known request, oldest first; None for a new one."""
+        requests = self._memory.get(client)
+        found = None if requests is None else requests.get(number)
+        return None if found is None else list(found)
+
+    def begin(self, client: str, number: int) -> None:
+        """Remembers a new request; the oldest ones beyond the limits are forgotten."""
+        requests = self._memory.setdefault(client, OrderedDict())
+        self._memory.move_to_end(client)
+        requests[number] = []
+        if len(requests) > self._requests:
+            requests.popitem(last=False)
+        if len(self._memory) > self._clients:
+            self._memory.popitem(last=False)
+
+    def keep(self, client: str, number: int, answer: bytes) -> None:
+        """Remembers one more answer of a request, if the request is still known."""
+        requests = self._memory.get(client)
+        if requests is not None and number in requests:
+            requests[number].append(answer)
+
+    def forget(self, client: str, number: int) -> None:
+        """A request that was turned away may come again as a new one."""
+        requests = self._memory.get(client)
+        if requests is not None:
+            requests.pop(number, None)
