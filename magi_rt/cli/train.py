@@ -69,6 +69,10 @@ def train_vae_command(
     seed: Seed = 1,
     rate: Rate = 3e-3,
     device: Device = "cpu",
+    decoder_only: Annotated[
+        bool,
+        typer.Option("--decoder-only", help="Keep the encoder of --start, and so its denoisers."),
+    ] = False,
     fresh: Fresh = False,
 ) -> None:
     """Train the auto-encoder; DIR/export then holds what `train dit --vae` needs.
@@ -78,6 +82,8 @@ def train_vae_command(
       magi-rt train vae runs/vae --minutes 30
 
       magi-rt train vae runs/mine --start nano --data clips --minutes 30
+
+      magi-rt train vae runs/sharper --start nano --decoder-only --minutes 15
     """
     check_budget(minutes, steps, rate)
     keep_memory()
@@ -85,7 +91,7 @@ def train_vae_command(
 
     _, outcome = train_vae(
         out, minutes=minutes, steps=steps, batch=batch or 32, seed=seed, rate=rate,
-        device=device, start=start, data=data, resume=not fresh,
+        device=device, start=start, decoder_only=decoder_only, data=data, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 

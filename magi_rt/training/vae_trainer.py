@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from magi_rt.training.loop import Loop, Outcome, Plan
 from magi_rt.training.recordings.source import open_source
 from magi_rt.training.vae_clips import ClipRounds, Render, SourceScenes, seeded
 from magi_rt.training.vae_growth import doubled
+from magi_rt.training.vae_loss import DECODER, VaeLoss
 
 NANO_VAE = VAEConfig(
     video_size=128,
@@ -48,28 +49,6 @@ NANO_VAE = VAEConfig(
 HELD_OUT_SCENES = 16
 HELD_OUT_SEED = 7_777_777
 SHEET_CLIPS = 6
-
-
-@dataclass(frozen=True)
-class VaeLoss:
-    """Weights of the loss terms."""
-
-    squared: float = 10.0
-    edges: float = 0.5
-    kl: float = 3e-4
-
-    def __call__(
-        self, vae: ViTVAE, pixels: Tensor, noise: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of [B, 3, F, H, W] pixels in [-1, 1], and its parts."""
-        mean, log_variance = vae.moments(pixels)
-        draw = torch.randn(mean.shape, generator=noise).to(mean.device)
-        error = vae.decode(mean + draw * torch.exp(0.5 * log_variance)) - pixels
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-        absolute, squared = error.abs().mean(), error.square().mean()
-        edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-        loss = absolute + self.squared * squared + self.edges * edges + self.kl * kl
-        return loss, {"absolute": absolute, "squared": squared, "kl": kl}
 
 
 def train_vae(
@@ -98,7 +77,8 @@ def train_vae(
         dtype: precision of products; weights, norms and sums stay float32.
         start: a model folder, "nano" or the export of another run, to go on from its
             auto-encoder; one for pictures of half or a quarter of the side is grown first.
-        decoder_only: keep the encoder of ``start``, and with it every denoiser of its latents.
+        decoder_only: keep the encoder of ``start``, and with it every denoiser of its latents;
+            the decoder learns to be right about moving things and to bear noisy latents.
         data: a made-up world or a folder of recordings (recordings.open_source).
         render: where clips come from instead.
         plan: further fields of Plan.
@@ -112,7 +92,8 @@ def train_vae(
     """
     folder = Path(out_dir)
     source = open_source(data, config.video_size)
-    weights, apart = weights or VaeLoss(), render or SourceScenes(source, "held_out")
+    weights = weights or (DECODER if decoder_only else VaeLoss())
+    apart = render or SourceScenes(source, "held_out")
     render = render or SourceScenes(source)
     vae = (fresh_vae(config, seed) if start is None else taken_up(start, config)).to(device)
     if decoder_only:

@@ -18,9 +18,9 @@ from magi_rt.errors import OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.training.loop import read_log
 from magi_rt.training.vae_clips import CHUNKS, ClipRounds, seeded
+from magi_rt.training.vae_loss import VaeLoss
 from magi_rt.training.vae_trainer import (
     NANO_VAE,
-    VaeLoss,
     fresh_vae,
     load_export,
     optimisers,
@@ -243,6 +243,21 @@ def test_the_report_is_measured_on_the_weights_as_stored(tmp_path: Path) -> None
     rebuilt, latents = reconstruct(rounded, clips)
     assert report["psnr"] == pytest.approx(psnr(clips, rebuilt))
     assert report["latent_std"] == pytest.approx(float(latents.std()))
+
+
+def test_errors_on_what_moves_and_noisy_latents_count_when_asked_for() -> None:
+    vae = fresh_vae(SMALL, 1)
+    still = random_pixels(2, 3, 1, 16, 16).expand(-1, -1, 8, -1, -1).clone()
+    moving = still.clone()
+    moving[:, :, 4:, :8] += 0.5
+
+    def absolute(pixels: Tensor, **weights: float) -> float:
+        _, parts = VaeLoss(**weights)(vae, pixels, seeded(5))
+        return float(parts["absolute"].detach())
+
+    assert absolute(still, moving=3.0) == pytest.approx(absolute(still))
+    assert absolute(moving, moving=3.0) != pytest.approx(absolute(moving))
+    assert absolute(still, noise=0.5) != pytest.approx(absolute(still))
 
 
 def test_tuning_the_decoder_alone_keeps_the_latents(trained: Path, tmp_path: Path) -> None:
