@@ -1,0 +1,269 @@
+/* The frames socket: reads until nothing is there, checks, and keeps the newest. */
+#include <string.h>
+
+#include "network.h"
+
+#define STALE_SHOWN_AFTER_NS 100000000u
+#define MESSAGES_PER_ROUND 256 /* then the control socket has its turn */
+#define PIXELS_ALIGNED_TO 4
+
+static void subscribe(mg_network *network, int option, mg_topic_layout layout)
+{
+    char name[MG_TOPIC_BYTES];
+    mg_topic topic = network->topic;
+    topic.layout = layout;
+    mg_topic_write(name, &topic);
+    zmq_setsockopt(network->frames, option, name, strlen(name));
+}
+
+bool mg_frames_open(mg_network *network)
+{
+    const mg_settings *settings = &network->client->settings;
+    mg_gate_open(&network->gate);
+    network->topic = (mg_topic){settings->format, settings->rows, MG_LAYOUT_PARTS};
+    zmq_msg_init(&network->parts[0]);
+    zmq_msg_init(&network->parts[1]);
+    zmq_msg_init(&network->surplus);
+    network->candidate = MG_NO_SLOT;
+    network->filling = mg_slots_begin(&network->client->slots);
+    zmq_setsockopt(network->frames, ZMQ_SUBSCRIBE, MG_EVENT_TOPIC, strlen(MG_EVENT_TOPIC));
+    if (settings->layout != MAGI_LAYOUT_SHARED)
+        subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_PARTS);
+    return true;
+}
+
+void mg_frames_close(mg_network *network)
+{
+    zmq_msg_close(&network->parts[0]);
+    zmq_msg_close(&network->parts[1]);
+    zmq_msg_close(&network->surplus);
+    mg_shared_close(&network->shared);
+}
+
+/* The candidate gives way: to a newer frame, or because its pixels are gone. */
+static void drop_candidate(mg_network *network, mg_counter *counter)
+{
+    if (network->candidate == MG_NO_SLOT) return;
+    mg_count(counter, 1);
+    mg_slots_give_up(&network->client->slots, network->candidate);
+    network->candidate = MG_NO_SLOT;
+}
+
+static void tell_layout(mg_network *network, magi_layout layout)
+{
+    mg_lock(&network->client->info_mutex);
+    network->client->info.layout = layout;
+    mg_unlock(&network->client->info_mutex);
+}
+
+static void stop_shared(mg_network *network)
+{
+    if (!mg_shared_is_open(&network->shared)) return;
+    mg_shared_close(&network->shared);
+    subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_SHARED);
+    if (network->client->settings.layout != MAGI_LAYOUT_SHARED)
+        subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_PARTS);
+    tell_layout(network, MAGI_LAYOUT_PARTS);
+}
+
+void mg_frames_new_stream(mg_network *network)
+{
+    if (network->candidate != MG_NO_SLOT)
+        drop_candidate(network, &network->client->counters.dropped_stream);
+    network->stale_since_ns = 0;
+    if (strcmp(network->shared.stream, network->gate.stream) != 0) stop_shared(network);
+}
+
+void mg_frames_use_shared(mg_network *network, const char *path, const char *stream)
+{
+    stop_shared(network);
+    if (!mg_shared_open(&network->shared, path, stream)) {
+        mg_client_say(network->client, MAGI_LOG_WARNING,
+                      "shared memory %s cannot be used: frames come through the socket", path);
+        return;
+    }
+    subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_SHARED);
+    if (network->client->settings.layout != MAGI_LAYOUT_SHARED)
+        subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_PARTS);
+    tell_layout(network, MAGI_LAYOUT_SHARED);
+    mg_client_say(network->client, MAGI_LOG_INFO, "frames come through shared memory %s", path);
+}
+
+/* Reads one message; parts beyond the third are thrown away. Returns how many there were, 0 when
+ * nothing waits. Pixels go straight into the slot being filled. */
+static int receive_parts(mg_network *network)
+{
+    mg_slot *slot = &network->client->slots.slots[network->filling];
+    zmq_msg_t *places[] = {&network->parts[0], &network->parts[1], &slot->message};
+    int count = 0, more = 1;
+    while (more) {
+        zmq_msg_t *place = count < 3 ? places[count] : &network->surplus;
+        if (zmq_msg_recv(place, network->frames, ZMQ_DONTWAIT) < 0) return count;
+        more = zmq_msg_more(place);
+        count++;
+    }
+    return count;
+}
+
+static mg_counter *counter_of(mg_counters *counters, mg_verdict verdict)
+{
+    return verdict == MG_DROP_EPOCH ? &counters->dropped_epoch : &counters->dropped_seq;
+}
+
+/* Small pictures may lie anywhere in libzmq's buffer; engines read pixels as whole words. */
+static const uint8_t *aligned_pixels(mg_slot *slot)
+{
+    uint8_t *data = zmq_msg_data(&slot->message);
+    if ((uintptr_t)data % PIXELS_ALIGNED_TO == 0) return data;
+    size_t size = zmq_msg_size(&slot->message);
+    uint8_t *own = mg_slot_reserve(slot, size);
+    return own ? memcpy(own, data, size) : data;
+}
+
+/* The pixels of the candidate out of shared memory. False: they are not there (any more). */
+static bool fetch_shared(mg_network *network, mg_slot *slot)
+{
+    uint8_t *pixels = mg_slot_reserve(slot, (size_t)slot->frame.size);
+    if (!pixels) return false;
+    slot->frame.pixels = pixels;
+    network->candidate_shared = false;
+    switch (mg_shared_read(&network->shared, network->candidate_slot, network->candidate_turn,
+                           pixels, slot->frame.size)) {
+    case MG_SHARED_READ: return true;
+    case MG_SHARED_BROKEN:
+        mg_watch_malformed(network, "a place in shared memory that is not there");
+        stop_shared(network);
+        return false;
+    case MG_SHARED_OVERWRITTEN: break;
+    }
+    return false;
+}
+
+static bool candidate_has_pixels(mg_network *network)
+{
+    if (!network->candidate_shared) return true;
+    mg_slots *slots = &network->client->slots;
+    if (mg_shared_is_open(&network->shared) &&
+        fetch_shared(network, &slots->slots[network->candidate]))
+        return true;
+    drop_candidate(network, &network->client->counters.dropped_overwritten);
+    return false;
+}
+
+static void publish_candidate(mg_network *network)
+{
+    network->stale_since_ns = 0;
+    mg_slots_publish(&network->client->slots, network->candidate);
+    network->candidate = MG_NO_SLOT;
+}
+
+void mg_frames_settle(mg_network *network)
+{
+    if (network->candidate == MG_NO_SLOT || !candidate_has_pixels(network)) return;
+    if (!network->candidate_stale) {
+        publish_candidate(network);
+        return;
+    }
+    if (network->stale_since_ns == 0) network->stale_since_ns = network->now_ns;
+    if (network->now_ns - network->stale_since_ns >= STALE_SHOWN_AFTER_NS)
+        publish_candidate(network);
+}
+
+/* The slot just filled becomes the candidate; another one is filled next. */
+static void take_frame(mg_network *network, const mg_header *header, bool stale)
+{
+    mg_slots *slots = &network->client->slots;
+    mg_counters *counters = &network->client->counters;
+    mg_slot *slot = &slots->slots[network->filling];
+    bool fresh_before = network->candidate != MG_NO_SLOT && !network->candidate_stale;
+    drop_candidate(network,
+                   network->candidate_stale ? &counters->dropped_stale : &counters->dropped_replaced);
+    slot->frame = header->frame;
+    slot->frame.struct_size = sizeof slot->frame;
+    slot->frame.received_ns = network->now_ns;
+    slot->frame.pixels = header->shared ? NULL : aligned_pixels(slot);
+    network->candidate = network->filling;
+    network->candidate_stale = stale && !fresh_before;
+    network->candidate_shared = header->shared;
+    network->candidate_slot = header->slot;
+    network->candidate_turn = header->turn;
+    network->filling = mg_slots_begin(slots);
+    if (network->client->settings.every) mg_frames_settle(network);
+}
+
+/* A frame with its header in order: the rules decide. */
+static void judge_frame(mg_network *network, const mg_header *header)
+{
+    mg_counters *counters = &network->client->counters;
+    mg_count(&counters->frames_received, 1);
+    mg_count(&counters->bytes_received, header->frame.size);
+    if (!mg_watch_stream(network, header->frame.stream)) {
+        mg_count(&counters->dropped_stream, 1);
+        return;
+    }
+    network->now_ns = mg_now_ns();
+    mg_watch_heard(network);
+    mg_verdict verdict = mg_gate_judge(&network->gate, &header->frame, network->now_ns,
+                                       network->client->settings.every);
+    mg_slots_raise_epoch(&network->client->slots, network->gate.epoch);
+    if (verdict == MG_TAKE || verdict == MG_TAKE_STALE)
+        take_frame(network, header, verdict == MG_TAKE_STALE);
+    else
+        mg_count(counter_of(counters, verdict), 1);
+}
+
+static bool payload_fits(mg_network *network, const mg_header *header, int count)
+{
+    if (header->shared) return count == 2;
+    mg_slot *slot = &network->client->slots.slots[network->filling];
+    return count == 3 && zmq_msg_size(&slot->message) == header->frame.size;
+}
+
+static void read_frame(mg_network *network, const mg_topic *topic, int count)
+{
+    mg_header header;
+    const zmq_msg_t *part = &network->parts[1];
+    if (count < 2 ||
+        !mg_decode_header(&network->unpacker, zmq_msg_data((zmq_msg_t *)(uintptr_t)part),
+                          zmq_msg_size(part), &header) ||
+        !mg_header_fits(&header, topic) || !payload_fits(network, &header, count)) {
+        mg_watch_malformed(network, "a frame");
+        return;
+    }
+    judge_frame(network, &header);
+}
+
+static void read_event(mg_network *network, int count)
+{
+    mg_event event;
+    if (count != 2 || !mg_decode_event(&network->unpacker, zmq_msg_data(&network->parts[1]),
+                                       zmq_msg_size(&network->parts[1]), &event)) {
+        mg_watch_malformed(network, "an event");
+        return;
+    }
+    mg_count(&network->client->counters.events, 1);
+    if (!mg_watch_stream(network, event.stream)) return;
+    mg_watch_event(network, &event);
+}
+
+static void read_message(mg_network *network, int count)
+{
+    const char *name = zmq_msg_data(&network->parts[0]);
+    size_t size = zmq_msg_size(&network->parts[0]);
+    mg_topic topic;
+    if (size == strlen(MG_EVENT_TOPIC) && memcmp(name, MG_EVENT_TOPIC, size) == 0)
+        read_event(network, count);
+    else if (mg_topic_read(name, size, &topic) && topic.layout != MG_LAYOUT_PACKED)
+        read_frame(network, &topic, count);
+    else
+        mg_watch_malformed(network, "a topic that nobody asked for");
+}
+
+void mg_frames_receive(mg_network *network)
+{
+    for (int i = 0; i < MESSAGES_PER_ROUND; i++) {
+        int count = receive_parts(network);
+        if (count == 0) return;
+        read_message(network, count);
+    }
+}

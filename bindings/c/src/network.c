@@ -1,0 +1,118 @@
+#include "network.h"
+
+#include <string.h>
+
+#define TICK_MS 100
+#define STALE_TICK_MS 10
+
+static bool set_number(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool set_curve(void *socket, const mg_settings *settings)
+{
+    if (!settings->curve) return true;
+    return zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, settings->curve_server, 41) == 0 &&
+           zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, settings->curve_public, 41) == 0 &&
+           zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, settings->curve_secret, 41) == 0;
+}
+
+static void *connect_socket(mg_network *network, int type, const char *address, int queue,
+                            int64_t largest)
+{
+    void *socket = zmq_socket(network->context, type);
+    if (!socket) return NULL;
+    bool ready = set_number(socket, ZMQ_LINGER, 0) && set_number(socket, ZMQ_RCVHWM, queue) &&
+                 set_number(socket, ZMQ_SNDHWM, MG_MAX_WAITING) &&
+                 set_number(socket, ZMQ_HEARTBEAT_IVL, 1000) &&
+                 set_number(socket, ZMQ_HEARTBEAT_TIMEOUT, 5000) &&
+                 set_number(socket, ZMQ_IPV6, strstr(address, "://[") != NULL) &&
+                 zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
+                 set_curve(socket, &network->client->settings);
+    /* Requests wait here, not in libzmq, while nobody is there to take them. */
+    if (type == ZMQ_DEALER) ready = ready && set_number(socket, ZMQ_IMMEDIATE, 1);
+    if (ready && zmq_connect(socket, address) == 0) return socket;
+    mg_client_say(network->client, MAGI_LOG_ERROR, "cannot connect to %s: %s", address,
+                  zmq_strerror(zmq_errno()));
+    zmq_close(socket);
+    return NULL;
+}
+
+/* A short queue: what this thread does not take at once is better not sent. */
+static int frames_queue(const mg_settings *settings)
+{
+    return settings->every ? (int)settings->queue_frames + 8 : 8;
+}
+
+static bool open_sockets(mg_network *network)
+{
+    const mg_settings *settings = &network->client->settings;
+    network->context = zmq_ctx_new();
+    if (!network->context) return false;
+    network->frames = connect_socket(network, ZMQ_SUB, settings->frames, frames_queue(settings),
+                                     MG_MAX_PIXEL_BYTES);
+    if (!network->frames) return false;
+    if (!settings->control[0]) return true;
+    network->control = connect_socket(network, ZMQ_DEALER, settings->control, 1000, 1 << 20);
+    return network->control != NULL;
+}
+
+static bool open_network(mg_network *network, mg_client *client)
+{
+    memset(network, 0, sizeof *network);
+    network->client = client;
+    network->now_ns = mg_now_ns();
+    if (!mg_unpacker_open(&network->unpacker)) return false;
+    if (!open_sockets(network) || !mg_frames_open(network)) return false;
+    mg_control_open(network);
+    mg_client_say(client, MAGI_LOG_INFO, "looking for a server at %s", client->settings.frames);
+    return true;
+}
+
+static void close_network(mg_network *network)
+{
+    if (network->frames) mg_frames_close(network);
+    mg_control_close(network);
+    if (network->frames) zmq_close(network->frames);
+    if (network->control) zmq_close(network->control);
+    if (network->context) zmq_ctx_term(network->context);
+    mg_unpacker_close(&network->unpacker);
+}
+
+static void wait_for_something(mg_network *network)
+{
+    zmq_pollitem_t items[3] = {
+        {.fd = network->client->wake.reader, .events = ZMQ_POLLIN},
+        {.socket = network->frames, .events = ZMQ_POLLIN},
+        {.socket = network->control, .events = ZMQ_POLLIN},
+    };
+    if (network->blocked) items[2].events |= ZMQ_POLLOUT;
+    bool aside = network->candidate != MG_NO_SLOT;
+    long wait_ms = aside ? STALE_TICK_MS : TICK_MS;
+    zmq_poll(items, network->control ? 3 : 2, wait_ms);
+    mg_wake_lower(&network->client->wake);
+}
+
+void mg_network_run(void *argument)
+{
+    mg_network network;
+    mg_client *client = argument;
+    bool working = open_network(&network, client);
+    if (!working) mg_client_say(client, MAGI_LOG_ERROR, "the client has no sockets: reopen it");
+    while (!mg_client_must_stop(client)) {
+        if (!working) {
+            mg_wake_wait(&client->wake, TICK_MS);
+            continue;
+        }
+        wait_for_something(&network);
+        network.now_ns = mg_now_ns();
+        mg_frames_receive(&network);
+        mg_control_receive(&network);
+        mg_frames_settle(&network);
+        mg_control_take(&network);
+        mg_control_send(&network);
+        mg_watch_silence(&network);
+    }
+    close_network(&network);
+}

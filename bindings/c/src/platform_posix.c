@@ -1,0 +1,158 @@
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+#include "platform.h"
+
+#if !defined(_WIN32)
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#endif
+
+uint64_t mg_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void mg_sleep_ms(uint32_t milliseconds)
+{
+    struct timespec wait = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    nanosleep(&wait, NULL);
+}
+
+bool mg_random(void *bytes, size_t size)
+{
+#if defined(__linux__)
+    return getrandom(bytes, size, 0) == (ssize_t)size;
+#else
+    arc4random_buf(bytes, size);
+    return true;
+#endif
+}
+
+void mg_mutex_open(mg_mutex *mutex) { pthread_mutex_init(mutex, NULL); }
+void mg_mutex_close(mg_mutex *mutex) { pthread_mutex_destroy(mutex); }
+void mg_lock(mg_mutex *mutex) { pthread_mutex_lock(mutex); }
+void mg_unlock(mg_mutex *mutex) { pthread_mutex_unlock(mutex); }
+
+static void *run_thread(void *thread_pointer)
+{
+    mg_thread *thread = thread_pointer;
+    thread->run(thread->argument);
+    return NULL;
+}
+
+bool mg_thread_start(mg_thread *thread, void (*run)(void *argument), void *argument)
+{
+    thread->run = run;
+    thread->argument = argument;
+    /* The host's signal handlers belong to the host's threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread->handle, NULL, run_thread, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread->id = thread->handle;
+    return error == 0;
+}
+
+void mg_thread_join(mg_thread *thread) { pthread_join(thread->handle, NULL); }
+
+bool mg_thread_is_current(const mg_thread *thread)
+{
+    return pthread_equal(thread->id, pthread_self()) != 0;
+}
+
+bool mg_wake_open(mg_wake *wake)
+{
+#if defined(__linux__)
+    wake->reader = wake->writer = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return wake->reader >= 0;
+#else
+    int ends[2];
+    if (pipe(ends) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFL, O_NONBLOCK);
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+    }
+    wake->reader = ends[0];
+    wake->writer = ends[1];
+    return true;
+#endif
+}
+
+void mg_wake_close(mg_wake *wake)
+{
+    close(wake->reader);
+    if (wake->writer != wake->reader) close(wake->writer);
+}
+
+void mg_wake_raise(mg_wake *wake)
+{
+    uint64_t one = 1;
+    ssize_t written;
+    do {
+        written = write(wake->writer, &one, sizeof one);
+    } while (written < 0 && errno == EINTR); /* full means raised already */
+}
+
+void mg_wake_lower(mg_wake *wake)
+{
+    uint64_t count[8];
+    while (read(wake->reader, count, sizeof count) == (ssize_t)sizeof count) continue;
+}
+
+void mg_wake_wait(mg_wake *wake, uint32_t milliseconds)
+{
+    struct pollfd item = {.fd = wake->reader, .events = POLLIN};
+    poll(&item, 1, (int)milliseconds);
+    mg_wake_lower(wake);
+}
+
+bool mg_mapping_open(mg_mapping *mapping, const char *path)
+{
+    *mapping = (mg_mapping){.file = -1};
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0) return false;
+    struct stat about;
+    void *bytes = MAP_FAILED;
+    if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0)
+        bytes = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_SHARED, file, 0);
+    if (bytes == MAP_FAILED) {
+        close(file);
+        return false;
+    }
+    *mapping = (mg_mapping){.bytes = bytes, .size = (uint64_t)about.st_size, .file = file};
+    return true;
+}
+
+void mg_mapping_close(mg_mapping *mapping)
+{
+    if (!mapping->bytes) return;
+    munmap((void *)(uintptr_t)mapping->bytes, (size_t)mapping->size);
+    close((int)mapping->file);
+    *mapping = (mg_mapping){.file = -1};
+}
+
+bool mg_mapping_still_whole(const mg_mapping *mapping)
+{
+    struct stat about;
+    return fstat((int)mapping->file, &about) == 0 && (uint64_t)about.st_size >= mapping->size;
+}
+
+#else
+typedef int mg_platform_posix_is_empty_here;
+#endif
