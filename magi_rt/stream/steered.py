@@ -189,7 +189,8 @@ class SteeredWorld:
                 return None
             world = self.world.fork()
             world.restore(state)
-            dropped = self._enter(world, self._saved.get(name) or self._unknown(state.prompt))
+            known = self._saved.get(name)
+            dropped = self._enter(world, self._unknown(state.prompt) if known is None else known)
         self._new_epoch("restore", cut=True)
         return dropped
 
@@ -219,12 +220,10 @@ class SteeredWorld:
         return (Shaping(next(self._ids), text, -1, 0),) if text else ()
 
     def _forget_old_shapings(self) -> None:
+        """Keeps what can still shape a chunk, also after the longest rewind."""
         horizon = self.world.chunks - self.world.rewindable
-        last = self._shaping(horizon)
-        self._shapings = tuple(
-            each for each in self._shapings if each is last or each.first > horizon
-            or each.given >= horizon
-        )  # fmt: skip
+        past = [each for each in self._shapings if each.given < horizon and each.first <= horizon]
+        self._shapings = tuple(each for each in self._shapings if each not in past[:-1])
 
     def _say_first_prompt(self) -> None:
         if self._first is not None:
