@@ -1,0 +1,91 @@
+"""The XPUB socket: bound with the queue that live pictures need, and what its readers want."""
+
+from __future__ import annotations
+
+import zmq
+
+from magi_rt.errors import OptionError
+from magi_rt.stream.keys import ServerKeys, guard_server
+from magi_rt.stream.topics import Topic, parse_topic
+
+SEND_QUEUE = 3
+"""Frames that libzmq keeps for each reader; more would only grow old there."""
+
+_SUBSCRIPTION_BYTES = 256
+_LINGER_MS = 200
+
+
+class Outgoing:
+    """The socket and the topics that somebody subscribes to.
+
+    Attributes:
+        socket: XPUB.
+        address: as bound, with the port.
+        wanted: by name.
+        newcomers: names of topics that somebody has subscribed to since they were last cleared.
+
+    Raises:
+        OptionError: the address cannot be bound.
+    """
+
+    def __init__(
+        self, address: str, curve: ServerKeys | None, context: zmq.Context[zmq.Socket[bytes]] | None
+    ) -> None:
+        self._own_context = context is None
+        self._context = context or zmq.Context()
+        self.socket = self._context.socket(zmq.XPUB)
+        self._guard = None
+        self.wanted: dict[bytes, Topic] = {}
+        self.newcomers: set[bytes] = set()
+        try:
+            self._guard = guard_server(self.socket, curve)
+            self.address = _bind(self.socket, address)
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> list[Topic]:
+        """Hears who subscribes; returns topics that nobody wants any more.
+
+        Readers can send anything here; only the names of topics that exist mean something.
+        """
+        left: list[Topic] = []
+        while True:
+            try:
+                said = self.socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return left
+            topic = parse_topic(said[1:])
+            if topic is None:
+                continue
+            if said[0] == 1:
+                self.wanted[topic.name] = topic
+                self.newcomers.add(topic.name)
+            elif said[0] == 0 and topic.name in self.wanted:
+                del self.wanted[topic.name]
+                self.newcomers.discard(topic.name)
+                left.append(topic)
+
+    def close(self) -> None:
+        """Waits at most 200 ms for what is on its way."""
+        self.socket.close(linger=_LINGER_MS)
+        if self._guard is not None:
+            self._guard.release()
+        if self._own_context:
+            self._context.term()
+
+
+def _bind(socket: zmq.Socket[bytes], address: str) -> str:
+    socket.setsockopt(zmq.SNDHWM, SEND_QUEUE)
+    socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+    socket.setsockopt(zmq.MAXMSGSIZE, _SUBSCRIPTION_BYTES)
+    socket.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
+    try:
+        socket.bind(address)
+    except zmq.ZMQError as error:
+        raise OptionError(
+            f"address {address} cannot be bound ({error.strerror}); another server may run there: "
+            "choose another port",
+            field="address",
+        ) from error
+    return socket.getsockopt_string(zmq.LAST_ENDPOINT)

@@ -1,0 +1,225 @@
+"""From one picture to the messages that its readers asked for, without copies libzmq can spare."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+import zmq
+
+from magi_rt.stream.formats import Bytes, convert, encode_jpeg, payload_bytes
+from magi_rt.stream.ring import BufferRing, Slot
+from magi_rt.stream.shared_frames import SharedFramesError, SharedWriter
+from magi_rt.stream.topics import ANY, BYTES_PER_PIXEL, Topic
+from magi_rt.stream.wire import HEADER_BYTES, FrameHeader, pack_header, packed_head
+
+HEAD_ROOM = 2 * HEADER_BYTES
+"""Bytes before the pixels of a packed frame, into which topic and header are written."""
+
+Kind = tuple[str, str]
+"""Format and rows."""
+
+Socket = zmq.Socket[bytes]
+
+
+@dataclass
+class Made:
+    """The pixels of a frame in one format.
+
+    Attributes:
+        data: without gaps between rows; or a JPEG.
+        slot: of a ring, None for bytes that nobody writes again.
+    """
+
+    data: Bytes | bytes
+    slot: Slot | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+
+@dataclass
+class Picture:
+    """The frame that goes out now, or went out last.
+
+    Attributes:
+        header: of it as RGB; format, sizes, flags and ``sent_ns`` are put in when it is sent.
+        pixels: [H, W, 3] uint8 RGB, which stay as they are as long as this is the last frame.
+        made: what has been made of it.
+    """
+
+    header: FrameHeader
+    pixels: Bytes
+    made: dict[Kind, Made] = field(default_factory=dict)
+
+
+class Outlets:
+    """Every buffer of a publisher.
+
+    Args:
+        ring: buffers per kind of frame, 4 or more.
+
+    Attributes:
+        any_format: what ``any`` is.
+        quality: of JPEG, 1 .. 100.
+        copied: messages sent as copies, since slow readers held the ring.
+    """
+
+    def __init__(self, ring: int) -> None:
+        self.ring = ring
+        self.any_format = "rgb8"
+        self.quality = 90
+        self.copied = 0
+        self._rings: dict[tuple[str, ...], BufferRing] = {}
+        self._shared: dict[Kind, SharedWriter] = {}
+
+    def keep(self, pixels: Bytes, picture: Picture | None) -> Made:
+        """A copy of a picture as RGB, and the buffers of the last one are free again."""
+        self.release(picture)
+        slot = self._ring(("rgb8", "top"), pixels.size).take()
+        slot.held = True
+        slot.data.reshape(pixels.shape)[:] = pixels
+        return Made(slot.data, slot)
+
+    def release(self, picture: Picture | None) -> None:
+        """The picture is not the last one any more."""
+        for made in picture.made.values() if picture else ():
+            if made.slot is not None:
+                made.slot.held = False
+
+    def forget(self, topic: Topic) -> None:
+        """Nobody wants the topic now: its buffers are given back."""
+        words = (topic.format, topic.rows)
+        if topic.layout == "packed":
+            self._rings.pop((*words, "packed"), None)
+        elif topic.layout == "parts" and words != ("rgb8", "top"):
+            self._rings.pop(words, None)
+
+    def offer_shared(self, stream: str, kind: Kind, height: int, width: int) -> str:
+        """Path of the file for a kind of frame; "" when there can be none."""
+        size = payload_bytes(height, width, kind[0])
+        writer = self._shared.get(kind)
+        if writer is not None and writer.slot_bytes >= size:
+            return str(writer.path)
+        if writer is not None:
+            writer.close()
+        try:
+            self._shared[kind] = SharedWriter(stream, "-".join(kind), size)
+        except SharedFramesError:
+            self._shared.pop(kind, None)
+            return ""
+        return str(self._shared[kind].path)
+
+    def send(self, socket: Socket, topic: Topic, picture: Picture, flags: int) -> bool:
+        """Sends a picture on a topic; False when it cannot be.
+
+        Raises:
+            zmq.Again: libzmq takes nothing now.
+        """
+        if topic.layout == "shared":
+            return self._send_shared(socket, topic, picture, flags)
+        header, made = self._make(topic, picture, flags)
+        if topic.layout == "packed":
+            self._send_packed(socket, topic, header, made)
+            return True
+        copy = made.slot is not None and not made.slot.tracked
+        self.copied += copy
+        parts = [topic.name, pack_header(stamped(header))]
+        tracker = self._send_parts(socket, parts, made.data, copy)
+        if made.slot is not None:
+            made.slot.sent(tracker)
+        return True
+
+    def _make(self, topic: Topic, picture: Picture, flags: int) -> tuple[FrameHeader, Made]:
+        """The picture as the topic wants it, converted once however many topics want it so."""
+        kind = self._kind(topic)
+        header = described(picture.header, kind, flags)
+        made = picture.made.get(kind)
+        if made is None:
+            made = picture.made[kind] = self._convert(picture, kind, header.size)
+        return replace(header, size=made.size), made
+
+    def _kind(self, topic: Topic) -> Kind:
+        chosen = self.any_format if topic.format == ANY else topic.format
+        return (chosen, "top" if chosen == "jpeg" else topic.rows)
+
+    def _convert(self, picture: Picture, kind: Kind, size: int) -> Made:
+        if kind[0] == "jpeg":
+            return Made(encode_jpeg(picture.pixels, self.quality))
+        slot = self._ring(kind, size).take()
+        slot.held = True
+        convert(picture.pixels, *kind, slot.data)
+        return Made(slot.data, slot)
+
+    def _ring(self, words: tuple[str, ...], size: int) -> BufferRing:
+        ring = self._rings.get(words)
+        if ring is None or ring.size != size:
+            ring = self._rings[words] = BufferRing(self.ring, size)
+        return ring
+
+    @staticmethod
+    def _send_parts(
+        socket: Socket, parts: list[bytes], data: Bytes | bytes, copy: bool
+    ) -> zmq.MessageTracker | None:
+        for part in parts:
+            socket.send(part, zmq.SNDMORE | zmq.DONTWAIT)
+        buffer = data if isinstance(data, bytes) else data.data
+        sent = socket.send(buffer, zmq.DONTWAIT, copy=copy, track=not copy)
+        return sent if isinstance(sent, zmq.MessageTracker) else None
+
+    def _send_packed(self, socket: Socket, topic: Topic, header: FrameHeader, made: Made) -> None:
+        if isinstance(made.data, bytes):
+            head = packed_head(topic.name, pack_header(stamped(header)))
+            socket.send(head + made.data, zmq.DONTWAIT, copy=False)
+            return
+        words = (topic.format, topic.rows, "packed")
+        slot = self._ring(words, HEAD_ROOM + made.size).take()
+        slot.data[HEAD_ROOM:] = made.data
+        head = packed_head(topic.name, pack_header(stamped(header)))
+        begin = HEAD_ROOM - len(head)
+        slot.data[begin:HEAD_ROOM] = bytearray(head)
+        self.copied += not slot.tracked
+        slot.sent(self._send_parts(socket, [], slot.data[begin:], not slot.tracked))
+
+    def _send_shared(self, socket: Socket, topic: Topic, picture: Picture, flags: int) -> bool:
+        kind = (topic.format, topic.rows)
+        header = described(picture.header, kind, flags)
+        writer = self._shared.get(kind)
+        begun = writer.begin(header.size) if writer is not None else None
+        if writer is None or begun is None:
+            return False
+        slot, pixels = begun
+        made = picture.made.get(kind)
+        if made is not None and not isinstance(made.data, bytes):
+            pixels[:] = made.data
+        else:
+            convert(picture.pixels, *kind, pixels)
+        header = stamped(replace(header, shared=(slot, writer.end(slot))))
+        socket.send_multipart([topic.name, pack_header(header)], zmq.DONTWAIT)
+        return True
+
+    def ring_in_use(self) -> int:
+        """Buffers that libzmq or the last frame holds."""
+        return sum(ring.in_use for ring in self._rings.values())
+
+    def close(self) -> None:
+        """Removes the files of shared memory."""
+        for writer in self._shared.values():
+            writer.close()
+        self._shared.clear()
+
+
+def stamped(header: FrameHeader) -> FrameHeader:
+    """The header of a frame that is handed to the socket now."""
+    return replace(header, sent_ns=time.monotonic_ns())
+
+
+def described(header: FrameHeader, kind: Kind, flags: int) -> FrameHeader:
+    """A frame's header in a format; the size of a JPEG is put in once it is known."""
+    pixel_format, rows = kind
+    stride = header.width * BYTES_PER_PIXEL.get(pixel_format, 0)
+    size = stride * header.height
+    return replace(
+        header, format=pixel_format, rows=rows, stride=stride, size=size, flags=header.flags | flags
+    )

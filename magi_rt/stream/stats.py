@@ -1,0 +1,32 @@
+"""What a publisher and a subscriber have done so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class PublisherStats:
+    """What a publisher has done so far.
+
+    Attributes:
+        published: frames given to it.
+        sent: messages with a frame, over all topics.
+        repeated: of those, sent again for newcomers.
+        copied: of those, sent as copies since slow readers held the buffers.
+        skipped: messages that could not be sent.
+        events: events sent, heartbeats among them.
+        ring_in_use: buffers that cannot be written now.
+        topics: messages sent by topic.
+        wanted: topics that somebody subscribes to now.
+    """
+
+    published: int = 0
+    sent: int = 0
+    repeated: int = 0
+    copied: int = 0
+    skipped: int = 0
+    events: int = 0
+    ring_in_use: int = 0
+    topics: dict[str, int] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
