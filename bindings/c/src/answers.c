@@ -30,7 +30,8 @@ static uint32_t count_keys(const magi_request *asked, const char *shared)
     uint32_t seed = asked->has_seed ? 1 : 0;
     switch ((int)asked->type) {
     case MG_HELLO: return 2 + (shared ? 1 : 0);
-    case MAGI_REQUEST_PROMPT: return 3;
+    case MAGI_REQUEST_PROMPT:
+        return 1 + (asked->at == MAGI_AT_NOW ? 1u : 0u) + (asked->flush ? 1u : 0u);
     case MAGI_REQUEST_RESET: return seed;
     case MAGI_REQUEST_IMAGE: return 1 + seed;
     case MAGI_REQUEST_REWIND:
@@ -55,12 +56,10 @@ static void pack_hello(msgpack_packer *packer, const char *name, const char *sha
 static void pack_prompt(msgpack_packer *packer, const magi_request *asked)
 {
     pack_pair(packer, "text", asked->text);
-    pack_pair(packer, "at", asked->at == MAGI_AT_NOW ? "now" : "next");
+    if (asked->at == MAGI_AT_NOW) pack_pair(packer, "at", "now");
+    if (!asked->flush) return;
     pack_text(packer, "flush");
-    if (asked->flush)
-        msgpack_pack_true(packer);
-    else
-        msgpack_pack_false(packer);
+    msgpack_pack_true(packer);
 }
 
 static void pack_set(msgpack_packer *packer, const magi_request *asked)

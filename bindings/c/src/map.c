@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "limits.h"
+#include "bounds.h"
 
 /* Room for the largest header's objects, so that only odd messages make the zone grow. */
 #define ZONE_BYTES 8192

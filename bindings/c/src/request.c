@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "limits.h"
+#include "bounds.h"
 
 #define MAX_PROMPT_CHARACTERS 4000
 #define MAX_IMAGE_BYTES 8388608

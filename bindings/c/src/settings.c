@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "client.h"
-#include "limits.h"
+#include "bounds.h"
 
 #define DEFAULT_FRAMES "tcp://127.0.0.1:5590"
 #define KEY_CHARACTERS 40

@@ -1,6 +1,6 @@
 /* Looks over msgpack bytes from outside before anything is built from them. */
-#ifndef MG_LIMITS_H
-#define MG_LIMITS_H
+#ifndef MG_BOUNDS_H
+#define MG_BOUNDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

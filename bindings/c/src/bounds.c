@@ -1,4 +1,4 @@
-#include "limits.h"
+#include "bounds.h"
 
 typedef struct scan {
     const uint8_t *at;
