@@ -44,11 +44,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """A job is done; ``epoch`` is the one that shows it, 0 when it changes no picture."""
+    """A job is done.
+
+    Attributes:
+        epoch: the one that shows it, 0 when it changes no picture.
+        anew: nothing of what earlier jobs did will show.
+    """
 
     ticket: Any
     values: Mapping[str, Any] = field(default_factory=dict)
     epoch: int = 0
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,9 @@ class Maker:
 
     def _do(self, job: Job) -> None:
         try:
-            self._report(self._done(job))
+            report = self._done(job)
+            if report is not None:
+                self._report(report)
         except (OptionError, MediaError, ShapeError) as error:
             self._report(NotDone("refused", error.message, job.ticket, job.prompt))
         except Exception as error:
@@ -210,12 +218,12 @@ class Maker:
             with self._changed:
                 self._holds -= job.flushes
 
-    def _done(self, job: Job) -> Report:
+    def _done(self, job: Job) -> Report | None:
         steered, unseen = self._steered, len(self._ready)
         match job.body:
             case Prompt():
                 self._prompt(job, job.body)
-                return Done(job.ticket)
+                return None
             case Reset(seed):
                 return self._jump(job, lambda _: steered.begin_anew(seed=seed))
             case Image(image, seed):
@@ -231,9 +239,9 @@ class Maker:
         raise TypeError(f"{job.body} is nothing for the maker")
 
     def _prompt(self, job: Job, body: Prompt) -> None:
+        """A prompt was accepted when it came: only that it will not show is told."""
         if body.flush:
-            unseen = self._take_back()
-            self._superseded(self._steered.flush(unseen))
+            self._superseded(self._steered.flush(self._take_back()))
         self._superseded(self._steered.prompt(job.prompt, body.text, body.at))
 
     def _jump(self, job: Job, go: Callable[[Sequence[MadeChunk]], list[int] | None]) -> Report:
@@ -248,7 +256,8 @@ class Maker:
                 return NotDone("not_found", "there is no snapshot or fork of that name", job.ticket)
             self._take_back()
             self._superseded(dropped)
-            return Done(job.ticket, epoch=self._steered.epoch)
+            anew = not isinstance(job.body, Rewind)
+            return Done(job.ticket, epoch=self._steered.epoch, anew=anew)
         finally:
             with self._changed:
                 self._holds -= 1

@@ -1,0 +1,354 @@
+"""WorldClient: the verbs of a world, over the wire."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from magi_rt.errors import MediaError
+from magi_rt.stream.addresses import DEFAULT_ADDRESS, control_address
+from magi_rt.stream.answers import Accepted, Applied
+from magi_rt.stream.keys import ClientKeys
+from magi_rt.stream.link import Asked, Link, RemoteError, ServerLostError
+from magi_rt.stream.requests import (
+    APPLIED_LATER,
+    IMAGE_BYTES,
+    VERSION,
+    Body,
+    Bye,
+    Fork,
+    Hello,
+    Image,
+    Pause,
+    Prompt,
+    Request,
+    Reset,
+    Restore,
+    Resume,
+    Rewind,
+    Set,
+    Snapshot,
+    Stats,
+)
+from magi_rt.world.prompt_text import checked_prompt
+
+if TYPE_CHECKING:
+    from magi_rt.stream.subscriber import FrameSubscriber, Received
+
+__all__ = ["Receipt", "RemoteError", "ServerFacts", "ServerLostError", "WorldClient"]
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What a server says of itself.
+
+    Attributes:
+        model: name of what it runs; ``server`` names the program and its version.
+        width, height: of its frames in pixels.
+        fps: frames shown per second.
+        frames_per_chunk, delay_chunks: see :class:`magi_rt.world.World`.
+        prompt_characters: longest prompt.
+        formats: pixel formats it can send; ``format`` is what a reader of ``any`` gets.
+        buffer_ms: most milliseconds of frames that wait before a prompt shows.
+        frames: where frames go out; "" where the client's own address counts.
+    """
+
+    server: str
+    model: str
+    width: int
+    height: int
+    fps: float
+    frames_per_chunk: int
+    delay_chunks: int
+    prompt_characters: int
+    formats: tuple[str, ...]
+    format: str
+    paused: bool
+    buffer_ms: float
+    frames: str
+
+
+class Receipt:
+    """A change of the picture that the server has accepted.
+
+    Attributes:
+        prompt: the id that frames shaped by it carry; 0 for requests that are no prompt.
+    """
+
+    def __init__(self, asked: Asked, prompt: int) -> None:
+        assert asked.applied is not None
+        self.prompt = prompt
+        self._applied: Future[Applied] = asked.applied
+
+    @property
+    def done(self) -> bool:
+        """True when it shows, or it is known that it will not."""
+        return self._applied.done()
+
+    def wait(self, timeout_s: float = 30.0) -> Applied:
+        """The first frame that shows it.
+
+        Raises:
+            RemoteError: it will not show: ``superseded`` by a later request, or ``failed``.
+            ServerLostError: nothing was heard of it in that time, or the server was restarted.
+        """
+        try:
+            return self._applied.result(timeout_s)
+        except FutureTimeout:
+            raise ServerLostError(
+                f"no frame showed it within {timeout_s:g} s; is the server paused?"
+            ) from None
+
+
+class WorldClient:
+    """Steers a world that runs in a :class:`magi_rt.WorldServer`, and receives its frames.
+
+    Methods may be called from any thread. They wait for the server's answer, at most
+    ``timeout_s``; changes of the picture return a :class:`Receipt`, whose ``wait`` tells which
+    frame shows them. When the connection breaks, requests are sent again and done once.
+
+    Args:
+        address: where frames go out: ``tcp://HOST:PORT`` or ``ipc://PATH``.
+        control: where requests go; None: the next port, or ``PATH.control``.
+        keys: for servers beyond this machine.
+        timeout_s: longest wait for an answer, in seconds.
+        name: what the server may call this client, at most 64 characters.
+
+    Attributes:
+        facts: what the server said of itself at the beginning, or at the last :meth:`hello`.
+
+    Raises:
+        OptionError: an address cannot be used.
+        ServerLostError: no server answers in time.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        control: str | None = None,
+        keys: ClientKeys | None = None,
+        timeout_s: float = 10.0,
+        name: str = "",
+    ) -> None:
+        self.address, self.timeout_s = address, timeout_s
+        self._client, self._name, self._keys = secrets.token_hex(8), name, keys
+        self._ids = itertools.count(1)
+        self._frames: FrameSubscriber | None = None
+        hello = Hello((VERSION,), name)
+        ping = Request(self._client, next(self._ids), hello)
+        self.control_address = control or control_address(address)
+        self._link = Link(self.control_address, ping, keys)
+        try:
+            self.facts = self.hello()
+        except BaseException:
+            self._link.close()
+            raise
+
+    # Steering
+
+    def prompt(self, text: str, at: str = "next", *, flush: bool = False) -> Receipt:
+        """What the world shall show from now on.
+
+        Args:
+            text, at: as in :meth:`magi_rt.World.advance`.
+            flush: take back what is made but not shown yet, so that it shows sooner.
+
+        Raises:
+            PromptError: the text is no prompt.
+            RemoteError, ServerLostError: refused, or not answered in time.
+        """
+        # halves of surrogate pairs cannot be sent; a world drops them anyway
+        plain = checked_prompt(text).encode("utf-8", "ignore").decode("utf-8")
+        return self._change(Prompt(plain, at, flush))
+
+    def reset(self, seed: int | None = None) -> Receipt:
+        """Begins anew, with another seed if one is given."""
+        return self._change(Reset(seed))
+
+    def seed_image(self, image: Any, seed: int | None = None) -> Receipt:
+        """Begins anew from a picture: a file name, a PIL picture, [H, W, 3] sRGB, or file bytes.
+
+        Raises:
+            MediaError: it cannot be read, or takes more than 8 MiB as PNG.
+        """
+        return self._change(Image(picture_file(image), seed))
+
+    def rewind(self, chunks: int = 1) -> Receipt:
+        """Takes the last chunks back that were shown."""
+        return self._change(Rewind(chunks))
+
+    def restore(self, name: str) -> Receipt:
+        """Goes to a snapshot or fork of that name."""
+        return self._change(Restore(name))
+
+    def snapshot(self, name: str) -> int:
+        """Writes the world to the server's snapshot folder; returns the bytes."""
+        return int(self._ask(Snapshot(name))["bytes"])
+
+    def fork(self, name: str) -> list[str]:
+        """Keeps the world's present state on the server; returns the names of all that are kept."""
+        return list(self._ask(Fork(name))["forks"])
+
+    def pause(self) -> None:
+        """Stops the clock."""
+        self._ask(Pause())
+
+    def resume(self) -> None:
+        """Lets the clock go on."""
+        self._ask(Resume())
+
+    def set(
+        self,
+        *,
+        fps: float | None = None,
+        format: str | None = None,
+        quality: int | None = None,
+    ) -> dict[str, Any]:
+        """Changes frames per second (1 to 240), what ``any`` is, or the quality of JPEG (1 to 100).
+
+        Returns:
+            All three, as they are now.
+        """
+        return self._ask(Set(fps, format, quality))
+
+    # Asking
+
+    def hello(self) -> ServerFacts:
+        """What the server says of itself now."""
+        values = self._ask(Hello((VERSION,), self._name))
+        self.facts = facts_from(values)
+        return self.facts
+
+    def stats(self) -> dict[str, Any]:
+        """The server's counters."""
+        return dict(self._ask(Stats())["stats"])
+
+    @property
+    def connected(self) -> bool:
+        """True when the server was heard within the last 1.5 s."""
+        return self._link.connected
+
+    @property
+    def stream(self) -> str:
+        """Which run of the server was heard last; another one after a restart."""
+        return self._link.stream
+
+    @property
+    def epoch(self) -> int:
+        """The newest epoch that an answer told."""
+        return self._link.epoch
+
+    # Watching
+
+    def frames(
+        self,
+        *,
+        format: str = "rgb8",
+        rows: str = "top",
+        layout: str = "auto",
+        every: bool = False,
+    ) -> Iterator[Received]:
+        """Frames as they come, without end; the newest only, unless ``every`` is asked for.
+
+        Options as in :class:`magi_rt.FrameSubscriber`. Ends when the client is closed.
+        """
+        from magi_rt.stream.subscriber import FrameSubscriber
+
+        with FrameSubscriber(
+            self.facts.frames or self.address,
+            format=format, rows=rows, layout=layout, every=every, curve=self._keys,
+        ) as frames:  # fmt: skip
+            self._frames = frames
+            yield from frames
+
+    # Life
+
+    def close(self) -> None:
+        """Says good-bye and lets go of the connection; closing twice is fine."""
+        if self._frames is not None:
+            self._frames.close()
+        if self._link.connected:
+            asked = Asked(Request(self._client, next(self._ids), Bye()))
+            self._link.ask(asked)
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _change(self, body: Body) -> Receipt:
+        asked, accepted = self._send(body)
+        return Receipt(asked, int(accepted.values.get("prompt", 0)))
+
+    def _ask(self, body: Body) -> dict[str, Any]:
+        return dict(self._send(body)[1].values)
+
+    def _send(self, body: Body) -> tuple[Asked, Accepted]:
+        request = Request(self._client, next(self._ids), body)
+        asked = Asked(request, applied=Future() if body.kind in APPLIED_LATER else None)
+        self._link.ask(asked)
+        try:
+            return asked, asked.accepted.result(self.timeout_s)
+        except FutureTimeout:
+            error = ServerLostError(
+                f"no answer from {self.control_address} within {self.timeout_s:g} s; is a server "
+                "running there, and does it know this client's key?"
+            )
+            self._link.give_up(asked, error)
+            raise error from None
+
+
+def facts_from(values: Mapping[str, Any]) -> ServerFacts:
+    """What a ``hello`` was answered with."""
+    formats = tuple(values.get("formats", ()))
+    names = [name for name in ServerFacts.__dataclass_fields__ if name != "formats"]
+    return ServerFacts(formats=formats, **{name: values.get(name, "") for name in names})
+
+
+def picture_file(image: Any) -> bytes:
+    """A picture as the bytes of a file that can be sent.
+
+    Raises:
+        MediaError: it cannot be read, or is too large.
+    """
+    data = image if isinstance(image, bytes) else _as_png(image)
+    if not 1 <= len(data) <= IMAGE_BYTES:
+        raise MediaError(
+            f"the picture has {len(data):,} bytes; 1 to {IMAGE_BYTES:,} can be sent: make it "
+            "smaller first",
+            field="image",
+        )
+    return data
+
+
+def _as_png(image: Any) -> bytes:
+    import io
+
+    from PIL import Image as Pictures
+
+    from magi_rt.media.pictures import picture_to_pixels, pixels_in_memory, read_image
+
+    if isinstance(image, str | Path):
+        pixels = read_image(image)
+    elif isinstance(image, Pictures.Image):
+        pixels = picture_to_pixels(image)
+    else:
+        pixels = pixels_in_memory(image, "image")
+    file = io.BytesIO()
+    Pictures.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,251 @@
+"""A client's end of the control socket: one thread that asks, asks again, and hands out answers."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from magi_rt.errors import MagiError
+from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, unpack_answer
+from magi_rt.stream.keys import ClientKeys, guard_client
+from magi_rt.stream.messages import pack_request
+from magi_rt.stream.requests import REQUEST_BYTES, Request
+
+LOST_S = 1.5
+"""A server that is silent for so long counts as lost."""
+
+_PING_S = 0.5
+_ASK_AGAIN_S = 1.0
+_TICK_MS = 100
+_LINGER_MS = 200
+_log = logging.getLogger("magi_rt.stream")
+
+
+class RemoteError(MagiError):
+    """The server refused a request, or could not do it.
+
+    Attributes:
+        code: one of the codes in docs/protocol.md: ``refused``, ``superseded``, ...
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ServerLostError(MagiError):
+    """No answer came in time, or the server that had accepted a request is no more."""
+
+
+@dataclass
+class Asked:
+    """A request on its way.
+
+    Attributes:
+        accepted: what the server says at once; a RemoteError when it refuses.
+        applied: which frame shows it; None for requests that change no picture.
+    """
+
+    request: Request
+    accepted: Future[Accepted] = field(default_factory=Future)
+    applied: Future[Applied] | None = None
+    data: bytes = b""
+    sent_s: float | None = None
+    stream: str = ""
+
+    @property
+    def over(self) -> bool:
+        """True when nothing more is expected."""
+        later = self.applied
+        return self.accepted.done() and (later is None or later.done())
+
+
+class Link:
+    """Keeps asking until it is answered, whatever happens to the connection.
+
+    An unanswered request is sent again under its id, so it is done once. Requests that a server
+    accepted before it died fail with :class:`ServerLostError`.
+
+    Args:
+        ping: a request without effect; its answers tell that the server lives, and which it is.
+    """
+
+    def __init__(self, address: str, ping: Request, keys: ClientKeys | None) -> None:
+        self.stream = ""
+        self.epoch = 0
+        self._ping = pack_request(ping)
+        self._ping_id = ping.id
+        self._heard_s = self._pinged_s = float("-inf")
+        self._broken = False
+        self._asked: dict[int, Asked] = {}
+        self._new: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+        self._ended = False
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = _LINGER_MS
+        self._socket.maxmsgsize = REQUEST_BYTES
+        self._socket.immediate = True  # what nobody takes now is not done much later
+        self._socket.reconnect_ivl_max = 1000
+        guard_client(self._socket, keys)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.setblocking(False)
+        self._socket.connect(address)
+        self._thread = threading.Thread(target=self._work, name="magi_rt client", daemon=True)
+        self._thread.start()
+
+    def ask(self, asked: Asked) -> None:
+        """Sends a request; its futures are set when answers come."""
+        asked.data = pack_request(asked.request)
+        self._new.put(asked)
+        self._ring()
+
+    def give_up(self, asked: Asked, error: MagiError) -> None:
+        """Asks no more; whoever waits gets the error."""
+        for future in (asked.accepted, asked.applied):
+            if future is not None and not future.done():
+                with suppress(Exception):
+                    future.set_exception(error)
+
+    @property
+    def connected(self) -> bool:
+        """True when the server was heard within the last 1.5 s."""
+        return time.monotonic() - self._heard_s < LOST_S
+
+    def close(self) -> None:
+        """Ends the thread and the connection; whoever waits gets a ServerLostError."""
+        self._ended = True
+        self._ring()
+        self._thread.join()
+
+    def _ring(self) -> None:
+        with suppress(OSError):
+            self._ringer.send(b"!")
+
+    # The thread
+
+    def _work(self) -> None:
+        poller = zmq.Poller()
+        for each in (self._socket, self._monitor, self._bell):
+            poller.register(each, zmq.POLLIN)
+        try:
+            while not self._ended:
+                poller.poll(_TICK_MS)
+                with suppress(OSError):
+                    self._bell.recv(4096)
+                self._look_at_connection()
+                self._listen()
+                self._speak()
+            self._speak()
+        except Exception:
+            _log.exception("the client's connection fails")
+        finally:
+            self._end()
+
+    def _look_at_connection(self) -> None:
+        while self._monitor.poll(0):
+            recv_monitor_message(self._monitor)
+            self._broken = True
+        self._broken = self._broken or not self.connected
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                answer = unpack_answer(parts[-1])
+            except MagiError as error:
+                _log.warning("an answer cannot be read: %s", error)
+                continue
+            self._heard(answer)
+
+    def _heard(self, answer: Answer) -> None:
+        self._heard_s = time.monotonic()
+        if answer.stream != self.stream:
+            self.stream, self.epoch = answer.stream, answer.epoch
+            self._fail_those_of_other_streams()
+        self.epoch = max(self.epoch, answer.epoch)
+        if answer.id == self._ping_id and self._broken:
+            self._broken = False
+            self._ask_for_lost_receipts()
+        asked = self._asked.get(answer.id)
+        if asked is None:
+            return
+        self._settle(asked, answer)
+        if asked.over:
+            del self._asked[answer.id]
+
+    def _settle(self, asked: Asked, answer: Answer) -> None:
+        match answer:
+            case Accepted():
+                asked.stream = answer.stream
+                if not asked.accepted.done():
+                    asked.accepted.set_result(answer)
+            case Applied() if asked.applied is not None and not asked.applied.done():
+                asked.applied.set_result(answer)
+            case Refusal():
+                self.give_up(asked, RemoteError(answer.code, answer.message))
+
+    def _fail_those_of_other_streams(self) -> None:
+        for asked in list(self._asked.values()):
+            if asked.stream and asked.stream != self.stream:
+                self._lose(asked, "the server was restarted before a frame showed it")
+
+    def _ask_for_lost_receipts(self) -> None:
+        """After a break, what was accepted is asked again, since its receipt may be lost."""
+        for asked in self._asked.values():
+            if asked.accepted.done():
+                asked.sent_s = None
+
+    def _speak(self) -> None:
+        now_s = time.monotonic()
+        with suppress(queue.Empty):
+            while True:
+                asked = self._new.get_nowait()
+                self._asked[asked.request.id] = asked
+        self._asked = {number: asked for number, asked in self._asked.items() if not asked.over}
+        try:
+            if now_s - max(self._heard_s, self._pinged_s) >= _PING_S:
+                self._socket.send(self._ping, zmq.NOBLOCK)
+                self._pinged_s = now_s
+            for asked in self._asked.values():
+                if self._is_due(asked, now_s):
+                    self._socket.send(asked.data, zmq.NOBLOCK)
+                    asked.sent_s = now_s
+        except zmq.Again:
+            return  # nobody is connected: the next tick tries again
+
+    def _is_due(self, asked: Asked, now_s: float) -> bool:
+        if asked.sent_s is None:
+            return True
+        return not asked.accepted.done() and now_s - asked.sent_s >= _ASK_AGAIN_S
+
+    def _lose(self, asked: Asked, why: str) -> None:
+        del self._asked[asked.request.id]
+        self.give_up(asked, ServerLostError(f"{asked.request.body.kind}: {why}; ask again"))
+
+    def _end(self) -> None:
+        self._ended = True
+        with suppress(queue.Empty):
+            while True:
+                asked = self._new.get_nowait()
+                self._asked[asked.request.id] = asked
+        for asked in list(self._asked.values()):
+            self._lose(asked, "the client was closed")
+        self._socket.disable_monitor()
+        self._monitor.close()
+        self._socket.close()
+        self._context.term()
+        self._bell.close()
+        self._ringer.close()
