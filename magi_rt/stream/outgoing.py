@@ -8,8 +8,9 @@ from magi_rt.errors import OptionError
 from magi_rt.stream.keys import ServerKeys, guard_server
 from magi_rt.stream.topics import Topic, parse_topic
 
-SEND_QUEUE = 3
-"""Frames that libzmq keeps for each reader; more would only grow old there."""
+SEND_QUEUE = 6
+"""Messages that libzmq keeps for each reader: twice two events and a frame. More would only grow
+old there."""
 
 _SUBSCRIPTION_BYTES = 256
 _LINGER_MS = 200

@@ -30,3 +30,28 @@ class PublisherStats:
     ring_in_use: int = 0
     topics: dict[str, int] = field(default_factory=dict)
     wanted: tuple[str, ...] = ()
+
+
+@dataclass
+class SubscriberStats:
+    """What a subscriber has received so far.
+
+    Attributes:
+        received: messages with a frame.
+        taken: of those, frames handed out (or ready to be).
+        events: events received.
+        dropped: frames that did not count, by reason: ``stream``, ``epoch``, ``seq`` (not new),
+            ``replaced`` (a newer one was there), ``stale``, ``overwritten`` (in shared memory),
+            ``malformed``, and ``full`` (all were wanted, but nobody took them).
+        layout: by which frames come now: ``parts``, ``packed`` or ``shared``.
+    """
+
+    received: int = 0
+    taken: int = 0
+    events: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    layout: str = "parts"
+
+    def drop(self, reason: str) -> None:
+        """Counts a frame that does not count."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1

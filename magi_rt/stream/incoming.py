@@ -1,0 +1,54 @@
+"""The SUB socket: connected with the queue that live pictures need."""
+
+from __future__ import annotations
+
+import zmq
+
+from magi_rt.errors import OptionError
+from magi_rt.stream.keys import ClientKeys, guard_client
+from magi_rt.stream.topics import EVENT
+from magi_rt.stream.wire import HEADER_BYTES, MAX_PAYLOAD_BYTES
+
+NEWEST_QUEUE = 6
+"""Messages that libzmq keeps for a thread that reads them at once."""
+
+_RECONNECT_MS, _RECONNECT_MOST_MS = 100, 1000
+# Only against connections that are dead without a word: a huge frame on a slow way takes seconds.
+_PING_MS, _PONG_MS = 2_000, 10_000
+
+
+def incoming(
+    context: zmq.Context[zmq.Socket[bytes]], address: str, curve: ClientKeys | None, queue: int
+) -> zmq.Socket[bytes]:
+    """A socket that hears events; OptionError when the address cannot be connected to."""
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, queue)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_PAYLOAD_BYTES + 2 * HEADER_BYTES)
+    socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MOST_MS)
+    socket.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
+    if address.startswith("tcp:"):
+        socket.setsockopt(zmq.HEARTBEAT_IVL, _PING_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _PONG_MS)
+    try:
+        guard_client(socket, curve)
+        socket.subscribe(EVENT)
+        socket.connect(address)
+    except zmq.ZMQError as error:
+        socket.close()
+        raise OptionError(
+            f"address {address} cannot be connected to ({error.strerror})", field="address"
+        ) from error
+    return socket
+
+
+def wake_pair(
+    context: zmq.Context[zmq.Socket[bytes]],
+) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+    """Two sockets by which one thread ends the other's wait."""
+    wake, woken = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    address = f"inproc://magi_rt-wake-{id(wake)}"
+    woken.bind(address)
+    wake.connect(address)
+    return wake, woken

@@ -1,0 +1,165 @@
+"""How a reader on the server's machine comes to shared memory, and back to the socket."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from enum import Enum
+from pathlib import Path
+
+import zmq
+
+from magi_rt.errors import MagiError
+from magi_rt.stream.answers import Accepted, unpack_answer
+from magi_rt.stream.formats import Bytes
+from magi_rt.stream.keys import ClientKeys, guard_client
+from magi_rt.stream.messages import pack_request
+from magi_rt.stream.requests import Hello, Request
+from magi_rt.stream.shared_frames import SharedFramesError, SharedReader
+from magi_rt.stream.topics import Topic
+from magi_rt.stream.wire import FrameHeader
+
+FAULTS = 8
+"""So many frames in a row that were overwritten before they were read: the socket is better."""
+
+_log = logging.getLogger("magi_rt.stream")
+
+
+class State(Enum):
+    """Where frames come from."""
+
+    SOCKET = "socket"
+    TRYING = "trying"  # from both: shared memory is not proven yet
+    SHARED = "shared"
+
+
+class SharedWay:
+    """Subscribes a socket to the ``parts`` of a topic, and to ``shared`` where that works.
+
+    Args:
+        socket: SUB; used by the same thread only.
+        topic: the ``parts`` topic.
+        control: address that is asked for the file, "" when nobody is asked.
+        file: path of the file, where it is known already.
+        curve: keys for the control address.
+
+    Attributes:
+        dealer: the socket to be polled for the answer, None when nobody is asked.
+    """
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        topic: Topic,
+        *,
+        control: str = "",
+        file: str = "",
+        curve: ClientKeys | None = None,
+    ) -> None:
+        self._socket, self._parts, self._file = socket, topic, file
+        self._shared = Topic(topic.format, topic.rows, "shared")
+        self.state = State.SOCKET
+        self.dealer: zmq.Socket[bytes] | None = None
+        if control and not file:
+            self.dealer = socket.context.socket(zmq.DEALER)
+            self.dealer.setsockopt(zmq.LINGER, 0)
+            guard_client(self.dealer, curve)
+            self.dealer.connect(control)
+        self._client, self._asked = secrets.token_hex(8), 0
+        self._stream, self._faults = "", 0
+        self._reader: SharedReader | None = None
+        socket.subscribe(topic.name)
+
+    def begin(self, stream: str) -> None:
+        """The first frame of a stream has come: asks for its file, once."""
+        if stream == self._stream:
+            return
+        self.fall_back()
+        self._stream = stream
+        if self._file:
+            self._try(self._file)
+        elif self.dealer is not None:
+            self._asked += 1
+            asked = Hello(versions=(1,), shared=f"{self._shared.format}/{self._shared.rows}")
+            request = pack_request(Request(self._client, self._asked, asked))
+            self.dealer.send(request, zmq.DONTWAIT)
+
+    def hear_answers(self) -> None:
+        """Reads what the control address answers."""
+        while self.dealer is not None:
+            try:
+                answer = unpack_answer(self.dealer.recv(zmq.DONTWAIT))
+            except zmq.Again:
+                return
+            except MagiError as error:
+                _log.debug("an answer about shared memory cannot be read: %s", error)
+                continue
+            if isinstance(answer, Accepted) and answer.id == self._asked:
+                path = answer.values.get("shared")
+                if answer.stream == self._stream and isinstance(path, str) and path:
+                    self._try(path)
+
+    def _try(self, path: str) -> None:
+        try:
+            self._reader = SharedReader(Path(path), self._stream)
+        except SharedFramesError as error:
+            _log.info("%s; frames come by socket", error)
+            return
+        self.state, self._faults = State.TRYING, 0
+        self._socket.subscribe(self._shared.name)
+
+    @property
+    def proven(self) -> bool:
+        """True while frames come through shared memory alone."""
+        return self.state is State.SHARED
+
+    def hear(self, header: FrameHeader) -> None:
+        """A shared frame was announced; the first one that is really there proves the way."""
+        if header.shared is None or self._reader is None or header.stream != self._stream:
+            return
+        if self.state is State.TRYING and self._reader.intact(*header.shared):
+            self.state = State.SHARED
+            self._socket.unsubscribe(self._parts.name)
+
+    def fetch(self, header: FrameHeader, copy: bool) -> Bytes | None:
+        """The pixels of a shared frame; None when they were overwritten."""
+        assert header.shared is not None
+        if self._reader is None or header.stream != self._stream:
+            return None
+        read = self._reader.copy if copy else self._reader.view
+        pixels = read(*header.shared, header.size)
+        self._faults = 0 if pixels is not None else self._faults + 1
+        if self._faults >= FAULTS:
+            self.fall_back()
+        return pixels
+
+    def intact(self, header: FrameHeader) -> bool:
+        """True while the pixels of a shared frame are still its own."""
+        reader = self._reader
+        return reader is not None and header.shared is not None and reader.intact(*header.shared)
+
+    def fall_back(self) -> None:
+        """Frames come by socket from now on, until another stream begins."""
+        if self.state is State.SHARED:
+            self._socket.subscribe(self._parts.name)
+        if self.state is not State.SOCKET:
+            self._socket.unsubscribe(self._shared.name)
+        self.state = State.SOCKET
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def ask_again(self) -> None:
+        """Makes the server send its last frame again."""
+        if self.proven:
+            self.fall_back()
+        else:
+            self._socket.unsubscribe(self._parts.name)
+            self._socket.subscribe(self._parts.name)
+
+    def close(self) -> None:
+        """Unmaps the file and closes the control socket."""
+        if self._reader is not None:
+            self._reader.close()
+        if self.dealer is not None:
+            self.dealer.close()
