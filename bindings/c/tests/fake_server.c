@@ -88,9 +88,12 @@ static void take_subscriptions(fake_server *server)
 {
     char bytes[256];
     int size;
-    while ((size = zmq_recv(server->frames, bytes, sizeof bytes, ZMQ_DONTWAIT)) > 0)
-        if (size > 6 && memcmp(bytes + 1, "frame/", 6) == 0)
-            server->subscribers += bytes[0] == 1 ? 1 : -1;
+    while ((size = zmq_recv(server->frames, bytes, sizeof bytes, ZMQ_DONTWAIT)) > 0) {
+        if (size < 14 || memcmp(bytes + 1, "frame/", 6) != 0) continue;
+        int more = bytes[0] == 1 ? 1 : -1;
+        server->subscribers += more;
+        if (memcmp(bytes + size - 7, "/shared", 7) == 0) server->shared_subscribers += more;
+    }
 }
 
 void fake_wait_for_subscribers(fake_server *server, int count)

@@ -1,0 +1,197 @@
+/* Pixels through shared memory: used when it is there, left when it is not, never half a frame. */
+#define _XOPEN_SOURCE 700
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "fake_server.h"
+#include "platform.h"
+#include "shared.h"
+
+#define SLOT_BYTES 2048 /* 32 x 16 RGBA */
+#define FIRST 4096
+#define TOPIC "frame/rgba8/top/shared"
+
+static fake_server server;
+static magi_client client;
+static magi_frame frame = {.struct_size = sizeof(magi_frame)};
+static char path[64];
+
+static void put_le(uint8_t *at, unsigned width, uint64_t value)
+{
+    for (unsigned i = 0; i < width; i++) at[i] = (uint8_t)(value >> (8 * i));
+}
+
+/* A file of one slot, whose pixels are `value` at `turn`. */
+static void write_file(const char *stream, uint64_t turn, uint8_t value)
+{
+    static uint8_t bytes[FIRST + SLOT_BYTES];
+    memset(bytes, 0, sizeof bytes);
+    memcpy(bytes, "MAGISHM1", 8);
+    memcpy(bytes + 8, stream, 16);
+    put_le(bytes + 24, 4, 1);
+    put_le(bytes + 32, 8, SLOT_BYTES);
+    put_le(bytes + 40, 8, FIRST);
+    put_le(bytes + 64, 8, turn);
+    memset(bytes + FIRST, value, SLOT_BYTES);
+    FILE *file = fopen(path, "r+b");
+    if (!file) file = fopen(path, "wb");
+    CHECK(file && fwrite(bytes, 1, sizeof bytes, file) == sizeof bytes);
+    fclose(file);
+}
+
+static magi_client_info info(void)
+{
+    magi_client_info now = {.struct_size = sizeof now};
+    CHECK_NUMBER(magi_client_get_info(client, &now), MAGI_OK);
+    return now;
+}
+
+static magi_counters counters(void)
+{
+    magi_counters now = {.struct_size = sizeof now};
+    CHECK_NUMBER(magi_client_get_counters(client, &now), MAGI_OK);
+    return now;
+}
+
+static bool is_shared(void)
+{
+    fake_turn(&server);
+    return info().layout == MAGI_LAYOUT_SHARED && server.shared_subscribers == 1;
+}
+
+static void begin(magi_layout layout)
+{
+    fake_open(&server, STREAM_A);
+    server.shared = path;
+    magi_client_desc desc = {
+        .struct_size = sizeof desc,
+        .frames = server.frames_address,
+        .control = server.control_address,
+        .layout = layout,
+    };
+    CHECK_NUMBER(magi_client_open(&desc, &client), MAGI_OK);
+}
+
+static void end(void)
+{
+    CHECK_NUMBER(magi_client_close(client), MAGI_OK);
+    fake_close(&server);
+    unlink(path);
+}
+
+static void take_value(uint8_t value)
+{
+    CHECK_SOON(magi_client_acquire_frame(client, &frame) == MAGI_OK);
+    CHECK(frame.pixels[0] == value && frame.pixels[frame.size - 1] == value);
+    CHECK_NUMBER(magi_client_release_frame(client, frame.lease), MAGI_OK);
+}
+
+static void frames_come_through_the_file_when_both_sides_can(void)
+{
+    write_file(STREAM_A, 2, 11);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON(is_shared());
+    fake_send_frame(&server, (fake_frame){.topic = TOPIC, .shared_turn = 2});
+    take_value(11);
+    write_file(STREAM_A, 4, 12);
+    fake_send_frame(&server, (fake_frame){.topic = TOPIC, .shared_turn = 4});
+    take_value(12);
+    end();
+}
+
+static void a_frame_that_was_written_over_does_not_count(void)
+{
+    write_file(STREAM_A, 6, 1);
+    begin(MAGI_LAYOUT_SHARED);
+    CHECK_SOON(is_shared());
+    fake_send_frame(&server, (fake_frame){.topic = TOPIC, .shared_turn = 4});
+    CHECK_SOON(counters().dropped_overwritten == 1);
+    CHECK_NUMBER(magi_client_acquire_frame(client, &frame), MAGI_NO_FRAME);
+    end();
+}
+
+static void a_file_of_another_stream_or_none_leaves_the_socket(void)
+{
+    write_file(STREAM_B, 2, 1);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON((fake_turn(&server), strstr(info().trouble, "shared memory") != NULL));
+    CHECK_NUMBER(info().layout, MAGI_LAYOUT_PARTS);
+    fake_wait_for_subscribers(&server, 1);
+    fake_send_frame(&server, (fake_frame){.value = 21});
+    take_value(21);
+    end();
+}
+
+static void a_file_cut_short_makes_the_client_go_back_to_the_socket(void)
+{
+    write_file(STREAM_A, 2, 1);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON(is_shared());
+    CHECK(truncate(path, 100) == 0);
+    fake_send_frame(&server, (fake_frame){.topic = TOPIC, .shared_turn = 2});
+    CHECK_SOON(info().layout == MAGI_LAYOUT_PARTS);
+    CHECK_SOON((fake_turn(&server), server.subscribers == 1 && server.shared_subscribers == 0));
+    fake_send_frame(&server, (fake_frame){.value = 22});
+    take_value(22);
+    end();
+}
+
+static void a_restarted_server_brings_its_own_file(void)
+{
+    write_file(STREAM_A, 2, 31);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON(is_shared());
+    fake_send_frame(&server, (fake_frame){.topic = TOPIC, .shared_turn = 2});
+    take_value(31);
+    fake_close(&server);
+    unlink(path);
+    write_file(STREAM_B, 2, 32);
+    fake_open_at(&server, STREAM_B, &server);
+    server.shared = path;
+    fake_wait_for_subscribers(&server, 1);
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), counters().streams == 2));
+    CHECK_SOON(is_shared());
+    fake_send_frame(&server, (fake_frame){.topic = TOPIC, .shared_turn = 2});
+    take_value(32);
+    end();
+}
+
+static void numbers_that_do_not_fit_the_file_are_refused(void)
+{
+    static const struct {
+        long at;
+        unsigned width;
+        uint64_t value;
+    } wrong[] = {{0, 1, 'X'},    {24, 4, 0},    {24, 4, 2},          {24, 4, UINT32_MAX},
+                 {32, 8, 0},     {32, 8, 2049}, {32, 8, UINT64_MAX}, {40, 8, 0},
+                 {40, 8, 8192},  {40, 8, 4097}, {40, 8, UINT64_MAX - 4095}};
+    mg_shared shared;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        uint8_t number[8];
+        write_file(STREAM_A, 2, 1);
+        CHECK(mg_shared_open(&shared, path, STREAM_A));
+        mg_shared_close(&shared);
+        put_le(number, wrong[i].width, wrong[i].value);
+        FILE *file = fopen(path, "r+b");
+        CHECK(file && fseek(file, wrong[i].at, SEEK_SET) == 0);
+        CHECK(fwrite(number, 1, wrong[i].width, file) == wrong[i].width);
+        fclose(file);
+        CHECK(!mg_shared_open(&shared, path, STREAM_A));
+    }
+    unlink(path);
+    CHECK(!mg_shared_open(&shared, path, STREAM_A) && !mg_shared_open(&shared, "/dev/null", STREAM_A));
+}
+
+int main(void)
+{
+    snprintf(path, sizeof path, "/tmp/magi_rt-test-%ld", (long)getpid());
+    RUN(frames_come_through_the_file_when_both_sides_can);
+    RUN(a_frame_that_was_written_over_does_not_count);
+    RUN(a_file_of_another_stream_or_none_leaves_the_socket);
+    RUN(a_file_cut_short_makes_the_client_go_back_to_the_socket);
+    RUN(a_restarted_server_brings_its_own_file);
+    RUN(numbers_that_do_not_fit_the_file_are_refused);
+    return 0;
+}
