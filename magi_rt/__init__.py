@@ -23,6 +23,10 @@ if TYPE_CHECKING:
         SnapshotError,
     )
     from magi_rt.frames import Frame
+    from magi_rt.stream.client import WorldClient
+    from magi_rt.stream.publisher import FramePublisher
+    from magi_rt.stream.server import WorldServer
+    from magi_rt.stream.subscriber import FrameSubscriber
     from magi_rt.world import World
     from magi_rt.world.snapshot import Snapshot
 
@@ -34,6 +38,8 @@ __all__ = [
     "ClosedWorldError",
     "ConfigError",
     "Frame",
+    "FramePublisher",
+    "FrameSubscriber",
     "MagiError",
     "MediaError",
     "OptionError",
@@ -42,15 +48,28 @@ __all__ = [
     "Snapshot",
     "SnapshotError",
     "World",
+    "WorldClient",
+    "WorldServer",
     "__version__",
 ]
+
+
+_HOMES = {
+    "Frame": "frames",
+    "FramePublisher": "stream.publisher",
+    "FrameSubscriber": "stream.subscriber",
+    "Snapshot": "world.snapshot",
+    "World": "world",
+    "WorldClient": "stream.client",
+    "WorldServer": "stream.server",
+}
+"""Modules of the public names that are no errors."""
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'magi_rt' has no attribute {name!r}")
-    home = {"World": "world", "Snapshot": "world.snapshot", "Frame": "frames"}.get(name, "errors")
-    value = getattr(import_module(f"magi_rt.{home}"), name)
+    value = getattr(import_module(f"magi_rt.{_HOMES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value
 

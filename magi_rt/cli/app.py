@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 import magi_rt
-from magi_rt.cli import bench, inspect, record, run, train, verify
+from magi_rt.cli import (
+    bench,
+    inspect,
+    keys,
+    prompt,
+    record,
+    run,
+    serve,
+    stats,
+    train,
+    verify,
+    watch,
+)
 from magi_rt.cli import eval as evaluation
 from magi_rt.cli.refusals import PlainSpokenGroup
 
@@ -44,6 +56,11 @@ def magi_rt_command(
 
 
 app.command("run")(run.run)
+app.command("serve")(serve.serve)
+app.command("watch")(watch.watch)
+app.command("prompt")(prompt.prompt)
+app.command("stats")(stats.stats)
+app.command("keys")(keys.keys)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.add_typer(train.train, name="train")

@@ -40,7 +40,8 @@ from magi_rt.stream.requests import (
 from magi_rt.world.prompt_text import checked_prompt
 
 if TYPE_CHECKING:
-    from magi_rt.stream.subscriber import FrameSubscriber, Received
+    from magi_rt.stream.received import Received
+    from magi_rt.stream.subscriber import FrameSubscriber
 
 __all__ = ["Receipt", "RemoteError", "ServerFacts", "ServerLostError", "WorldClient"]
 
@@ -141,11 +142,11 @@ class WorldClient:
         self.address, self.timeout_s = address, timeout_s
         self._client, self._name, self._keys = secrets.token_hex(8), name, keys
         self._ids = itertools.count(1)
-        self._frames: FrameSubscriber | None = None
+        self._watching: list[FrameSubscriber] = []
         hello = Hello((VERSION,), name)
         ping = Request(self._client, next(self._ids), hello)
         self.control_address = control or control_address(address)
-        self._link = Link(self.control_address, ping, keys)
+        self._link = Link(self.control_address, ping, keys, on_applied=self._applied)
         try:
             self.facts = self.hello()
         except BaseException:
@@ -260,21 +261,32 @@ class WorldClient:
 
         Options as in :class:`magi_rt.FrameSubscriber`. Ends when the client is closed.
         """
+        with self.watching(format=format, rows=rows, layout=layout, every=every) as frames:
+            yield from frames
+
+    def watching(self, **options: Any) -> FrameSubscriber:
+        """A subscriber to this server's frames, which drops what receipts say is over.
+
+        Options as in :class:`magi_rt.FrameSubscriber`; close it, or close the client.
+        """
         from magi_rt.stream.subscriber import FrameSubscriber
 
-        with FrameSubscriber(
-            self.facts.frames or self.address,
-            format=format, rows=rows, layout=layout, every=every, curve=self._keys,
-        ) as frames:  # fmt: skip
-            self._frames = frames
-            yield from frames
+        address = self.facts.frames or self.address
+        frames = FrameSubscriber(address, curve=self._keys, control=self.control_address, **options)
+        self._watching.append(frames)
+        return frames
+
+    def _applied(self, stream: str, epoch: int) -> None:
+        """Called by the link with every receipt."""
+        for frames in list(self._watching):
+            frames.drop_before(epoch, stream)
 
     # Life
 
     def close(self) -> None:
         """Says good-bye and lets go of the connection; closing twice is fine."""
-        if self._frames is not None:
-            self._frames.close()
+        for frames in self._watching:
+            frames.close()
         if self._link.connected:
             asked = Asked(Request(self._client, next(self._ids), Bye()))
             self._link.ask(asked)

@@ -77,6 +77,7 @@ class ControlSocket:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = LINGER_MS
         self.socket.maxmsgsize = IMAGE_REQUEST_BYTES
+        self.socket.ipv6 = "[" in address
         self._guard = guard_server(self.socket, keys)
         try:
             self.socket.bind(address)

@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -77,9 +78,17 @@ class Link:
 
     Args:
         ping: a request without effect; its answers tell that the server lives, and which it is.
+        on_applied: called on the link's thread with stream and epoch of every receipt.
     """
 
-    def __init__(self, address: str, ping: Request, keys: ClientKeys | None) -> None:
+    def __init__(
+        self,
+        address: str,
+        ping: Request,
+        keys: ClientKeys | None,
+        on_applied: Callable[[str, int], None],
+    ) -> None:
+        self._on_applied = on_applied
         self.stream = ""
         self.epoch = 0
         self._ping = pack_request(ping)
@@ -95,6 +104,7 @@ class Link:
         self._socket.maxmsgsize = REQUEST_BYTES
         self._socket.immediate = True  # what nobody takes now is not done much later
         self._socket.reconnect_ivl_max = 1000
+        self._socket.ipv6 = "[" in address
         guard_client(self._socket, keys)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._bell, self._ringer = socket.socketpair()
@@ -193,6 +203,7 @@ class Link:
                 if not asked.accepted.done():
                     asked.accepted.set_result(answer)
             case Applied() if asked.applied is not None and not asked.applied.done():
+                self._on_applied(answer.stream, answer.epoch)
                 asked.applied.set_result(answer)
             case Refusal():
                 self.give_up(asked, RemoteError(answer.code, answer.message))

@@ -154,6 +154,11 @@ class WorldServer:
         """The counters that a ``stats`` request is told."""
         return self._serving.stats()
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a ``hello`` is told."""
+        return self._serving.facts()
+
     # The loop
 
     def _turn(self, poller: zmq.Poller) -> None:

@@ -153,9 +153,9 @@ class Serving:
         if ticket is not None:
             self.control.refuse(ticket, code, message)
 
-    def _hello(self, body: Hello) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
+        """What the server says of itself, now."""
         return {
-            "chosen": VERSION,
             "server": f"magi_rt {magi_rt.__version__}",
             **self._facts,
             "fps": self.showing.fps,
@@ -165,8 +165,11 @@ class Serving:
             "heartbeat_ms": HEARTBEAT_MS,
             "buffer_ms": self._buffer_ms,
             "frames": reachable(self.publisher.address),
-            "shared": self.publisher.offer_shared(body.shared) if body.shared else "",
         }
+
+    def _hello(self, body: Hello) -> dict[str, Any]:
+        shared = self.publisher.offer_shared(body.shared) if body.shared else ""
+        return {"chosen": VERSION, **self.facts(), "shared": shared}
 
     def _pause(self, paused: bool) -> dict[str, Any]:
         self.showing.paused = self.publisher.paused = paused

@@ -75,7 +75,7 @@ class Showing:
         if now_ns < self._due_ns:
             return None
         if self._exhausted and not self._next_chunk(self._maker.take()):
-            self.counts.late += not self._late
+            self.counts.late += not self._late and self._chunk is not None
             self._late = True
             return None
         self._late = False
