@@ -4,7 +4,7 @@
 
 #define SECOND_NS 1000000000u
 #define USUAL_FRAME_TIME_NS (SECOND_NS / 24)
-#define LEAST_FRAME_TIME_NS (SECOND_NS / 240) /* below it, jitter would count as age */
+#define LEAST_FRAME_TIME_NS (SECOND_NS / 60) /* below it, jitter would count as age */
 
 /* Clocks of two machines drift apart by milliseconds in minutes, so the smallest difference is
  * that of the last two windows, not of all time. */

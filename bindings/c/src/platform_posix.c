@@ -51,6 +51,11 @@ void mg_unlock(mg_mutex *mutex) { pthread_mutex_unlock(mutex); }
 static void *run_thread(void *thread_pointer)
 {
     mg_thread *thread = thread_pointer;
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), "magi_rt");
+#elif defined(__APPLE__)
+    pthread_setname_np("magi_rt");
+#endif
     thread->run(thread->argument);
     return NULL;
 }
