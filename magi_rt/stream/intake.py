@@ -58,6 +58,7 @@ class Intake:
         announce: called with it afterwards.
         ask_again: called when the server's last frame has not come.
         tell: called with every event.
+        clock: nanoseconds, never going back.
 
     Attributes:
         lock: held while ``gate`` and ``stats`` are used.
@@ -75,10 +76,11 @@ class Intake:
         announce: Callable[[Received], None],
         ask_again: Callable[[], None],
         tell: Callable[[Event], None],
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._socket, self._way, self._every, self._copy = socket, way, every, copy
         self._deliver, self._announce = deliver, announce
-        self._ask_again, self._tell = ask_again, tell
+        self._ask_again, self._tell, self._clock = ask_again, tell, clock
         self.lock = threading.RLock()
         self.gate, self.stats = Gate(), SubscriberStats()
         self.heard_ns = 0
@@ -110,7 +112,7 @@ class Intake:
 
     def tick(self) -> None:
         """What time alone brings about; call it at :attr:`wait_ms`."""
-        now = time.monotonic_ns()
+        now = self._clock()
         if self._held is not None and now - self._held_since >= WAIT_NS:
             held, self._held = self._held, None
             self._hand_on(held)
@@ -123,12 +125,12 @@ class Intake:
         """Milliseconds after which ``tick`` has something to do at the latest."""
         if self._held is None:
             return LOST_NS // 2_000_000
-        left = self._held_since + WAIT_NS - time.monotonic_ns()
+        left = self._held_since + WAIT_NS - self._clock()
         return max(1, left // 1_000_000 + 1)
 
     def _sort(self, parts: list[zmq.Frame]) -> Candidate | None:
         """Takes a message apart; None when it holds no frame that counts."""
-        now = time.monotonic_ns()
+        now = self._clock()
         try:
             if len(parts) == 2 and parts[0].bytes == EVENT:
                 self._hear_event(unpack_event(parts[1].buffer), now)
