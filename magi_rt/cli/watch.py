@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 GOOD_SIDE = 512
 """Small worlds are shown enlarged until their shorter side has about this many pixels."""
 
-FILM_SIDE = 256
-"""The same for videos, as in `magi-rt run`."""
-
 _QUIT = (ord("q"), 27)
 _TICK_MS = 5
 
@@ -106,10 +103,11 @@ def _film(
 
 
 def _writer(path: Path, client: WorldClient, first: Received) -> VideoWriter:
+    from magi_rt.cli.render import fitting_scale
     from magi_rt.media.video_writer import VideoWriter
 
     height, width, _ = first.pixels.shape
-    scale = max(1, -(-FILM_SIDE // min(height, width)))
+    scale = fitting_scale(height, width)
     return VideoWriter(path, fps=client.facts.fps, height=height, width=width, scale=scale)
 
 
