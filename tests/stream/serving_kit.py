@@ -62,7 +62,7 @@ class RawControl:
     def answer(self) -> dict[str, Any]:
         """The next answer."""
         assert self.socket.poll(round(1000 * LIMIT_S)), "no answer came"
-        values = msgpack.unpackb(self.socket.recv())
+        values = msgpack.unpackb(self.socket.recv_multipart()[-1])
         assert isinstance(values, dict)
         return values
 
