@@ -12,7 +12,8 @@ SEND_QUEUE = 6
 """Messages that libzmq keeps for each reader: twice two events and a frame. More would only grow
 old there."""
 
-_SUBSCRIPTION_BYTES = 256
+# The keys of a guarded connection are exchanged in messages of some 300 bytes.
+_SUBSCRIPTION_BYTES = 1_024
 _LINGER_MS = 200
 
 
