@@ -12,7 +12,7 @@ import zmq
 
 from magi_rt.stream.formats import Bytes
 from magi_rt.stream.publisher import FramePublisher
-from magi_rt.stream.wire import FrameHeader
+from magi_rt.stream.wire import FrameHeader, unpack_header
 
 STREAM, NEXT_STREAM = "00c0ffee5eed2a7f", "0ddba11ca5cade00"
 PATIENCE_S = 60.0
@@ -51,6 +51,22 @@ def wanted(publisher: FramePublisher, *topics: str) -> None:
         return set(publisher.stats.wanted) == set(topics)
 
     wait_until(arrived, f"{topics} are wanted")
+
+
+def joined(publisher: FramePublisher, *readers: zmq.Socket[bytes]) -> None:
+    """Waits until each of these readers of ``parts`` has got a frame; nothing queues afterwards."""
+    publish(publisher)
+    for reader in readers:
+
+        def arrived(reader: zmq.Socket[bytes] = reader) -> bool:
+            publisher.poll()
+            return bool(reader.poll(2))
+
+        wait_until(arrived, "a frame comes")
+    last = publish(publisher)
+    for reader in readers:
+        while unpack_header(reader.recv_multipart()[1]).seq != last:
+            pass
 
 
 @contextmanager
