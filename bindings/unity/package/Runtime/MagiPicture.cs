@@ -83,6 +83,20 @@ namespace MagiRt
             Texture = null;
         }
 
+        /// <summary>What to ask of the server, so that nothing is converted here.</summary>
+        public static MagiFormat Asked(MagiTextureFormat format)
+        {
+            switch (format)
+            {
+                case MagiTextureFormat.Bgra32:
+                    return MagiFormat.Bgra8;
+                case MagiTextureFormat.Rgb24:
+                    return MagiFormat.Rgb8;
+                default:
+                    return MagiFormat.Rgba8;
+            }
+        }
+
         static TextureFormat FormatOf(MagiFormat format)
         {
             switch (format)

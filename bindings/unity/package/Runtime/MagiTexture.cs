@@ -73,7 +73,6 @@ namespace MagiRt
 
         readonly MagiPicture picture = new MagiPicture();
         readonly MagiTargets targets = new MagiTargets();
-        readonly MagiLogQueue log = new MagiLogQueue();
         MagiClient client;
         [NonSerialized]
         string opened;
@@ -81,6 +80,8 @@ namespace MagiRt
         bool reopen;
         [NonSerialized]
         bool connected;
+        [NonSerialized]
+        string trouble = "";
 
         /// <summary>The newest picture, or null before the first. Another object after a new size.</summary>
         public Texture2D Texture { get { return picture.Texture; } }
@@ -144,7 +145,6 @@ namespace MagiRt
         void OnDisable()
         {
             Close();
-            log.Flush(this);
         }
 
         void OnValidate()
@@ -154,7 +154,6 @@ namespace MagiRt
 
         void Update()
         {
-            log.Flush(this);
             if (reopen)
             {
                 Close();
@@ -164,7 +163,7 @@ namespace MagiRt
             if (client != null)
                 ShowNewest();
             if (client != null)
-                TellConnection(client.State == MagiState.Connected);
+                LookAfterConnection();
             while (client != null && TellReceipt())
             {
             }
@@ -173,6 +172,7 @@ namespace MagiRt
         void Open()
         {
             Problem = "";
+            trouble = "";
             reopen = false;
             opened = Settings();
             try
@@ -227,6 +227,17 @@ namespace MagiRt
             onTexture.Invoke(picture.Texture);
         }
 
+        // Asked for here instead of heard through the logger: no foreign thread ever runs managed code
+        // in the editor, where it would stand in the way of a domain reload.
+        void LookAfterConnection()
+        {
+            string before = trouble;
+            MagiState state = client.GetState(ref trouble);
+            if (!ReferenceEquals(before, trouble))
+                Debug.LogWarning("magi_rt: " + trouble, this);
+            TellConnection(state == MagiState.Connected);
+        }
+
         void TellConnection(bool now)
         {
             if (now == connected)
@@ -266,27 +277,13 @@ namespace MagiRt
             options.Name = "unity";
             options.Frames = address;
             options.Control = controlAddress;
-            options.Format = WireFormat(format);
+            options.Format = MagiPicture.Asked(format);
             options.Layout = layout;
             options.Dummy = dummy;
             options.DummyWidth = dummyWidth;
             options.DummyHeight = dummyHeight;
             options.DummyFps = dummyFps;
-            options.Log = log.Add;
             return options;
-        }
-
-        static MagiFormat WireFormat(MagiTextureFormat format)
-        {
-            switch (format)
-            {
-                case MagiTextureFormat.Bgra32:
-                    return MagiFormat.Bgra8;
-                case MagiTextureFormat.Rgb24:
-                    return MagiFormat.Rgb8;
-                default:
-                    return MagiFormat.Rgba8;
-            }
         }
     }
 }

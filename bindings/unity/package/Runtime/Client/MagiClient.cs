@@ -83,6 +83,19 @@ namespace MagiRt
             }
         }
 
+        /// <summary>
+        /// What the connection is like now, and the last warning or error as a sentence (empty: none
+        /// yet). `trouble` is replaced only when another one came, so this makes no garbage.
+        /// </summary>
+        public unsafe MagiState GetState(ref string trouble)
+        {
+            NativeInfo info;
+            ReadInfo(out info);
+            if (!Utf8.Same(info.Trouble, 256, trouble))
+                trouble = Utf8.Read(info.Trouble, 256);
+            return info.State;
+        }
+
         /// <summary>All that is known about the connection and the world.</summary>
         public MagiInfo GetInfo()
         {

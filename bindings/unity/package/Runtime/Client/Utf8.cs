@@ -69,5 +69,21 @@ namespace MagiRt
                 length++;
             return length == 0 ? "" : Encoding.UTF8.GetString(text, length);
         }
+
+        /// <summary>Whether the text in the array is this one. Only texts beyond ASCII make garbage here.</summary>
+        public static bool Same(byte* text, int room, string other)
+        {
+            if (other == null)
+                return false;
+            int at = 0;
+            for (; at < room && text[at] != 0; at++)
+            {
+                if (text[at] >= 0x80)
+                    return Read(text, room) == other;
+                if (at >= other.Length || other[at] != text[at])
+                    return false;
+            }
+            return at == other.Length;
+        }
     }
 }
