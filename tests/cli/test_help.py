@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 import magi_rt
 from magi_rt.cli.app import app
 
-VERBS = ["run", "inspect", "verify", "train", "record", "eval", "bench"]
+VERBS = [
+    "run", "serve", "watch", "prompt", "stats", "keys", "inspect", "verify", "train", "record",
+    "eval", "bench",
+]  # fmt: skip
 
 
 def output(*arguments: str) -> str:
