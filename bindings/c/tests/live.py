@@ -1,0 +1,105 @@
+"""Runs a client's live tests against real servers.
+
+    live.py world|ipc|keys|restart COMMAND...
+
+The command gets what test_live.c describes behind its own arguments. Ends with 77 when magi_rt or
+what it needs is not there: then nothing was tested.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import zmq
+
+    from magi_rt.stream.keys import ServerKeys
+    from magi_rt.stream.server import WorldServer
+    from magi_rt.world import World
+except ImportError as missing:
+    print(f"not tested: {missing}")
+    sys.exit(77)
+
+FPS = 100
+
+
+def open_server(address: str = "tcp://127.0.0.1:*", **options: object) -> WorldServer:
+    """A server of the dummy world."""
+    world = World.open("dummy", size=(48, 64), seed=7)
+    return WorldServer(world, address, fps=FPS, **options)  # type: ignore[arg-type]
+
+
+def run(command: list[str], *arguments: str) -> None:
+    subprocess.run([*command, *arguments], check=True, timeout=100)
+
+
+def test_world(command: list[str]) -> None:
+    """Everything a client can ask of a server on TCP."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_server(snapshots=folder) as server,
+    ):
+        run(command, "world", server.address, server.control_address)
+
+
+def test_ipc(command: list[str]) -> None:
+    """The same through a socket of the file system."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_server(f"ipc://{folder}/frames", snapshots=folder) as server,
+    ):
+        run(command, "world", server.address, server.control_address)
+
+
+def test_keys(command: list[str]) -> None:
+    """Who has a key on the list is let in; who has another one, or none, is not."""
+    friend, stranger, own = (zmq.curve_keypair() for _ in range(3))
+    keys = ServerKeys(own[0].decode(), own[1].decode(), frozenset({friend[0].decode()}))
+    with open_server(keys=keys) as server:
+        to = (server.address, server.control_address)
+        for pair, fate in ((friend, "let-in"), (stranger, "shut-out")):
+            run(command, "keys", *to, pair[0].decode(), pair[1].decode(), keys.public, fate)
+        run(command, "keys", *to, "none", "none", "none", "shut-out")
+
+
+def start_process(*addresses: str) -> subprocess.Popen[str]:
+    """A server in a process of its own, which says its addresses."""
+    arguments = [sys.executable, str(Path(__file__)), "serve", *addresses]
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def serve(address: str = "tcp://127.0.0.1:*", control: str | None = None) -> None:
+    """Serves until the standard input ends."""
+    with open_server(address, control=control) as server:
+        print(server.address, server.control_address, flush=True)
+        sys.stdin.read()
+
+
+def test_restart(command: list[str]) -> None:
+    """A server is killed, and another one comes in its place."""
+    first = start_process()
+    assert first.stdout is not None
+    addresses = first.stdout.readline().split()
+    client = subprocess.Popen([*command, "restart", *addresses], stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None
+    assert client.stdout.readline() == "playing\n"
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    print(client.stdout.readline(), end="")
+    second = start_process(*addresses)
+    try:
+        print(client.stdout.read(), end="")
+        assert client.wait(60) == 0
+    finally:
+        second.communicate()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(*sys.argv[2:])
+    else:
+        globals()[f"test_{sys.argv[1]}"](sys.argv[2:])
