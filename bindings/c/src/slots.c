@@ -28,6 +28,7 @@ bool mg_slots_open(mg_slots *slots, bool every, uint32_t queue, uint32_t leased,
 {
     slots->count = SLOTS_OF_THE_THREAD + queue + leased;
     slots->leased_limit = leased;
+    slots->next = 0;
     slots->counters = counters;
     atomic_init(&slots->leased, 0);
     atomic_init(&slots->epoch, 0);
@@ -59,10 +60,12 @@ void mg_slots_close(mg_slots *slots)
 
 uint32_t mg_slots_begin(mg_slots *slots)
 {
-    for (uint32_t i = 0;; i = (i + 1) % slots->count) {
-        if ((load(&slots->slots[i]) & DOING) != FREE) continue;
-        set_doing(&slots->slots[i], FILLING);
-        return i;
+    for (;;) {
+        uint32_t index = slots->next;
+        slots->next = (index + 1) % slots->count;
+        if ((load(&slots->slots[index]) & DOING) != FREE) continue;
+        set_doing(&slots->slots[index], FILLING);
+        return index;
     }
 }
 

@@ -25,6 +25,7 @@ typedef struct mg_slot {
 typedef struct mg_slots {
     mg_slot *slots;
     uint32_t count;
+    uint32_t next; /* where the thread looks first: in turn, so that all have their memory soon */
     uint32_t leased_limit;
     _Atomic uint32_t leased;
     _Atomic uint64_t epoch; /* frames of older epochs are not lent any more */
