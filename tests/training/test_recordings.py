@@ -256,7 +256,7 @@ def test_a_recorded_world_is_the_world_up_to_what_video_costs(tmp_path: Path) ->
         pixels, (prompts,) = world.draw(1, 6, seeded(3, 5, number))
         assert clip.frames == 48
         assert [clip.prompt_at(8 * chunk) for chunk in range(6)] == prompts
-        assert likeness(clip.file.read(0, 48, fps=24, size=64), pixels[0].numpy()) > 30
+        assert likeness(clip.file.read(0, 48, fps=24, size=64), pixels[0].numpy()) > 28
 
 
 def test_a_world_and_a_folder_answer_the_same_call(tmp_path: Path) -> None:
