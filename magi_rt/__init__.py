@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from magi_rt.stream.server import WorldServer
     from magi_rt.stream.subscriber import FrameSubscriber
     from magi_rt.world import World
+    from magi_rt.world.actions import ActionMap
     from magi_rt.world.snapshot import Snapshot
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActionMap",
     "BackendError",
     "CheckpointError",
     "ClosedWorldError",
@@ -55,6 +57,7 @@ __all__ = [
 
 
 _HOMES = {
+    "ActionMap": "world.actions",
     "Frame": "frames",
     "FramePublisher": "stream.publisher",
     "FrameSubscriber": "stream.subscriber",
