@@ -98,7 +98,10 @@ static int receive_parts(mg_network *network)
     int count = 0, more = 1;
     while (more) {
         zmq_msg_t *place = count < 3 ? places[count] : &network->surplus;
-        if (zmq_msg_recv(place, network->frames, ZMQ_DONTWAIT) < 0) return count;
+        if (zmq_msg_recv(place, network->frames, ZMQ_DONTWAIT) < 0) {
+            if (count > 0 && zmq_errno() == EINTR) continue; /* the rest of it is there */
+            return count;
+        }
         more = zmq_msg_more(place);
         count++;
     }

@@ -76,7 +76,8 @@ static void close_network(mg_network *network)
     mg_control_close(network);
     if (network->frames) zmq_close(network->frames);
     if (network->control) zmq_close(network->control);
-    if (network->context) zmq_ctx_term(network->context);
+    if (network->context)
+        while (zmq_ctx_term(network->context) != 0 && zmq_errno() == EINTR) continue;
     mg_unpacker_close(&network->unpacker);
 }
 

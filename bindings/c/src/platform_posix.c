@@ -60,14 +60,21 @@ static void *run_thread(void *thread_pointer)
     return NULL;
 }
 
+/* Their handlers belong to the host's threads. All others stay open: garbage collectors (Mono's,
+ * Unity's) stop threads by signals, ours too once it has called a logger written in C#, and wait
+ * for ever for a thread that blocks them. */
+static const int hosts_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,  SIGALRM, SIGCHLD, SIGTSTP,
+                                    SIGTTIN, SIGTTOU, SIGPIPE, SIGWINCH, SIGUSR1, SIGUSR2};
+
 bool mg_thread_start(mg_thread *thread, void (*run)(void *argument), void *argument)
 {
     thread->run = run;
     thread->argument = argument;
-    /* The host's signal handlers belong to the host's threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t hosts, before;
+    sigemptyset(&hosts);
+    for (size_t i = 0; i < sizeof hosts_signals / sizeof *hosts_signals; i++)
+        sigaddset(&hosts, hosts_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &hosts, &before);
     int error = pthread_create(&thread->handle, NULL, run_thread, thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     thread->id = thread->handle;

@@ -1,5 +1,9 @@
 /* Many threads at once: pictures are whole, leases are exclusive, closing is safe. Meant for
  * ThreadSanitizer, true without it. */
+#if !defined(_WIN32)
+#define _GNU_SOURCE
+#include <signal.h>
+#endif
 #include <stdatomic.h>
 #include <string.h>
 
@@ -117,8 +121,37 @@ static void a_client_can_be_closed_while_others_use_it(void)
     }
 }
 
+#if !defined(_WIN32)
+static sigset_t blocked;
+static _Atomic bool asked;
+
+static void ask_for_signals(magi_log_level level, const char *message, void *nothing)
+{
+    (void)level, (void)message, (void)nothing;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    atomic_store(&asked, true);
+}
+
+static void the_thread_blocks_the_hosts_signals_and_no_garbage_collectors(void)
+{
+    magi_client_desc desc = {.struct_size = sizeof desc, .dummy = 1, .log = ask_for_signals};
+    magi_client client;
+    CHECK_NUMBER(magi_client_open(&desc, &client), MAGI_OK);
+    CHECK_SOON(atomic_load(&asked));
+    CHECK(sigismember(&blocked, SIGINT) && sigismember(&blocked, SIGTERM));
+    CHECK(!sigismember(&blocked, SIGXCPU) && !sigismember(&blocked, SIGSEGV));
+#if defined(__linux__)
+    CHECK(!sigismember(&blocked, SIGPWR) && !sigismember(&blocked, SIGRTMIN + 1));
+#endif
+    CHECK_NUMBER(magi_client_close(client), MAGI_OK);
+}
+#endif
+
 int main(void)
 {
+#if !defined(_WIN32)
+    RUN(the_thread_blocks_the_hosts_signals_and_no_garbage_collectors);
+#endif
     RUN(the_newest_picture_is_always_whole);
     RUN(queued_pictures_are_each_taken_once);
     RUN(a_client_can_be_closed_while_others_use_it);
