@@ -93,6 +93,11 @@ class Receipt:
         """True when it shows, or it is known that it will not."""
         return self._applied.done()
 
+    @property
+    def future(self) -> Future[Applied]:
+        """What :meth:`wait` waits for, for event loops; not to be cancelled."""
+        return self._applied
+
     def wait(self, timeout_s: float = 30.0) -> Applied:
         """The first frame that shows it.
 

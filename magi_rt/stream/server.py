@@ -27,6 +27,7 @@ from magi_rt.stream.showing import Showing
 from magi_rt.stream.snapshot_folder import SnapshotFolder
 from magi_rt.stream.steered import SteeredWorld
 from magi_rt.world import World
+from magi_rt.world.run_log import RunLog
 
 BUFFER_LIMIT = 8
 """Most chunks that can be made ahead; a world remembers eight for taking back."""
@@ -91,7 +92,7 @@ class WorldServer:
             self._let_go()
             raise
         ids = itertools.count(1)
-        steered = SteeredWorld(world, folder, first_prompt=prompt, ids=ids)
+        self._steered = steered = SteeredWorld(world, folder, first_prompt=prompt, ids=ids)
         maker = Maker(steered, ready=buffer, wake=self._ring)
         publisher.fps = shown_fps
         self._serving = Serving(
@@ -158,6 +159,26 @@ class WorldServer:
     def facts(self) -> dict[str, Any]:
         """What a ``hello`` is told."""
         return self._serving.facts()
+
+    # The world behind it, from any thread
+
+    def forked(self, name: str) -> World:
+        """A twin of a fork that a client had made, for a second server; the caller closes it.
+
+        Raises:
+            OptionError: no fork has that name.
+        """
+        return self._steered.forked(name)
+
+    @property
+    def log(self) -> RunLog:
+        """The run up to the last chunk made, for ``server.log.save("run.json")``."""
+        return self._steered.world.log
+
+    @property
+    def rewindable(self) -> int:
+        """Chunks that a ``rewind`` request can take back now, those not shown yet included."""
+        return self._steered.world.rewindable
 
     # The loop
 
