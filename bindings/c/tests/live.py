@@ -1,6 +1,6 @@
 """Runs a client's live tests against real servers.
 
-    live.py world|ipc|keys|restart COMMAND...
+    live.py world|ipc|keys|restart|viewer COMMAND...
 
 The command gets what test_live.c describes behind its own arguments. Ends with 77 when magi_rt or
 what it needs is not there: then nothing was tested.
@@ -64,6 +64,17 @@ def test_keys(command: list[str]) -> None:
         for pair, fate in ((friend, "let-in"), (stranger, "shut-out")):
             run(command, "keys", *to, pair[0].decode(), pair[1].decode(), keys.public, fate)
         run(command, "keys", *to, "none", "none", "none", "shut-out")
+
+
+def test_viewer(command: list[str]) -> None:
+    """The example program sees its prompt and leaves the last picture in a file."""
+    program = [str(Path(command[0]).resolve()), *command[1:]]
+    with tempfile.TemporaryDirectory() as folder, open_server() as server:
+        to = ["--frames", server.address, "--control", server.control_address]
+        options = ["--headless", "--count", "5", *to, "night falls"]
+        subprocess.run([*program, *options], check=True, timeout=100, cwd=folder)
+        picture = (Path(folder) / "cpp_viewer.ppm").read_bytes()
+    assert picture.startswith(b"P6\n64 48\n255\n") and len(picture) == 13 + 64 * 48 * 3
 
 
 def start_process(*addresses: str) -> subprocess.Popen[str]:
