@@ -88,8 +88,12 @@ class FrameSubscriber:
         self._every, self._closed = every, False
         self._own_context = context is None
         self._context = context or zmq.Context()
+        try:
+            socket = incoming(self._context, address, curve, QUEUE if every else NEWEST_QUEUE)
+        except BaseException:
+            self._end_context()
+            raise
         self._wake, self._woken = wake_pair(self._context)
-        socket = incoming(self._context, address, curve, QUEUE if every else NEWEST_QUEUE)
         self._way = None
         if try_shared:
             self._way = SharedWay(
@@ -232,6 +236,11 @@ class FrameSubscriber:
                 self._closed = True
                 self._wake.close()
                 self._changed.notify_all()
+            self._end_context()
+
+    def _end_context(self) -> None:
+        if self._own_context:
+            self._context.term()
 
     def close(self) -> None:
         """Ends the thread and closes the sockets; ``next`` and iteration end. Twice is fine."""
@@ -244,8 +253,6 @@ class FrameSubscriber:
         if threading.current_thread() is self._thread:
             return  # the thread ends when the function that it called returns
         self._thread.join()
-        if self._own_context:
-            self._context.term()
 
     def __enter__(self) -> FrameSubscriber:
         return self
