@@ -1,0 +1,7 @@
+#pragma once
+
+#include "UObjectShim.h"
+
+class UMaterialInterface : public UObject
+{
+};
