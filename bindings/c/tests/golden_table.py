@@ -38,7 +38,8 @@ def describe_packed(value: dict[str, Any]) -> str:
 
 def describe_event(value: dict[str, Any]) -> str:
     kind = value["type"] if value["type"] in ("heartbeat", "prompt", "epoch", "bye") else "other"
-    words = [f"type={kind}", *(f"{key}={value[key]}" for key in ("stream", "epoch", "seq", "sent_ns"))]
+    common = ("stream", "epoch", "seq", "sent_ns")
+    words = [f"type={kind}", *(f"{key}={value[key]}" for key in common)]
     if kind == "heartbeat":
         words += [f"fps={value['fps']:.17g}", f"paused={int(value['paused'])}"]
     if kind == "prompt":
@@ -67,7 +68,8 @@ def as_json(value: Any) -> str:
 def describe_answer(value: dict[str, Any]) -> str:
     kind = {"accepted": 1, "applied": 2, "error": 3}[value["type"]]
     code = CODES.index(value["code"]) + 1 if kind == 3 else 0
-    hidden = COMMON if kind == 1 else (*COMMON, "seq", "frame", "chunk", "prompt", "code", "message")
+    numbered = ("seq", "frame", "chunk", "prompt", "code", "message")
+    hidden = COMMON if kind == 1 else (*COMMON, *numbered)
     details = {key: each for key, each in value.items() if key not in hidden}
     numbers = (f"{key}={value.get(key, 0)}" for key in ("seq", "frame", "chunk", "prompt"))
     return (
