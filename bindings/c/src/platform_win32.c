@@ -65,7 +65,8 @@ bool mg_wake_open(mg_wake *wake)
     SOCKET own = socket(AF_INET, SOCK_DGRAM, 0);
     if (own != INVALID_SOCKET && bind(own, (struct sockaddr *)&self, size) == 0 &&
         getsockname(own, (struct sockaddr *)&self, &size) == 0 &&
-        connect(own, (struct sockaddr *)&self, size) == 0 && ioctlsocket(own, FIONBIO, &on) == 0) {
+        connect(own, (struct sockaddr *)&self, size) == 0 &&
+        ioctlsocket(own, (long)FIONBIO, &on) == 0) {
         wake->reader = wake->writer = own;
         return true;
     }

@@ -31,7 +31,7 @@ static void give_back(void)
     CHECK_NUMBER(magi_client_release_frame(client, frame.lease), MAGI_OK);
 }
 
-static void send(magi_request asked)
+static void send_request(magi_request asked)
 {
     asked.struct_size = sizeof asked;
     CHECK_NUMBER(magi_client_send(client, &asked, NULL), MAGI_OK);
@@ -124,21 +124,21 @@ static void after_a_flushed_prompt_no_frame_of_the_old_epoch_comes(void)
 static void the_other_requests_are_answered(void)
 {
     begin(usual());
-    send((magi_request){.type = MAGI_REQUEST_RESTORE, .name = "nothing"});
+    send_request((magi_request){.type = MAGI_REQUEST_RESTORE, .name = "nothing"});
     take_receipt(MAGI_RECEIPT_ERROR);
     CHECK_NUMBER(receipt.code, MAGI_CODE_NOT_FOUND);
     CHECK(strlen(receipt.message) > 0);
-    send((magi_request){.type = MAGI_REQUEST_FORK, .name = "left"});
+    send_request((magi_request){.type = MAGI_REQUEST_FORK, .name = "left"});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
-    send((magi_request){.type = MAGI_REQUEST_RESTORE, .name = "left"});
+    send_request((magi_request){.type = MAGI_REQUEST_RESTORE, .name = "left"});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     take_receipt(MAGI_RECEIPT_APPLIED);
-    send((magi_request){.type = MAGI_REQUEST_STATS});
+    send_request((magi_request){.type = MAGI_REQUEST_STATS});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     CHECK(strstr(receipt.details, "\"frames\"") != NULL);
-    send((magi_request){.type = MAGI_REQUEST_SET, .fps = 100});
+    send_request((magi_request){.type = MAGI_REQUEST_SET, .fps = 100});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
-    send((magi_request){.type = MAGI_REQUEST_REWIND, .chunks = 1000000});
+    send_request((magi_request){.type = MAGI_REQUEST_REWIND, .chunks = 1000000});
     take_receipt(MAGI_RECEIPT_ERROR);
     end();
 }
@@ -147,7 +147,7 @@ static void a_paused_world_stands_still_and_goes_on(void)
 {
     magi_client_info info = {.struct_size = sizeof info};
     begin(usual());
-    send((magi_request){.type = MAGI_REQUEST_PAUSE});
+    send_request((magi_request){.type = MAGI_REQUEST_PAUSE});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     if (magi_client_acquire_frame(client, &frame) == MAGI_OK) give_back();
     for (int i = 0; i < 20; i++) {
@@ -156,7 +156,7 @@ static void a_paused_world_stands_still_and_goes_on(void)
     }
     CHECK_NUMBER(magi_client_get_info(client, &info), MAGI_OK);
     CHECK(info.paused && info.state == MAGI_STATE_CONNECTED);
-    send((magi_request){.type = MAGI_REQUEST_RESUME});
+    send_request((magi_request){.type = MAGI_REQUEST_RESUME});
     take();
     give_back();
     end();

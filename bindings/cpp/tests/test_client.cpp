@@ -38,8 +38,8 @@ static magi_rt::Frame next(magi_rt::Client &client)
         if (magi_rt::Frame frame = client.acquire()) return frame;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    CHECK(!"a frame came");
-    return {};
+    std::fprintf(stderr, "no frame came\n");
+    std::exit(1);
 }
 
 static magi_rt::Receipt next_receipt(magi_rt::Client &client)
@@ -48,8 +48,8 @@ static magi_rt::Receipt next_receipt(magi_rt::Client &client)
         if (auto receipt = client.poll()) return *receipt;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    CHECK(!"a receipt came");
-    return {};
+    std::fprintf(stderr, "no receipt came\n");
+    std::exit(1);
 }
 
 static void a_frame_goes_back_when_it_leaves_its_scope()
