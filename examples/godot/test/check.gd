@@ -1,0 +1,72 @@
+# Plays the example in the engine and writes what it saw: run.py compares it with what was sent.
+#
+#     godot3-server --path PROJECT -s FULL_PATH/check.gd
+#
+# MAGI_FRAMES and MAGI_CONTROL are the server's addresses, MAGI_OUT a folder.
+extends SceneTree
+
+const FRAMES = 10
+const PATIENCE_MS = 60000
+
+var main
+var world
+var saved = []
+var receipts = []
+var request = 0
+var done = false
+var begun = OS.get_ticks_msec()
+
+
+func _init():
+	main = load("res://main.tscn").instance()
+	world = main.get_node("World")
+	world.address = OS.get_environment("MAGI_FRAMES")
+	world.control_address = OS.get_environment("MAGI_CONTROL")
+	world.connect("receipt", self, "_on_receipt")
+	get_root().call_deferred("add_child", main)
+
+
+func _on_receipt(receipt):
+	receipts.append(receipt)
+
+
+func _idle(_delta):
+	if done:
+		return
+	if world.seq > 0 and not saved.has(world.seq) and saved.size() < FRAMES:
+		_save_picture()
+	if saved.size() >= 3 and request == 0:
+		request = world.send_prompt("night falls", world.AT_NOW, true)
+	done = saved.size() >= FRAMES and receipts.size() >= 2 and world.prompt == receipts[-1].prompt
+	if done or OS.get_ticks_msec() - begun > PATIENCE_MS:
+		done = true
+		_write("result.json", to_json(_result()).to_utf8())
+		quit()
+
+
+func _save_picture():
+	# What the texture has, not what was given to it.
+	var image = world.texture.get_data()
+	_write("%d.rgba" % world.seq, image.get_data())
+	saved.append(world.seq)
+
+
+func _result():
+	return {
+		"saved": saved,
+		"width": world.texture.get_width() if world.texture else 0,
+		"height": world.texture.get_height() if world.texture else 0,
+		"request": request,
+		"receipts": receipts,
+		"shown_prompt": world.prompt,
+		"shown_seq": world.seq,
+		"connected": world.connected,
+		"trouble": world.trouble,
+	}
+
+
+func _write(name, bytes):
+	var file = File.new()
+	file.open(OS.get_environment("MAGI_OUT").plus_file(name), File.WRITE)
+	file.store_buffer(bytes)
+	file.close()
