@@ -157,6 +157,24 @@ namespace MagiRt.Tests
         }
 
         [Test]
+        public static void A_target_that_is_changed_in_the_inspector_during_play_shows_the_picture()
+        {
+            Player.EnterPlayMode();
+            Renderer first = new Renderer { sharedMaterial = new Material("_MainTex") };
+            Renderer second = new Renderer { sharedMaterial = new Material("_BaseMap") };
+            MagiTexture component = Add(c => Player.Set(c, "targetRenderer", first));
+            UntilShown(component);
+            MagiClient client = component.Client;
+            Player.Set(component, "targetRenderer", second);
+            Player.Call(component, "OnValidate");
+            Player.Frame(component);
+            Expect.True(first.Overrides == null, "the first is as it was");
+            Expect.True(second.Overrides["_BaseMap"] == component.Texture, "the second shows it");
+            Expect.True(client == component.Client, "the connection was kept");
+            Remove(component);
+        }
+
+        [Test]
         public static void A_prompt_from_the_inspector_ends_in_receipts_and_in_frames()
         {
             Player.EnterPlayMode();
@@ -327,6 +345,27 @@ namespace MagiRt.Tests
                 },
                 "the key's prompt shows");
             Player.Disable(sample);
+            Remove(component);
+        }
+
+        [Test]
+        public static void The_weather_of_the_example_changes_and_is_told()
+        {
+            Player.EnterPlayMode();
+            MagiTexture component = Add(null);
+            Weather weather = new Weather();
+            weather.siblings.Add(component);
+            Player.Enable(weather);
+            Expect.Soon(
+                delegate
+                {
+                    Time.time += 0.5f;
+                    Player.Frame(component);
+                    Player.Frame(weather);
+                    return Debug.Console.Exists(line => line.StartsWith("log the sun comes out: on the screen"));
+                },
+                "the second prompt shows");
+            Player.Disable(weather);
             Remove(component);
         }
 

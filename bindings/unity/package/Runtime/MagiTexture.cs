@@ -79,6 +79,8 @@ namespace MagiRt
         [NonSerialized]
         bool reopen;
         [NonSerialized]
+        bool targetsChanged;
+        [NonSerialized]
         bool connected;
         [NonSerialized]
         string trouble = "";
@@ -149,6 +151,7 @@ namespace MagiRt
 
         void OnValidate()
         {
+            targetsChanged = true;
             MarkChanged();
         }
 
@@ -159,6 +162,8 @@ namespace MagiRt
                 Close();
                 Open();
             }
+            if (targetsChanged && picture.Texture != null)
+                Attach();
             // Listeners may disable this component: look again after each of them.
             if (client != null)
                 ShowNewest();
@@ -223,8 +228,14 @@ namespace MagiRt
             }
             if (!fresh)
                 return;
-            targets.Attach(picture.Texture, targetRenderer, textureProperty, targetImage);
+            Attach();
             onTexture.Invoke(picture.Texture);
+        }
+
+        void Attach()
+        {
+            targetsChanged = false;
+            targets.Attach(picture.Texture, targetRenderer, textureProperty, targetImage);
         }
 
         // Asked for here instead of heard through the logger: no foreign thread ever runs managed code

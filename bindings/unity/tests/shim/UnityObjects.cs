@@ -130,12 +130,17 @@ namespace UnityEngine
         public static bool runInBackground { get; set; }
     }
 
+    public static class Time
+    {
+        public static float time { get; set; }
+    }
+
     public static class Debug
     {
         /// <summary>Shim only: what the console shows.</summary>
         public static readonly List<string> Console = new List<string>();
 
-        public static void Log(object message, Object context)
+        public static void Log(object message, Object context = null)
         {
             Console.Add("log " + message);
         }
