@@ -7,6 +7,7 @@ import torch
 from magi_rt.backends.choose import check_device
 from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError
+from magi_rt.models.fp8 import has_fp8_product
 
 
 def choose_device(wish: str) -> torch.device:
@@ -36,5 +37,9 @@ def choose_dtype(wish: str, config: MagiConfig, device: torch.device) -> tuple[t
     why = "as the model is configured" if wish == "auto" else "as asked for"
     reason = f"PyTorch on {device} in {str(dtype).removeprefix('torch.')}, {why}"
     if config.engine.fp8_quant:
-        reason += "; FP8 products are emulated exactly, by float32 products of the rounded numbers"
+        reason += (
+            "; FP8 products run in hardware"
+            if has_fp8_product(device)
+            else "; FP8 products are emulated exactly, by float32 products of the rounded numbers"
+        )
     return dtype, reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.config import MagiConfig
 from magi_rt.errors import PromptError, ShapeError
-from magi_rt.models.attention import choose_attention
+from magi_rt.models.attention import choose_attention, describe_attention
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.inputs import DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
@@ -47,33 +48,43 @@ class EagerExecutor:
         text_encoder: T5TextEncoder | None,
         info: EngineInfo,
         special_tokens: SpecialTokens | None = None,
+        attention: str = "auto",
     ) -> None:
         self.config, self.info, self.special_tokens = config, info, special_tokens
         self.dit, self.vae, self.text_encoder = dit.eval(), vae.eval(), text_encoder
         for network in (self.dit, self.vae):
             pack(network)
         self.device = dit.rope.bands.device
-        self.attention = choose_attention(self.device, dit.working_dtype)
+        self.attention = choose_attention(self.device, dit.working_dtype, attention)
         self.tiles = TileConfig.published(config.runtime.fps)
         self.picture_multiple = vae.config.patch_size * config.model.patch_size
         self._gates: Remembered[Tensor] = Remembered(GATES_KEPT)
         self._tables: Remembered[Tensor] = Remembered(TABLES_KEPT)
 
     @classmethod
-    def open(cls, model: str | Path, *, device: str = "auto", dtype: str = "auto") -> EagerExecutor:
+    def open(
+        cls,
+        model: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        attention: str = "auto",
+    ) -> Self:
         """Load a model folder or a built-in world.
 
         Args:
             device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
             dtype: "auto" (the model's own), "float32" or "bfloat16".
+            attention: "auto", "sdpa" or "sage" (see ``models/attention.py``).
 
         Raises:
             CheckpointError, ConfigError: the folder is incomplete, damaged or contradictory.
-            BackendError: the device is not there.
+            BackendError: the device is not there, or not the attention.
         """
         folder = resolve(model)
         place = choose_device(device)
         working, reason = choose_dtype(dtype, folder.config, place)
+        how = describe_attention(choose_attention(place, working, attention))
         channels, tokens = folder.config.model.caption_channels, folder.special_tokens
         special_tokens = None if tokens is None else SpecialTokens.read(tokens, channels)
         dit = load_denoiser(folder, device=place, params_dtype=working)
@@ -87,10 +98,10 @@ class EagerExecutor:
             device=str(place),
             dtype=str(working).removeprefix("torch."),
             threads=torch.get_num_threads(),
-            reason=reason,
+            reason=f"{reason}; {how}",
             weights=fingerprint(_all_weights(dit, vae, text)),
         )
-        return cls(folder.config, dit, vae, text, info, special_tokens)
+        return cls(folder.config, dit, vae, text, info, special_tokens, attention)
 
     @torch.inference_mode()
     def encode_text(self, prompt: str) -> Tensor:

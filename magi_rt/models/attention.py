@@ -17,10 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from magi_rt.errors import BackendError
+
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 """queries [B, S, heads, d], keys and values [B, groups, K, d] -> [B, S, heads, d]"""
 
 WRITTEN_OUT_WEIGHTS = 2**22  # attention weights of one call; 16 MiB in float32
+SAGE_WIDTHS = (64, 128)
+ATTENTIONS = ("auto", "sdpa", "sage")
+"""What users can ask for; "sage" trades exact results for speed."""
 FEW_KEYS = 48  # PyTorch's softmax over so short a last axis is slow; over the first it is not
 
 
@@ -67,22 +72,97 @@ def cpu_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def flash_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """FlashAttention's own kernel; CUDA tensors in float16 or bfloat16."""
-    kernel = importlib.import_module("flash_attn").flash_attn_func
-    out: Tensor = kernel(queries, keys.transpose(1, 2), values.transpose(1, 2))
+    """FlashAttention 2; CUDA tensors in float16 or bfloat16, compute capability 8.0 or later."""
+    return _flash("flash_attn", queries, keys, values)
+
+
+def flash_attention_3(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """FlashAttention 3; CUDA tensors in float16 or bfloat16, compute capability 9.x only."""
+    return _flash("flash_attn_interface", queries, keys, values)
+
+
+def _flash(package: str, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    kernel = importlib.import_module(package).flash_attn_func
+    found = kernel(queries, keys.transpose(1, 2), values.transpose(1, 2))
+    out: Tensor = found[0] if isinstance(found, tuple) else found  # some releases add the sums
     return out
 
 
+def sage_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """SageAttention: 8-bit products, so the numbers differ by about a hundredth. CUDA only.
+
+    Its kernels know heads of 64 and 128 numbers; shorter ones are filled up with zeros.
+
+    Raises:
+        BackendError: heads are wider than ``SAGE_WIDTHS`` allow.
+    """
+    dim, folded = queries.shape[-1], fold_groups(queries, keys.shape[1])
+    width = next((each for each in SAGE_WIDTHS if dim <= each), None)
+    if width is None:
+        raise BackendError(
+            f"SageAttention computes heads of at most {SAGE_WIDTHS[-1]} numbers, these have {dim}; "
+            "use attention='auto'",
+            field="attention",
+        )
+    q, k, v = (F.pad(each, (0, width - dim)) for each in (folded, keys, values))
+    kernel = importlib.import_module("sageattention").sageattn
+    out: Tensor = kernel(q, k, v, tensor_layout="HND", is_causal=False, sm_scale=1 / math.sqrt(dim))
+    return unfold_groups(out[..., :dim], queries.shape[1])
+
+
 @cache
-def has_flash_attention() -> bool:
-    return importlib.util.find_spec("flash_attn") is not None
+def has_package(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
 
 
-def choose_attention(device: torch.device, dtype: torch.dtype) -> Attention:
-    """The fastest attention here that computes the same numbers within the dtype's rounding."""
-    half = dtype in (torch.float16, torch.bfloat16)
-    if device.type == "cuda" and half and has_flash_attention():
+def choose_attention(device: torch.device, dtype: torch.dtype, wish: str = "auto") -> Attention:
+    """The fastest attention here that computes the same numbers within the dtype's rounding.
+
+    Args:
+        wish: one of ``ATTENTIONS``. "auto" never takes SageAttention, which changes results;
+            "sdpa" is PyTorch's own on every device.
+
+    Raises:
+        BackendError: the wish is unknown, or cannot be had here.
+    """
+    if wish not in ATTENTIONS:
+        raise BackendError(
+            f"attention {wish!r} is unknown; use one of {', '.join(map(repr, ATTENTIONS))}",
+            field="attention",
+        )
+    half = device.type == "cuda" and dtype in (torch.float16, torch.bfloat16)
+    if wish == "sage":
+        return _sage(device, dtype, half)
+    if wish == "sdpa":
+        return sdpa_attention
+    capability = torch.cuda.get_device_capability(device) if half else (0, 0)
+    if capability[0] == 9 and has_package("flash_attn_interface"):
+        return flash_attention_3
+    if capability >= (8, 0) and has_package("flash_attn"):
         return flash_attention
-    if device.type == "cpu":
-        return cpu_attention
-    return sdpa_attention
+    return cpu_attention if device.type == "cpu" else sdpa_attention
+
+
+def _sage(device: torch.device, dtype: torch.dtype, half: bool) -> Attention:
+    if not half:
+        raise BackendError(
+            f"SageAttention runs on CUDA devices in bfloat16, not on {device} in "
+            f"{str(dtype).removeprefix('torch.')}; use attention='auto'",
+            field="attention",
+        )
+    if not has_package("sageattention"):
+        raise BackendError(
+            "SageAttention is not installed; pip install sageattention, or use attention='auto'",
+            field="attention",
+        )
+    return sage_attention
+
+
+def describe_attention(attention: Attention) -> str:
+    """A sentence on what attention computes and what that does to results."""
+    said: dict[Attention, str] = {
+        flash_attention: "attention by FlashAttention 2",
+        flash_attention_3: "attention by FlashAttention 3",
+        sage_attention: "attention by SageAttention, whose 8-bit products change results slightly",
+    }
+    return said.get(attention, "attention by PyTorch")

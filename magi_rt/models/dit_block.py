@@ -145,7 +145,7 @@ class ParallelAttention(nn.Module):
         joined = self._emitted(pair.flatten(2))
         linear = self.linear_proj
         if isinstance(linear, nn.Linear) and linear.weight.dtype != torch.float32:
-            return F.linear(joined.float(), linear.weight.float())
+            return float32_product(joined, linear.weight)
         out: Tensor = linear(joined)
         return out.float()
 
@@ -230,6 +230,18 @@ class DiTBlock(nn.Module):
         """Normalise and add in float32, then back to the working dtype."""
         out: Tensor = (hidden.float() + norm(gated)).to(hidden.dtype)
         return out
+
+
+def float32_product(x: Tensor, weight: Tensor) -> Tensor:
+    """[..., in] by [out, in], both 16-bit, summed up and returned in float32: [..., out].
+
+    Products of 16-bit numbers are exact in float32, so a GPU's 16-bit matrix product that does not
+    round its result gives the same numbers, many times faster than float32 operands.
+    """
+    if x.device.type == "cuda" and not torch.is_grad_enabled():
+        flat: Tensor = torch.mm(x.flatten(0, -2), weight.t(), out_dtype=torch.float32)
+        return flat.reshape(*x.shape[:-1], -1)
+    return F.linear(x.float(), weight.float())
 
 
 def working_dtype(config: ModelConfig) -> torch.dtype:

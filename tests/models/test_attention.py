@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 
 import pytest
 import torch
 from torch import Tensor
 
+from magi_rt.errors import BackendError
 from magi_rt.models import attention
 from magi_rt.models.attention import (
     choose_attention,
     cpu_attention,
+    describe_attention,
     flash_attention,
+    flash_attention_3,
     fold_groups,
-    has_flash_attention,
+    has_package,
     matmul_attention,
+    sage_attention,
     sdpa_attention,
     unfold_groups,
 )
@@ -94,20 +100,129 @@ def test_on_cpus_the_form_follows_the_size(monkeypatch: pytest.MonkeyPatch) -> N
     assert used == ["matmul_attention", "sdpa_attention"]
 
 
-def test_flash_attention_is_only_chosen_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+class Gpu:
+    """A pretended GPU: its compute capability and the packages installed beside it."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], *packages: str
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(attention, "has_package", lambda name: name in packages)
+
+
+FLASH, FLASH_3 = "flash_attn", "flash_attn_interface"
+
+
+@pytest.mark.parametrize(
+    ("capability", "packages", "chosen"),
+    [
+        ((9, 0), (FLASH, FLASH_3), flash_attention_3),
+        ((9, 0), (FLASH,), flash_attention),
+        ((8, 9), (FLASH, FLASH_3), flash_attention),
+        ((8, 9), (FLASH_3,), sdpa_attention),
+        ((7, 5), (FLASH,), sdpa_attention),
+        ((9, 0), ("sageattention",), sdpa_attention),
+    ],
+)
+def test_the_fastest_attention_that_runs_here_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    capability: tuple[int, int],
+    packages: tuple[str, ...],
+    chosen: attention.Attention,
+) -> None:
+    Gpu(monkeypatch, capability, *packages)
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setattr(attention, "has_flash_attention", lambda: True)
-    assert choose_attention(cuda, torch.bfloat16) is flash_attention
+    assert choose_attention(cuda, torch.bfloat16) is chosen
+    assert choose_attention(cuda, torch.bfloat16, "sdpa") is sdpa_attention
     assert choose_attention(cuda, torch.float32) is sdpa_attention
     assert choose_attention(cpu, torch.bfloat16) is cpu_attention
-    monkeypatch.setattr(attention, "has_flash_attention", lambda: False)
-    assert choose_attention(cuda, torch.bfloat16) is sdpa_attention
+
+
+def test_attention_that_changes_results_is_taken_only_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Gpu(monkeypatch, (8, 9), "sageattention")
+    cuda = torch.device("cuda")
+    assert choose_attention(cuda, torch.bfloat16, "sage") is sage_attention
+    assert "change results" in describe_attention(sage_attention)
+    with pytest.raises(BackendError, match="in float32; use attention='auto'"):
+        choose_attention(cuda, torch.float32, "sage")
+    with pytest.raises(BackendError, match="not on cpu"):
+        choose_attention(torch.device("cpu"), torch.bfloat16, "sage")
+    Gpu(monkeypatch, (8, 9))
+    with pytest.raises(BackendError, match="pip install sageattention"):
+        choose_attention(cuda, torch.bfloat16, "sage")
+
+
+def test_an_unknown_attention_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BackendError, match="'auto', 'sdpa', 'sage'"):
+        choose_attention(torch.device("cpu"), torch.float32, "quick")
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, name: str, **functions: object) -> None:
+    """A package that is not there, with functions that compute the same by PyTorch."""
+    module = types.ModuleType(name)
+    vars(module).update(functions)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def flash_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The kernel's own layout: [B, S, heads, d] and [B, K, groups, d]."""
+    share = q.shape[2] // k.shape[2]
+    keys, values = (each.transpose(1, 2).repeat_interleave(share, dim=1) for each in (k, v))
+    return torch.nn.functional.scaled_dot_product_attention(
+        q.transpose(1, 2), keys, values
+    ).transpose(1, 2)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_queries_and_keys_reach_flash_attention_in_its_layout(
+    size: tuple[int, int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, FLASH, flash_attn_func=flash_kernel)
+    installed(monkeypatch, FLASH_3, flash_attn_func=lambda *each: (flash_kernel(*each), None))
+    inputs = random_inputs(*size)
+    for road in (flash_attention, flash_attention_3):
+        assert torch.allclose(road(*inputs).double(), by_definition(*inputs), atol=2e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_queries_and_keys_reach_sage_attention_in_its_layout_and_width(
+    size: tuple[int, int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kernel(
+        q: Tensor, k: Tensor, v: Tensor, *, tensor_layout: str, is_causal: bool, sm_scale: float
+    ) -> Tensor:
+        assert (tensor_layout, is_causal, q.shape[-1]) == ("HND", False, 64)
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=sm_scale)
+
+    installed(monkeypatch, "sageattention", sageattn=kernel)
+    inputs = random_inputs(*size)
+    assert torch.allclose(sage_attention(*inputs).double(), by_definition(*inputs), atol=2e-6)
+
+
+def test_heads_too_wide_for_sage_attention_are_refused() -> None:
+    with pytest.raises(BackendError, match="at most 128 numbers, these have 136"):
+        sage_attention(*random_inputs(2, 2, 3, 3, 136))
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not has_flash_attention(), reason="flash-attn is not installed")
-def test_flash_attention_gives_the_same_numbers() -> None:
-    inputs = tuple(each.to("cuda", torch.bfloat16) for each in random_inputs(*SIZES[2]))
-    out = flash_attention(*inputs).double().cpu()
+@pytest.mark.parametrize(
+    ("road", "package", "tolerance"),
+    [
+        (sdpa_attention, "torch", 2e-2),
+        (flash_attention, FLASH, 2e-2),
+        (flash_attention_3, FLASH_3, 2e-2),
+        (sage_attention, "sageattention", 6e-2),
+    ],
+)
+def test_a_gpus_attention_gives_the_same_numbers(
+    road: attention.Attention, package: str, tolerance: float
+) -> None:
+    if not has_package(package):
+        pytest.skip(f"{package} is not installed")
+    if road is flash_attention_3 and torch.cuda.get_device_capability()[0] != 9:
+        pytest.skip("FlashAttention 3 needs compute capability 9.x")
+    inputs = tuple(each.to("cuda", torch.bfloat16) for each in random_inputs(24, 8, 300, 700, 128))
     expected = by_definition(*(each.cpu() for each in inputs))
-    assert torch.allclose(out, expected, atol=2e-2)
+    assert torch.allclose(road(*inputs).double().cpu(), expected, atol=tolerance)

@@ -1,0 +1,99 @@
+"""FP8 products: the emulation is exact, the hardware's way stays within its stated tolerance."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from magi_rt.models import fp8
+from magi_rt.models.fp8 import (
+    PRODUCT_TOLERANCE,
+    Fp8Linear,
+    PerChannelFp8Linear,
+    PerTensorFp8Linear,
+    emulated_product,
+    hardware_product,
+    has_fp8_product,
+    quantise,
+)
+
+HERE = [
+    pytest.param("cpu", id="cpu"),
+    pytest.param("cuda", id="cuda", marks=pytest.mark.gpu),
+]
+
+
+def operands(rows: int, inputs: int, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
+    chance = torch.Generator().manual_seed(rows)
+    x = torch.randn(2, rows, inputs, generator=chance)
+    weight = torch.randn(outputs, inputs, generator=chance).to(torch.float8_e4m3fn)
+    return quantise(x, torch.tensor(0.05)), weight, torch.tensor([0.013])
+
+
+def filled(kind: type[Fp8Linear], inputs: int = 64, outputs: int = 48) -> Fp8Linear:
+    chance = torch.Generator().manual_seed(3)
+    layer = kind(inputs, outputs, torch.bfloat16)
+    weight = torch.randn(1, outputs, inputs, generator=chance)
+    layer.weight = torch.nn.Parameter(weight.to(torch.float8_e4m3fn), requires_grad=False)
+    layer.weight_scale.fill_(0.02)
+    for name, scale in layer.named_parameters():
+        if name in ("input_scale", "smooth_scale"):
+            scale.fill_(0.05)
+    return layer
+
+
+def far(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected.double()).abs().max() / expected.double().abs().max())
+
+
+def test_the_emulation_is_the_product_of_the_rounded_numbers() -> None:
+    rounded, weight, scale = operands(7, 64, 48)
+    exact = rounded.double() @ weight.double().t() * scale.double()
+    assert far(emulated_product(rounded, weight, scale, torch.float32), exact) < 1e-6
+
+
+@pytest.mark.parametrize("place", HERE)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("size", [(7, 64, 48), (33, 256, 128)])
+def test_the_hardware_gives_what_the_emulation_gives(
+    size: tuple[int, int, int], dtype: torch.dtype, place: str
+) -> None:
+    if place == "cuda" and not has_fp8_product(torch.device("cuda")):
+        pytest.skip("this GPU has no FP8 product")
+    rounded, weight, scale = (each.to(place) for each in operands(*size))
+    found = hardware_product(rounded, weight, scale, dtype)
+    expected = emulated_product(rounded, weight, scale, torch.float32)
+    assert (found.dtype, found.shape) == (dtype, expected.shape)
+    assert far(found, expected) < PRODUCT_TOLERANCE
+
+
+@pytest.mark.parametrize("kind", [PerTensorFp8Linear, PerChannelFp8Linear])
+def test_a_layer_uses_the_hardware_where_there_is_some(
+    kind: type[Fp8Linear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x = filled(kind), torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(1))
+    emulated = layer(x)
+    calls: list[torch.dtype] = []
+
+    def counted(rounded: Tensor, weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+        calls.append(dtype)
+        return hardware_product(rounded, weight, scale, dtype)
+
+    monkeypatch.setattr(fp8, "has_fp8_product", lambda device: True)
+    monkeypatch.setattr(fp8, "hardware_product", counted)
+    assert far(layer(x), emulated) < PRODUCT_TOLERANCE
+    assert calls == [torch.bfloat16]
+
+
+def test_weights_that_the_hardware_cannot_take_are_emulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = filled(PerTensorFp8Linear, inputs=24, outputs=20)
+    monkeypatch.setattr(fp8, "has_fp8_product", lambda device: True)
+    monkeypatch.delattr(fp8, "hardware_product")
+    assert layer(torch.ones(3, 24)).shape == (3, 20)
+
+
+def test_a_processor_has_no_fp8_product_of_its_own() -> None:
+    assert not has_fp8_product(torch.device("cpu"))
