@@ -49,6 +49,22 @@ def table(numbers: Numbers) -> Table:
     return shown
 
 
+def ways_table(title: str, found: Numbers) -> Table:
+    """A row for each way of doing one thing, a column for each number.
+
+    Args:
+        found: by way, what was measured; ways may lack some of the numbers.
+    """
+    names = dict.fromkeys(name for numbers in found.values() for name in numbers)
+    shown = Table(box=box.SIMPLE, title=title.replace("_", " "), title_justify="left")
+    shown.add_column("")
+    for name in names:
+        shown.add_column(name.replace("_", " "), justify="right")
+    for way, numbers in found.items():
+        shown.add_row(way, *(_spelled(numbers[n]) if n in numbers else "" for n in names))
+    return shown
+
+
 def json_line(numbers: Numbers) -> str:
     """One line that programs read."""
     return json.dumps(numbers, ensure_ascii=False, allow_nan=False)

@@ -1,14 +1,14 @@
-"""`magi-rt bench`: how fast a world runs, and whether it stays so."""
+"""`magi-rt bench`: how fast a world runs and a stream travels, and whether it stays so."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from magi_rt.bench import LEAST_ENDURANCE_CHUNKS, LEAST_WORLD_CHUNKS
+from magi_rt.cli.bench_progress import Quiet, progress
+from magi_rt.cli.bench_stream import bench_stream_command
 
 if TYPE_CHECKING:
     from magi_rt.bench.measure import Numbers
@@ -18,7 +18,7 @@ CHUNKS_LIMIT = 1_000_000
 
 bench = typer.Typer(
     no_args_is_help=False,
-    help="""Measure speed against a plain implementation, and cost over a long run.
+    help="""Measure speed against a plain implementation, cost over a long run, and streams.
 
     Every measurement ends in one line of JSON that names what was measured, and on what.
 
@@ -27,8 +27,11 @@ bench = typer.Typer(
       magi-rt bench world
 
       magi-rt bench endurance --model tiny --chunks 2000
+
+      magi-rt bench stream transport
     """,
 )
+bench.command("stream")(bench_stream_command)
 
 Model = Annotated[
     str,
@@ -74,7 +77,6 @@ EnduranceChunks = Annotated[
         metavar="N", min=LEAST_ENDURANCE_CHUNKS, max=CHUNKS_LIMIT, help="Chunks generated."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no table.")]
 
 
 @bench.command("world")
@@ -175,18 +177,6 @@ def _open(
         backend=backend, device=device, dtype=dtype,
     )  # fmt: skip
     return open_subject(model, options, random_weights=random_weights)
-
-
-@contextmanager
-def progress(chunks: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar over the chunks on stderr; yields what moves it on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        task = bar.add_task("chunks", total=chunks)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _show(numbers: Numbers, quiet: bool) -> None:
