@@ -1,6 +1,6 @@
 """A small stand-in for Unreal's header tool: checks reflected headers and writes what they include.
 
-    python header_tool.py SOURCE_FOLDER OUTPUT_FOLDER
+    python header_tool.py SOURCE_FOLDER OUTPUT_FOLDER [FOLDERS_OF_MODULES_THAT_IT_USES...]
 
 It knows the rules that are easiest to break: the generated header comes last, reflected types are
 those that Blueprints have, and what Blueprints see has a category.
@@ -17,17 +17,26 @@ ENGINE = {"UTexture2D", "UMeshComponent", "UMaterialInterface"}
 MACRO = re.compile(r"^\s*(UPROPERTY|UFUNCTION)\((.*)\)\s*$")
 BODY = re.compile(r"^\s*GENERATED_BODY\(\)\s*$")
 TYPE = re.compile(r"^(?:struct|class)\s+(?:\w+_API\s+)?(\w+)(?:\s*:\s*public\s+(\w+))?")
-DECLARED = re.compile(r"enum class (\w+)|^(?:struct|class) \w+_API (\w+)|DELEGATE_\w+\((\w+)", re.M)
+DECLARED = re.compile(
+    r"enum class (\w+)|^(?:struct|class) (?:\w+_API )?(\w+) *:|^struct \w+_API (\w+)"
+    r"|DELEGATE_\w+\((\w+)",
+    re.M,
+)
 FUNCTION = re.compile(r"^\s*([\w<>*&: ]+?)\s*\b\w+\((.*)\)(?: const)?;")
 PROPERTY = re.compile(r"^\s*([\w<>*: ]+?)\s+\w+(?:\s*=.*)?;")
+
+
+def reflected_headers(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.rglob("*.h")) if ".generated.h" in file.read_text()]
 
 
 class Headers:
     """All headers of a module, and what they declare."""
 
-    def __init__(self, source: Path) -> None:
-        self.files = sorted(source.glob("Public/*.h"))
-        text = "\n".join(file.read_text() for file in self.files)
+    def __init__(self, source: Path, used: list[Path]) -> None:
+        self.files = reflected_headers(source)
+        files = [file for folder in [source, *used] for file in reflected_headers(folder)]
+        text = "\n".join(file.read_text() for file in files)
         self.known = {name for names in DECLARED.findall(text) for name in names if name}
         self.faults: list[str] = []
 
@@ -87,12 +96,12 @@ class Headers:
         return bare in PLAIN | ENGINE | self.known
 
 
-def main(source: str, output: str) -> int:
-    headers = Headers(Path(source))
+def main(source: str, output: str, *used: str) -> int:
+    headers = Headers(Path(source), [Path(folder) for folder in used])
     headers.write(Path(output))
     print("\n".join(headers.faults) or f"{len(headers.files)} headers are as they should be")
     return 1 if headers.faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

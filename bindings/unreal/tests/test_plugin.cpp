@@ -12,6 +12,7 @@
 #include "Modules/ModuleManager.h"
 #include "RenderingThread.h"
 #include "TextureResource.h"
+#include "WeatherComponent.h"
 
 #include <chrono>
 #include <map>
@@ -428,6 +429,19 @@ namespace
 		}
 	}
 
+	void the_weather_of_the_example_changes()
+	{
+		FPlayed Played;
+		UWeatherComponent Weather;
+		Weather.ShimOwner = &Played.Actor;
+		Weather.BeginPlay();
+		CHECK(Played.Soon([&] {
+			Weather.TickComponent(0.5f, LEVELTICK_All, &Weather.PrimaryComponentTick);
+			return Played.Component.ShownPrompt >= 2;
+		}));
+		Weather.EndPlay(EEndPlayReason::Quit);
+	}
+
 	void a_missing_library_is_a_sentence_and_not_a_crash()
 	{
 		const FString Right = IPlugin::Folder;
@@ -467,6 +481,7 @@ namespace
 		RUN(every_verb_is_answered);
 		RUN(what_cannot_be_done_is_said);
 		RUN(a_listener_may_close_the_component);
+		RUN(the_weather_of_the_example_changes);
 		RUN(a_missing_library_is_a_sentence_and_not_a_crash);
 	}
 

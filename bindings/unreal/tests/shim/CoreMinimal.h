@@ -220,6 +220,7 @@ TSharedRef<T, Mode> MakeShared(A&&... Arguments)
 
 #define DECLARE_LOG_CATEGORY_EXTERN(Name, Default, Compiled) struct FLogCategory##Name { static const char* Text() { return #Name; } }; extern FLogCategory##Name Name
 #define DEFINE_LOG_CATEGORY(Name) FLogCategory##Name Name
+#define DEFINE_LOG_CATEGORY_STATIC(Name, Default, Compiled) static struct FLogCategory##Name { static const char* Text() { return #Name; } } Name
 #define UE_LOG(Category, Verbosity, Pattern, ...) Shim::Log(Category.Text(), #Verbosity, Shim::Format(Pattern __VA_OPT__(,) __VA_ARGS__))
 
 // Words for the header tool; the compiler sees nothing of them.
@@ -244,6 +245,9 @@ TSharedRef<T, Mode> MakeShared(A&&... Arguments)
 				Listener(Parameter); \
 			} \
 		} \
+		/* In the engine a macro, which takes the same words. */ \
+		template <typename T> \
+		void AddDynamic(T* Object, void (T::*Function)(Type)) { Listen([=](Type Parameter) { (Object->*Function)(Parameter); }); } \
 		/* Shim only: the engine binds UFUNCTIONs by name. */ \
 		void Listen(std::function<void(Type)> Listener) { Listeners.push_back(std::move(Listener)); } \
 	private: \
