@@ -10,6 +10,7 @@ import magi_rt
 
 PACKAGE = Path(magi_rt.__file__).parent
 FLOORS = {
+    "planner": 0,
     "models": 1,
     "checkpoints": 1,
     "media": 1,

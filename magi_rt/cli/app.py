@@ -11,6 +11,7 @@ from magi_rt.cli import (
     bench,
     inspect,
     keys,
+    plan,
     prompt,
     record,
     run,
@@ -61,6 +62,7 @@ app.command("watch")(watch.watch)
 app.command("prompt")(prompt.prompt)
 app.command("stats")(stats.stats)
 app.command("keys")(keys.keys)
+app.command("plan")(plan.plan)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.add_typer(train.train, name="train")

@@ -1,0 +1,163 @@
+"""What is offered, what is refused, and what is said to be nearest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from magi_rt.cli.app import app
+from magi_rt.cli.plan import subject_of
+from magi_rt.errors import OptionError
+from magi_rt.planner.chips import GPUS, PRECISIONS, gpu, precisions_of
+from magi_rt.planner.plan import Wish, best, choices
+from magi_rt.planner.probe import this_cpu
+from magi_rt.planner.steps import fitting_steps, taught_steps
+from magi_rt.presets import PRESETS
+
+
+def asked(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["plan", *arguments])
+
+
+def answer(*arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(asked(*arguments, "--json").stdout)
+    return found
+
+
+def test_whatever_is_offered_does_what_is_wished() -> None:
+    told = answer("--gpu", "h100", "--fps", "30", "--memory", "12", "--delay", "1", "--all")
+    assert told["fits"] and len(told["choices"]) > 5
+    for each in told["choices"]:
+        assert each["fps"] >= 30 and each["memory_gib"] <= 12 and each["delay_s"] <= 1
+
+
+def test_the_largest_picture_of_each_rhythm_is_shown_and_the_next_larger_does_not_fit() -> None:
+    subject, wish = subject_of("4.5b-distill"), Wish(24)
+    found = choices(subject, GPUS["h100"], wish)
+    for shown in best(found):
+        rivals = [
+            each
+            for each in found
+            if (each.steps, each.window, each.precision)
+            == (shown.steps, shown.window, shown.precision)
+            and each.size[0] * each.size[1] > shown.size[0] * shown.size[1]
+        ]
+        assert not any(each.fits for each in rivals)
+
+
+def test_no_is_said_with_what_would_work() -> None:
+    result = asked("--gpu", "rtx4090", "--size", "720x720", "--steps", "8")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("no: 4.5B-distill on rtx4090")
+    assert "slower: " in result.stdout and "other settings on rtx4090: " in result.stdout
+
+
+def test_another_gpu_is_named_only_when_it_would_do() -> None:
+    told = answer("--gpu", "rtx4090", "--size", "480x480", "--steps", "8", "--precision", "fp8")
+    (other,) = [each for each in told["nearest"] if each.startswith("another GPU: ")]
+    name = other.split()[2]
+    again = answer("--gpu", name, "--size", "480x480", "--steps", "8", "--precision", "fp8")
+    assert again["fits"]
+
+
+def test_too_little_memory_is_told_in_gib() -> None:
+    told = answer("--model", "24b-distill", "--gpu", "rtx4090")
+    assert not told["fits"]
+    assert told["nearest"][0].startswith("memory: the least that it takes is")
+
+
+def test_pictures_smaller_than_in_training_are_marked_and_explained() -> None:
+    told = answer("--gpu", "b200", "--all")
+    marks = {tuple(each["size"]): each["never_seen_so_small"] for each in told["choices"]}
+    assert marks[256, 256] and not marks[480, 480]
+    assert any("360p, 480p and 720p" in note for note in told["notes"])
+    assert not any(
+        "trained at" in note for note in answer("--model", "nano", "--gpu", "h100")["notes"]
+    )
+
+
+def test_ways_whose_pictures_nobody_compared_are_shown_only_when_asked_for() -> None:
+    ways = {each["precision"] for each in answer("--gpu", "rtx4090", "--all")["choices"]}
+    assert ways == {"bf16", "fp8"}
+    told = answer("--gpu", "rtx4090", "--precision", "fp8-quick")
+    assert any("ceiling" in note for note in told["notes"])
+
+
+def test_more_chunks_in_flight_answer_later_and_more_steps_are_slower() -> None:
+    subject, wish = subject_of("4.5b-distill"), Wish(24, sizes=((256, 256),))
+    figures = {
+        (each.steps, each.window): each
+        for each in choices(subject, GPUS["h200"], wish)
+        if each.precision.name == "bf16"
+    }
+    assert figures[8, 4].timing.delay > 3.9 * figures[8, 1].timing.delay * 0.9
+    assert figures[8, 1].fps > figures[16, 1].fps > figures[64, 1].fps
+    assert figures[8, 4].timing.first < figures[8, 4].timing.delay
+
+
+def test_a_model_is_offered_only_the_steps_that_it_was_taught() -> None:
+    assert taught_steps(PRESETS["4.5B-base"]) == (64,)
+    assert taught_steps(PRESETS["24B-distill"]) == (8, 12, 16, 32, 64)
+    assert taught_steps(subject_of("nano").config) == (4, 8, 12, 16, 32, 64)
+    assert fitting_steps(PRESETS["24B-distill"], 3) == (12,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--gpu", "rtx4080"), "did you mean"),
+        (("--gpu", "abacus"), "there are rtx3090"),
+        (("--gpu", "a100", "--precision", "fp8"), "no 8-bit products"),
+        (("--precision", "int3"), "'int3' is unknown"),
+        (("--size", "248x248"), "multiples of 16; try 256x256"),
+        (("--steps", "7"), "never taught 7 steps"),
+        (("--steps", "8", "--window", "3"), "do not divide"),
+        (("--window", "9"), "1 to 4"),
+        (("--fps", "-1"), "above 0"),
+        (("--share", "2"), "0.05 to 1"),
+        (("--model", "nowhere"), "no model folder"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_in_one_sentence(
+    arguments: tuple[str, ...], says: str
+) -> None:
+    result = asked(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["RTX 4090", "rtx-4090", "NVIDIA GeForce RTX 4090", "4090"])
+def test_a_gpu_is_known_by_its_usual_names(name: str) -> None:
+    assert gpu(name).name == "rtx4090"
+
+
+def test_every_gpu_names_its_source_and_quick_sums_are_no_slower() -> None:
+    for chip in GPUS.values():
+        assert chip.source and chip.bits16_quick >= chip.bits16 and chip.bits8_quick >= chip.bits8
+        assert precisions_of(chip)[0] is PRECISIONS["bf16"]
+    with pytest.raises(OptionError):
+        Wish(0)
+
+
+def test_this_processor_is_measured_and_planned_for() -> None:
+    subject = subject_of("nano")
+    chip = this_cpu(subject, seconds=0.05)
+    assert chip.bits16 > 0 and chip.memory_gib > 0 and "GFLOP/s" in chip.source
+    found = choices(subject, chip, Wish(0.001, sizes=((128, 128),)))
+    assert found and all(each.fits_time for each in found)
+
+
+def test_planning_for_a_gpu_loads_no_torch() -> None:
+    program = (
+        "import sys\nfrom magi_rt.cli.app import main\n"
+        "sys.argv = ['magi-rt', 'plan', '--json']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "sys.exit('loaded torch' if 'torch' in sys.modules else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
