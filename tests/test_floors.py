@@ -15,6 +15,7 @@ FLOORS = {
     "checkpoints": 1,
     "media": 1,
     "backends": 2,
+    "export": 2,
     "sampling": 3,
     "world": 4,
     "stream": 5,
@@ -23,6 +24,7 @@ FLOORS = {
     "verify": 6,
     "bench": 6,
     "cli": 6,
+    "demo": 6,
 }
 WORDS = {"errors", "config", "config_section", "presets", "frames", "whole_files"}
 """Single modules beside the folders: the words that all floors use, floor 0."""

@@ -1,0 +1,1 @@
+"""Networks as graphs, graphs as plans: export, builders, recipes, manifests and the plan cache."""

@@ -1,0 +1,144 @@
+"""Plans on disk, filed by their identity: built once, under a lock, there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from magi_rt.errors import BackendError
+from magi_rt.export.manifest import Manifest, PlanIdentity, mark_files
+
+CACHE_VARIABLE = "MAGI_RT_CACHE"
+LOCK_POLL_S = 0.2
+BUILD_LIMIT_S = 6 * 3600.0  # a waiter gives up after this; no build takes so long
+
+BuildInto = Callable[[Path], None]
+"""Writes a plan's files into an empty folder."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that was checked and can be loaded.
+
+    fresh: it was built by this call, not found.
+    """
+
+    folder: Path
+    manifest: Manifest
+    fresh: bool = False
+
+    def file(self, suffix: str) -> Path:
+        """The plan's file with this suffix.
+
+        Raises:
+            BackendError: the plan has none.
+        """
+        for name in self.manifest.files:
+            if name.endswith(suffix):
+                return self.folder / name
+        raise BackendError(f"the plan {self.folder} has no {suffix} file", field="plan")
+
+
+def default_cache() -> Path:
+    """``$MAGI_RT_CACHE``, else ``magi_rt`` in the user's cache folder."""
+    own = os.environ.get(CACHE_VARIABLE)
+    if own:
+        return Path(own)
+    windows = os.environ.get("LOCALAPPDATA")
+    base = windows or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "magi_rt"
+
+
+class PlanCache:
+    """Plans under ``folder``; the folder is made when the first plan is written."""
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else default_cache() / "plans"
+
+    def place(self, identity: PlanIdentity) -> Path:
+        """The folder of a plan, built or not."""
+        return self.folder / f"{identity.graph}-{identity.target}-{identity.digits}"
+
+    def find(self, identity: PlanIdentity) -> Plan | None:
+        """The plan when it is there, ``None`` when not.
+
+        Raises:
+            BackendError: it is there but damaged, or not what its place says.
+        """
+        folder = self.place(identity)
+        return open_plan(folder, identity) if folder.is_dir() else None
+
+    def get(
+        self,
+        identity: PlanIdentity,
+        build: BuildInto,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Plan:
+        """The plan of this identity, built when it is not there.
+
+        Of several processes that ask at once, one builds and the others wait for it. A damaged
+        plan is built again in its place.
+
+        Args:
+            build: called with an empty folder; what it leaves there becomes the plan.
+            waiting: called once when another process is building.
+        """
+        import filelock
+
+        place = self.place(identity)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(place.with_name(f".{place.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            waiting()
+            lock.acquire(timeout=BUILD_LIMIT_S, poll_interval=LOCK_POLL_S)
+        try:
+            return _whole(place, identity) or _build(place, identity, build)
+        finally:
+            lock.release()
+
+
+def open_plan(folder: Path, wanted: PlanIdentity | None = None) -> Plan:
+    """A plan whose manifest and files are right.
+
+    Raises:
+        BackendError: it is damaged, or was built for something else than wanted.
+    """
+    manifest = Manifest.read(folder)
+    if wanted is not None:
+        manifest.check(wanted, folder)
+    manifest.check_files(folder)
+    return Plan(folder, manifest)
+
+
+def _whole(place: Path, identity: PlanIdentity) -> Plan | None:
+    """The plan when it is there and undamaged; called under its lock."""
+    try:
+        return open_plan(place, identity) if place.is_dir() else None
+    except BackendError:
+        return None
+
+
+def _build(place: Path, identity: PlanIdentity, build: BuildInto) -> Plan:
+    part = place.with_name(f".{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # what a killed build left; the lock is ours
+    part.mkdir()
+    begun = time.perf_counter()
+    try:
+        build(part)
+        files = mark_files(part)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = Manifest(identity, files, now, round(time.perf_counter() - begun, 3))
+        manifest.write(part)
+        shutil.rmtree(place, ignore_errors=True)
+        os.replace(part, place)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return Plan(place, manifest, fresh=True)

@@ -1,0 +1,112 @@
+"""What an engine is built for: a card's compute capability, or the processor of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from magi_rt.errors import OptionError
+
+PRECISIONS = ("float32", "float16", "bfloat16", "fp8")
+"""Number formats of a graph; "fp8" is bfloat16 with e4m3 matrix products."""
+
+RUNTIMES = ("tensorrt_rtx", "tensorrt", "openvino", "onnxruntime")
+
+FIRST_WITH_BFLOAT16 = (8, 0)
+FIRST_WITH_FP8 = (8, 9)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place where plans run.
+
+    name: as in recipes.
+    runtimes: what can build for it, the first is taken unless another is asked for.
+    capability: CUDA compute capability, ``None`` for processors.
+    """
+
+    name: str
+    runtimes: tuple[str, ...]
+    capability: tuple[int, int] | None = None
+
+    def check_precision(self, precision: str) -> None:
+        """Raise OptionError when this place has no arithmetic of that format."""
+        check_choice("precision", precision, PRECISIONS)
+        if self.capability is None:
+            if precision == "fp8":
+                raise OptionError(
+                    f"target {self.name!r} has no 8-bit float products; use precision 'bfloat16'",
+                    field="precision",
+                )
+            return
+        needed = {"bfloat16": FIRST_WITH_BFLOAT16, "fp8": FIRST_WITH_FP8}.get(precision, (0, 0))
+        if self.capability < needed:
+            raise OptionError(
+                f"precision {precision!r} needs compute capability {spell(needed)} but "
+                f"{self.name} has {spell(self.capability)}; use 'float16'",
+                field="precision",
+            )
+
+    def choose_runtime(self, wish: str = "auto") -> str:
+        """The runtime that builds for this target.
+
+        Raises:
+            OptionError: the wish is unknown, or cannot build for this target.
+        """
+        if wish == "auto":
+            return self.runtimes[0]
+        check_choice("runtime", wish, RUNTIMES)
+        if wish not in self.runtimes:
+            raise OptionError(
+                f"runtime {wish!r} does not build for {self.name}; use {listed(self.runtimes)}",
+                field="runtime",
+            )
+        return wish
+
+
+def _card(name: str, major: int, minor: int) -> Target:
+    return Target(name, ("tensorrt_rtx", "tensorrt"), (major, minor))
+
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        _card("rtx2080", 7, 5),
+        _card("a100", 8, 0),
+        _card("rtx3090", 8, 6),
+        _card("rtx4090", 8, 9),
+        _card("rtx5090", 12, 0),
+        Target("h100", ("tensorrt",), (9, 0)),
+        Target("h200", ("tensorrt",), (9, 0)),
+        Target("cpu", ("openvino", "onnxruntime")),
+    )
+}
+"""H100 and H200 are not among the targets of TensorRT for RTX, so only TensorRT builds for them."""
+
+
+def find_target(name: str) -> Target:
+    """Raises:
+    OptionError: there is no such target; the message names the nearest one.
+    """
+    check_choice("target", name, TARGETS)
+    return TARGETS[name]
+
+
+def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
+    """Raise OptionError unless the value is one of the choices; near matches are named."""
+    allowed = tuple(choices)
+    if value in allowed:
+        return
+    near = get_close_matches(str(value), allowed, n=1)
+    hint = f"did you mean {near[0]!r}? There are" if near else "use one of"
+    raise OptionError(f"{field} {value!r} is unknown; {hint} {listed(allowed)}", field=field)
+
+
+def spell(capability: tuple[int, int]) -> str:
+    """(8, 9) -> "8.9"."""
+    return f"{capability[0]}.{capability[1]}"
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

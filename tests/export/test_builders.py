@@ -1,0 +1,123 @@
+"""Builders: every runtime that is installed builds for real, and says in words what it refuses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magi_rt.errors import BackendError, OptionError
+from magi_rt.export.builders import find_builder
+from tests.export.kit import WIDTH, needs, order, write_graph
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.mark.parametrize("target", ["a100", "rtx3090", "rtx4090", "rtx5090"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_an_engine_is_built_for_a_card_that_is_not_here(
+    tmp_path: Path, target: str, dtype: str
+) -> None:
+    needs("tensorrt_rtx")
+    model = write_graph(tmp_path / "small.onnx", dtype)
+    find_builder("tensorrt_rtx").build(order(model, target, dtype), tmp_path)
+    assert (tmp_path / "plan.engine").stat().st_size > WIDTH * WIDTH
+
+
+def test_sizes_that_vary_are_built_with_their_profile(tmp_path: Path) -> None:
+    needs("tensorrt_rtx")
+    model = write_graph(tmp_path / "small.onnx", rows=-1)
+    find_builder("tensorrt_rtx").build(order(model, "rtx4090", rows=-1), tmp_path)
+    assert (tmp_path / "plan.engine").exists()
+
+
+def test_the_builder_tells_how_far_it_is(tmp_path: Path) -> None:
+    needs("tensorrt_rtx")
+    told: list[tuple[str, float]] = []
+    model = write_graph(tmp_path / "small.onnx")
+    find_builder("tensorrt_rtx").build(
+        order(model, "rtx4090"), tmp_path, lambda what, share: told.append((what, share))
+    )
+    assert told[0] == ("parsing", 0.0) and told[-1] == ("built", 1.0)
+    assert all(0.0 <= share <= 1.0 for _, share in told)
+
+
+def test_what_the_runtime_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
+    needs("tensorrt_rtx")
+    model = write_graph(tmp_path / "small.onnx", op="Det")
+    with pytest.raises(BackendError, match=r"tensorrt_rtx: the parser refuses small\.onnx.*Det"):
+        find_builder("tensorrt_rtx").build(order(model, "rtx4090"), tmp_path)
+    assert not (tmp_path / "plan.engine").exists()
+
+
+def test_bfloat16_for_a_card_without_it_is_refused_by_the_builder(tmp_path: Path) -> None:
+    needs("tensorrt_rtx")
+    model = write_graph(tmp_path / "small.onnx", "bfloat16")
+    with pytest.raises(BackendError, match="the builder refuses"):
+        find_builder("tensorrt_rtx").build(order(model, "rtx2080"), tmp_path)
+
+
+def test_tensorrt_for_rtx_says_that_it_has_no_h100(tmp_path: Path) -> None:
+    needs("tensorrt_rtx")
+    model = write_graph(tmp_path / "small.onnx")
+    with pytest.raises(BackendError, match=r"does not build for h100 \(SM90\)"):
+        find_builder("tensorrt_rtx").build(order(model, "h100"), tmp_path)
+
+
+def test_a_runtime_that_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for runtime, extra in (
+        ("tensorrt_rtx", "rtx"),
+        ("tensorrt", "tensorrt"),
+        ("openvino", "openvino"),
+        ("onnxruntime", "onnx"),
+    ):
+        monkeypatch.setitem(sys.modules, runtime, None)
+        with pytest.raises(BackendError, match=rf'pip install "magi-rt\[{extra}\]"'):
+            find_builder(runtime).version()
+
+
+def test_an_unknown_runtime_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(OptionError, match="did you mean 'openvino'"):
+        find_builder("openvin")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_openvino_plans_are_read_back_and_compute_the_same(tmp_path: Path, precision: str) -> None:
+    needs("openvino")
+    import openvino
+
+    from magi_rt.export.builders_cpu import compile_hints
+
+    model = write_graph(tmp_path / "small.onnx")
+    find_builder("openvino").build(order(model, "cpu", precision), tmp_path)
+    plan = openvino.Core().compile_model(tmp_path / "plan.xml", "CPU", compile_hints(precision))
+    x = np.linspace(-1, 1, 8 * WIDTH, dtype=np.float32).reshape(8, WIDTH)
+    limit = 1e-5 if precision == "float32" else 2e-2
+    assert np.abs(plan(x)[0] - _expected(x)).max() < limit
+
+
+def test_onnxruntime_plans_are_read_back_and_compute_the_same(tmp_path: Path) -> None:
+    needs("onnxruntime")
+    import onnxruntime
+
+    model = write_graph(tmp_path / "small.onnx")
+    find_builder("onnxruntime").build(order(model, "cpu"), tmp_path)
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "plan.onnx"), providers=["CPUExecutionProvider"]
+    )
+    x = np.linspace(-1, 1, 8 * WIDTH, dtype=np.float32).reshape(8, WIDTH)
+    assert np.abs(session.run(None, {"x": x})[0] - _expected(x)).max() < 1e-5
+
+
+def test_onnxruntime_says_that_it_has_no_bfloat16(tmp_path: Path) -> None:
+    needs("onnxruntime")
+    model = write_graph(tmp_path / "small.onnx", "bfloat16", op="Sigmoid")
+    with pytest.raises(BackendError, match=r"ONNX Runtime refuses small\.onnx in bfloat16"):
+        find_builder("onnxruntime").build(order(model, "cpu", "bfloat16"), tmp_path)
+
+
+def _expected(x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray:
+    weight = np.random.default_rng(1).standard_normal((WIDTH, WIDTH), dtype=np.float32) / 8
+    return np.maximum(x @ weight, 0)

@@ -1,0 +1,128 @@
+"""The plan cache: built once, whole or not at all, whoever asks and whatever breaks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from pathlib import Path
+
+import pytest
+
+from magi_rt.errors import BackendError
+from magi_rt.export.plan_cache import PlanCache, default_cache, open_plan
+from tests.export.kit import identity
+
+
+def build(into: Path) -> None:
+    (into / "plan.engine").write_bytes(b"an engine")
+
+
+def refuse(into: Path) -> None:
+    raise AssertionError("this plan must not be built")
+
+
+def test_a_plan_is_built_once_and_then_found(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    first = cache.get(identity(), build)
+    assert first.fresh and first.file(".engine").read_bytes() == b"an engine"
+    assert not cache.get(identity(), refuse).fresh
+    found = cache.find(identity())
+    assert found is not None and found.manifest == first.manifest
+
+
+def test_another_identity_is_another_plan(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    cache.get(identity(), build)
+    assert cache.find(identity(weights="other")) is None
+    assert cache.get(identity(runtime_version="2.0"), build).fresh
+
+
+def test_a_damaged_plan_is_refused_when_opened_and_built_again_when_asked_for(
+    tmp_path: Path,
+) -> None:
+    cache = PlanCache(tmp_path)
+    place = cache.get(identity(), build).folder
+    (place / "plan.engine").write_bytes(b"an angine")
+    with pytest.raises(BackendError, match="sha256"):
+        cache.find(identity())
+    assert cache.get(identity(), build).fresh
+    assert open_plan(place, identity()).manifest.identity == identity()
+
+
+def test_a_plan_moved_to_anothers_place_is_refused(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    moved = cache.get(identity(), build).folder.rename(cache.place(identity(weights="other")))
+    with pytest.raises(BackendError, match=r"built for weights '0123456789abcdef' but .* 'other'"):
+        cache.find(identity(weights="other"))
+    assert moved.is_dir()
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail(into: Path) -> None:
+        build(into)
+        raise BackendError("the builder refuses")
+
+    cache = PlanCache(tmp_path)
+    with pytest.raises(BackendError, match="the builder refuses"):
+        cache.get(identity(), fail)
+    assert cache.find(identity()) is None
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+    assert cache.get(identity(), build).fresh
+
+
+def test_what_a_killed_build_left_is_swept_away(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    place = cache.place(identity())
+    left = place.with_name(f".{place.name}.part")
+    left.mkdir()
+    (left / "half").write_bytes(b"half")
+    plan = cache.get(identity(), build)
+    assert set(plan.manifest.files) == {"plan.engine"} and not left.exists()
+
+
+def _ask(folder: str, barrier: threading.Barrier, log: str) -> None:
+    def slowly(into: Path) -> None:
+        with open(log, "a") as stream:
+            stream.write("built\n")
+        build(into)
+
+    barrier.wait(60)
+    PlanCache(folder).get(identity(), slowly)
+
+
+def test_two_processes_that_ask_at_once_build_once(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    barrier, log = spawn.Barrier(2), tmp_path / "log"
+    folder = tmp_path / "plans"
+    askers = [spawn.Process(target=_ask, args=(str(folder), barrier, str(log))) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(120)
+    assert [asker.exitcode for asker in askers] == [0, 0]
+    assert log.read_text() == "built\n"
+
+
+def test_who_waits_is_told_so_and_gets_the_plan_of_the_other(tmp_path: Path) -> None:
+    building, waits = threading.Event(), threading.Event()
+
+    def slow(into: Path) -> None:
+        building.set()
+        assert waits.wait(60)
+        build(into)
+
+    first = threading.Thread(target=lambda: PlanCache(tmp_path).get(identity(), slow))
+    first.start()
+    assert building.wait(60)
+    plan = PlanCache(tmp_path).get(identity(), refuse, waiting=waits.set)
+    first.join(60)
+    assert not plan.fresh
+
+
+def test_the_place_of_the_cache_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAGI_RT_CACHE", "/some/where")
+    assert PlanCache().folder == Path("/some/where/plans")
+    monkeypatch.delenv("MAGI_RT_CACHE")
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert default_cache() == Path("/x/magi_rt")
