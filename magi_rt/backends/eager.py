@@ -162,10 +162,8 @@ class EagerExecutor:
 
         Reads the cache's committed chunks; writes its staging slot when ``stage_branch`` says so.
         """
-        tokens = len(inputs.times) * cache.shape.tokens
-        if len(inputs.branches) * tokens <= BATCHED_TOKENS:
-            return self._forward(inputs, cache)
-        return torch.cat([self._forward(part, cache) for part in _one_by_one(inputs)])
+        found = [self._forward(part, cache) for part in parts_of(inputs, cache)]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
         latents = inputs.latents.to(self.device)[None]
@@ -225,8 +223,11 @@ def _all_weights(
     ]
 
 
-def _one_by_one(inputs: DenoiseInputs) -> list[DenoiseInputs]:
-    """The same call with one branch each, for pictures whose branches do not fit one batch."""
+def parts_of(inputs: DenoiseInputs, cache: RollingKVCache) -> list[DenoiseInputs]:
+    """The same call, or one with each branch where the pictures do not fit one batch."""
+    tokens = len(inputs.times) * cache.shape.tokens
+    if len(inputs.branches) * tokens <= BATCHED_TOKENS:
+        return [inputs]
     return [
         replace(
             inputs,

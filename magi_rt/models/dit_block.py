@@ -149,23 +149,6 @@ class ParallelAttention(nn.Module):
         out: Tensor = linear(joined)
         return out.float()
 
-    def forward(
-        self,
-        layer: int,
-        hidden: Tensor,
-        rope: Tensor,
-        self_attend: SelfAttend,
-        cross_attend: CrossAttend,
-    ) -> Tensor:
-        """hidden: [B, R, n, D] -> [B, R, n, D] float32; rope: [R * n, 2m]."""
-        ranges = hidden.shape[1:3]
-        normed = self.linear_qkv.layer_norm(hidden).flatten(1, 2)
-        q, k, v, text_q = self.queries_keys_values(normed, rope)
-        own = self_attend(layer, q, k, v)
-        text = cross_attend(layer, text_q.unflatten(1, ranges)).flatten(1, 2)
-        out: Tensor = self.project(own, text).unflatten(1, ranges)
-        return out
-
 
 class MLP(nn.Module):
     """Pre-norm, then GELU (4.5B family) or a gated SiLU (24B family)."""
@@ -219,8 +202,25 @@ class DiTBlock(nn.Module):
         cross_attend: CrossAttend,
     ) -> Tensor:
         """hidden: [B, R, n, D]; gates: [B, R, 2, D] float32; rope: [R * n, 2m] float32."""
+        queries, keys, values, text_queries = self.before(hidden, rope)
+        own = self_attend(self.layer, queries, keys, values)
+        text = cross_attend(self.layer, text_queries.unflatten(1, hidden.shape[1:3]))
+        return self.after(hidden, gates, own, text)
+
+    def before(self, hidden: Tensor, rope: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What both attentions ask and offer, see ``ParallelAttention.queries_keys_values``."""
+        attention = self.self_attention
+        return attention.queries_keys_values(
+            attention.linear_qkv.layer_norm(hidden).flatten(1, 2), rope
+        )
+
+    def after(self, hidden: Tensor, gates: Tensor, own: Tensor, text: Tensor) -> Tensor:
+        """Both answers added to hidden, then the MLP.
+
+        own: [B, S, heads, d]; text: [B, R, n, heads, d].
+        """
         attention_gate, mlp_gate = gates.unsqueeze(2).unbind(3)
-        out = self.self_attention(self.layer, hidden, rope, self_attend, cross_attend)
+        out = self.self_attention.project(own, text.flatten(1, 2)).unflatten(1, hidden.shape[1:3])
         hidden = self._add(hidden, out * attention_gate, self.self_attn_post_norm)
         out = self.mlp(hidden).float()
         return self._add(hidden, out * mlp_gate, self.mlp_post_norm)

@@ -65,6 +65,7 @@ class RollingKVCache:
 
     keys, values: [layers, depth + 1, groups, tokens, head_dim] in the working dtype.
     bands: [head_dim / 8], the model's rotary frequencies.
+    version: grows whenever what is kept changes.
     """
 
     shape: CacheShape
@@ -73,6 +74,7 @@ class RollingKVCache:
     bands: Tensor
     chunks: tuple[int, ...] = ()
     base: int = 0
+    version: int = 0
     _head: int = 0
     _scratch: dict[int, Workspace] = field(default_factory=dict, repr=False)
 
@@ -97,8 +99,11 @@ class RollingKVCache:
         """Position of a chunk counted from the ring's zero point, in chunks."""
         return chunk - self.base
 
-    def stage(self, layer: int, keys: Tensor, values: Tensor) -> None:
-        """Write one layer of a finished chunk into the staging slot; [groups, tokens, d] each."""
+    def stage(self, layer: int | slice, keys: Tensor, values: Tensor) -> None:
+        """Write one layer of a finished chunk into the staging slot; [groups, tokens, d] each.
+
+        A slice of layers takes [layers, groups, tokens, d] each.
+        """
         self.keys[layer, self._head].copy_(keys)
         self.values[layer, self._head].copy_(values)
 
@@ -184,6 +189,7 @@ class RollingKVCache:
 
     def _forget_layout(self) -> None:
         """The ring has changed: what the scratch holds is laid out anew before it is read."""
+        self.version += 1
         for room in self._scratch.values():
             room.holds = None
 
@@ -196,7 +202,7 @@ class RollingKVCache:
             self.bands,
             self.chunks,
             self.base,
-            self._head,
+            _head=self._head,
         )
 
     def reset(self, base: int = 0) -> None:
