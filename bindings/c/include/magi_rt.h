@@ -52,7 +52,8 @@
  * MEMORY
  *   The library copies every string and buffer you give it. What it lends you (frame.pixels,
  *   receipt.message, receipt.details) is read-only and lives as long as stated there.
- *   After the first pictures of one size it allocates nothing per frame.
+ *   After the first pictures of one size it allocates nothing per frame; libzmq, beneath it,
+ *   does so for every message that it receives.
  *
  * ERRORS
  *   One type, magi_status: zero is success, positive values are ordinary (nothing new), negative
