@@ -71,7 +71,12 @@ class Reading:
 def send(task: Sending) -> dict[str, Any]:
     """Frames sent, processor seconds per frame, the longest gap, memory once a second."""
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def wait_for_end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
     sender = WAYS[task.way].sender(task.address)
     say({"shared_file": sender.shared_file})
     picture = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)

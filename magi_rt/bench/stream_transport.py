@@ -147,8 +147,7 @@ def _ages_ms(reader: Found) -> list[float]:
 
 
 def _cpu_s(done: Run) -> float:
-    sender: float = done.sender["cpu_s_per_frame"]
-    return sender + sum(reader["cpu_s_per_frame"] for reader in done.readers)
+    return float(sum(each["cpu_s_per_frame"] for each in (done.sender, *done.readers)))
 
 
 def gaps_ms(taken_ns: Sequence[int]) -> list[float]:

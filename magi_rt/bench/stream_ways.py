@@ -141,9 +141,9 @@ class PlainReader:
 
     def next(self) -> Bytes | None:
         with suppress(zmq.Again):
-            shape = self._socket.recv_json()["shape"]  # type: ignore[index,call-overload]
+            header: Any = self._socket.recv_json()
             pixels = self._socket.recv(copy=False).buffer
-            return np.frombuffer(pixels, np.uint8).reshape(shape)
+            return np.frombuffer(pixels, np.uint8).reshape(header["shape"])
         return None
 
     def close(self) -> None:
