@@ -9,6 +9,7 @@ import typer
 import magi_rt
 from magi_rt.cli import (
     bench,
+    demo,
     inspect,
     keys,
     plan,
@@ -57,6 +58,7 @@ def magi_rt_command(
 
 
 app.command("run")(run.run)
+app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("watch")(watch.watch)
 app.command("prompt")(prompt.prompt)

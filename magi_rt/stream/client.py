@@ -59,6 +59,7 @@ class ServerFacts:
         formats: pixel formats it can send; ``format`` is what a reader of ``any`` gets.
         buffer_ms: most milliseconds of frames that wait before a prompt shows.
         frames: where frames go out; "" where the client's own address counts.
+        prompt, text: what shapes the frame on show; 0 and "" before the first prompt.
     """
 
     server: str
@@ -74,6 +75,8 @@ class ServerFacts:
     paused: bool
     buffer_ms: float
     frames: str
+    prompt: int
+    text: str
 
 
 class Receipt:
@@ -334,7 +337,10 @@ def facts_from(values: Mapping[str, Any]) -> ServerFacts:
     """What a ``hello`` was answered with."""
     formats = tuple(values.get("formats", ()))
     names = [name for name in ServerFacts.__dataclass_fields__ if name != "formats"]
-    return ServerFacts(formats=formats, **{name: values.get(name, "") for name in names})
+    missing = {"prompt": 0}
+    return ServerFacts(
+        formats=formats, **{name: values.get(name, missing.get(name, "")) for name in names}
+    )
 
 
 def picture_file(image: Any) -> bytes:

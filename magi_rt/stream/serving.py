@@ -47,6 +47,7 @@ class Serving:
         self._ids, self._buffer = ids, buffer
         self._facts = facts_of(world)
         self._begun_s = time.monotonic()
+        self._shown: tuple[int, str] = (0, "")
         self._answers: dict[str, Callable[[Any], Mapping[str, Any]]] = {
             "hello": self._hello,
             "pause": lambda _: self._pause(True),
@@ -91,6 +92,7 @@ class Serving:
             self.publisher.event("epoch", epoch=chunk.epoch, reason=chunk.reason)
         if due.turn:
             self.publisher.event("prompt", epoch=chunk.epoch, prompt=chunk.prompt, text=chunk.text)
+        self._shown = (chunk.prompt, chunk.text)
         seq = self.publisher.publish(
             frame.pixels, epoch=chunk.epoch, frame=frame.index, chunk=chunk.chunk,
             prompt=chunk.prompt, due_ns=due.due_ns, first=due.first, borrowed=True,
@@ -162,6 +164,8 @@ class Serving:
             "formats": list(FORMATS),
             "format": self.publisher.any_format,
             "paused": self.showing.paused,
+            "prompt": self._shown[0],
+            "text": self._shown[1],
             "heartbeat_ms": HEARTBEAT_MS,
             "buffer_ms": self._buffer_ms,
             "frames": reachable(self.publisher.address),

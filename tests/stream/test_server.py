@@ -57,7 +57,7 @@ def test_hello_says_what_the_protocol_lists() -> None:
         "model": "dummy", "width": 32, "height": 32, "fps": 30.0, "frames_per_chunk": 8,
         "delay_chunks": 3, "prompt_characters": 4000, "heartbeat_ms": 500, "format": "rgb8",
         "formats": ["rgb8", "rgba8", "bgra8", "bgr8", "jpeg"], "paused": False, "shared": "",
-        "frames": frames, "buffer_ms": 266.7,
+        "frames": frames, "buffer_ms": 266.7, "prompt": 0, "text": "",
     }  # fmt: skip
 
 

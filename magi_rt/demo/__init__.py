@@ -1,0 +1,1 @@
+"""The demo: a page on which a world is watched and steered."""

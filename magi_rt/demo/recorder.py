@@ -1,0 +1,79 @@
+"""What is shown, written to an mp4 on a thread of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from magi_rt.errors import MagiError
+from magi_rt.media.video_writer import VideoWriter
+from magi_rt.stream.received import Received
+
+QUEUE_FRAMES = 240
+GOOD_SIDE = 512
+"""Small worlds are enlarged by a whole number until their shorter side has about this many."""
+
+LONGEST_S = 600.0
+
+
+class Recorder:
+    """Writes frames until :meth:`finish`; frames that come too fast for the disk are left out.
+
+    Args:
+        path: of the mp4, which is there whole after ``finish``.
+        fps, height, width: of the frames.
+
+    Attributes:
+        frames: written or waiting; at most ten minutes of them are taken.
+    """
+
+    def __init__(self, path: Path, *, fps: float, height: int, width: int) -> None:
+        scale = max(1, round(GOOD_SIDE / min(height, width)))
+        self.path, self.frames = path, 0
+        self._most = round(LONGEST_S * fps)
+        self._writer = VideoWriter(path, fps=fps, height=height, width=width, scale=scale)
+        self._waiting: queue.Queue[Received | None] = queue.Queue(QUEUE_FRAMES)
+        self._failure: MagiError | None = None
+        self._thread = threading.Thread(target=self._work, name="magi_rt recorder", daemon=True)
+        self._thread.start()
+
+    def take(self, received: Received) -> None:
+        """One more frame; returns at once."""
+        if self.frames >= self._most:
+            return
+        try:
+            self._waiting.put_nowait(received)
+        except queue.Full:
+            return
+        self.frames += 1
+
+    def finish(self) -> Path:
+        """The whole video.
+
+        Raises:
+            MediaError: it could not be written, or no frame came; then there is no file.
+        """
+        self._waiting.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            self._writer.discard()
+            raise self._failure
+        self._writer.close()
+        return self.path
+
+    def drop(self) -> None:
+        """Ends without a file."""
+        self._waiting.put(None)
+        self._thread.join()
+        self._writer.discard()
+
+    def _work(self) -> None:
+        while (received := self._waiting.get()) is not None:
+            if self._failure is None:
+                try:
+                    self._writer.write(np.ascontiguousarray(received.pixels[..., :3]))
+                except MagiError as error:
+                    self._failure = error

@@ -1,0 +1,94 @@
+"""Runs the demo's application until somebody ends it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+from pathlib import Path
+
+import uvicorn
+
+from magi_rt.demo.app import MESSAGE_BYTES, Door, make_app
+from magi_rt.demo.room import Room
+from magi_rt.demo.worlds import Worlds
+from magi_rt.errors import OptionError
+from magi_rt.world.actions import ActionMap
+
+_EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
+
+
+class DemoServer:
+    """A page on a bound port, and the room behind it.
+
+    Args:
+        worlds, actions, recordings, everyone_steers: see :class:`magi_rt.demo.room.Room`.
+        port: 0 takes a free one.
+
+    Attributes:
+        url: the page's address, with the token where there is one.
+        room: what the pages share.
+
+    Raises:
+        OptionError: the address is taken or is none.
+    """
+
+    def __init__(
+        self,
+        worlds: Worlds,
+        actions: ActionMap,
+        recordings: Path,
+        door: Door,
+        *,
+        port: int = 0,
+        everyone_steers: bool = False,
+    ) -> None:
+        self._socket = _bound(door.host, port)
+        number = self._socket.getsockname()[1]
+        host = "localhost" if door.host in _EVERYWHERE else door.host
+        self.url = f"http://{host}:{number}/" + (f"?token={door.token}" if door.token else "")
+        self.room = Room(worlds, actions, recordings, shared=everyone_steers)
+        config = uvicorn.Config(
+            make_app(self.room, door), log_level="warning", access_log=False, lifespan="on",
+            ws_max_size=MESSAGE_BYTES, ws_ping_interval=10, ws_ping_timeout=20,
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+
+    def run(self, *, browse: bool = False, seconds: float | None = None) -> None:
+        """Serves on this thread until Ctrl-C, :meth:`stop`, or the end of the time."""
+        timers = []
+        if browse:
+            timers.append(threading.Timer(0.5, webbrowser.open, [self.url]))
+        if seconds is not None:
+            timers.append(threading.Timer(seconds, self.stop))
+        for timer in timers:
+            timer.daemon = True
+            timer.start()
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            for timer in timers:
+                timer.cancel()
+            self._socket.close()
+
+    def stop(self) -> None:
+        """Ends it, from any thread."""
+        self._server.should_exit = True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen()  # who comes before the server runs waits instead of being refused
+    except OSError as error:
+        listening.close()
+        raise OptionError(
+            f"the page cannot be served on {host}:{port}: {error.strerror or error}; "
+            "try another --port, or 0 for a free one",
+            field="port",
+        ) from error
+    return listening
