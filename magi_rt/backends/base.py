@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -93,4 +93,17 @@ class Executor(Protocol):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents [C, T, h, w] float32 -> uint8 [4T, H, W, 3]."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An executor that can be made ready for kinds of calls, so that no frame waits for it."""
+
+    def expect(self, inputs: DenoiseInputs, cache: RollingKVCache) -> None:
+        """A call of this kind will come. Its tensors are on the meta device, without numbers."""
+        ...
+
+    def warm_up(self) -> float:
+        """Makes everything ready for the expected calls; returns the seconds that it took."""
         ...

@@ -12,10 +12,10 @@ from magi_rt.errors import BackendError, OptionError
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
 
-BACKENDS = ("eager", "dummy")
+BACKENDS = ("eager", "compiled", "dummy")
 """The executors of this version."""
 
-RESERVED = ("compiled", "onnx", "openvino", "tensorrt")
+RESERVED = ("onnx", "openvino", "tensorrt")
 """Names kept free for executors of later versions."""
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -92,6 +92,10 @@ def open_executor(
     check_dtype(dtype)
     if choice.backend == "dummy":
         return _open_dummy(device, dtype)
+    if choice.backend == "compiled":
+        from magi_rt.backends.compiled import CompiledExecutor
+
+        return CompiledExecutor.open(model, device=device, dtype=dtype)
     from magi_rt.backends.eager import EagerExecutor
 
     return EagerExecutor.open(model, device=device, dtype=dtype)

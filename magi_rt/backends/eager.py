@@ -38,7 +38,12 @@ class EagerExecutor:
 
     It keeps only what follows from the weights (gates per time, position tables per shape);
     everything that belongs to a stream is in the cache and the inputs of a call.
+
+    Attributes:
+        packs: on a CPU, weights are laid out for its products (``packed.py``).
     """
+
+    packs = True
 
     def __init__(
         self,
@@ -52,7 +57,7 @@ class EagerExecutor:
     ) -> None:
         self.config, self.info, self.special_tokens = config, info, special_tokens
         self.dit, self.vae, self.text_encoder = dit.eval(), vae.eval(), text_encoder
-        for network in (self.dit, self.vae):
+        for network in (self.dit, self.vae) if self.packs else ():
             pack(network)
         self.device = dit.rope.bands.device
         self.attention = choose_attention(self.device, dit.working_dtype, attention)

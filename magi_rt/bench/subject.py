@@ -71,7 +71,7 @@ def _random_machine(model: str, options: WorldOptions) -> WorldMachine:
     executor = random_executor(model, device=options.device, dtype=options.dtype)
     machine = WorldMachine.around(executor, model, options)
     note = "the weights are random: pictures are noise, times and memory are as trained"
-    return replace(machine, notes=(note,))
+    return replace(machine, notes=(note, *machine.notes))
 
 
 class RandomExecutor(EagerExecutor):
