@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,10 +88,13 @@ class LocalWorlds:
     ) -> None:
         self.start, self.backend = start, ""
         self._model, self._options, self._fps, self._saved = model, dict(options), fps, saved
-        self._folder = tempfile.TemporaryDirectory(prefix="magi_rt-")
         self._servers: list[WorldServer] = []
+        self._scratch = ExitStack()
+        self._folder = ""
 
     def open(self) -> WorldClient:
+        folder = tempfile.TemporaryDirectory(prefix="magi_rt-")
+        self._folder = self._scratch.enter_context(folder)
         history = HISTORY_CHUNKS if self._model in (*BUILT_IN, "dummy") else None
         world = World.open(self._model, **{"history": history, **self._options})
         self.backend = world.engine.name
@@ -98,7 +102,7 @@ class LocalWorlds:
 
     def _serve(self, world: World, start: str) -> WorldClient:
         number = len(self._servers)
-        here = f"ipc://{self._folder.name}/{number}"
+        here = f"ipc://{self._folder}/{number}"
         server = WorldServer(
             world, "tcp://127.0.0.1:*" if sys.platform == "win32" else here,
             fps=self._fps, prompt=start, snapshots=self._saved,
@@ -125,7 +129,7 @@ class LocalWorlds:
         return self._servers[picture].rewindable
 
     def replay(self, picture: int) -> str:
-        path = Path(self._folder.name) / f"replay-{picture}.json"
+        path = Path(self._folder) / f"replay-{picture}.json"
         self._servers[picture].log.save(path)
         start = path.with_suffix(".start.safetensors")
         if start.exists():
@@ -139,7 +143,7 @@ class LocalWorlds:
         for server in reversed(self._servers):
             server.close()
         self._servers.clear()
-        self._folder.cleanup()
+        self._scratch.close()
 
 
 class RemoteWorlds:

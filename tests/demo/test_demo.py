@@ -130,7 +130,8 @@ def test_the_replay_file_of_the_page_repeats_the_run(tmp_path: Path) -> None:
 def test_a_paused_world_stands_still_until_it_is_resumed(tmp_path: Path) -> None:
     with demo(tmp_path) as server, Page(server) as page:
         page.live()
-        assert page.ask("pause")["ok"] and page.until("paused")["paused"]
+        number = page.send("pause")
+        assert page.until("paused")["paused"] and page.until("answer", id=number)["ok"]
         assert page.ask("resume")["ok"]
         page.until_frame(chunk=page.newest[0][5] + 1)
 
