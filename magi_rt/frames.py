@@ -21,6 +21,8 @@ class Frame:
         prompt: the prompt that shaped it (with several chunks in flight an older one than the
             prompt last given).
         time_s: presentation time in seconds, index / frames per second.
+        steps: denoising steps per chunk that were being taken when its chunk was finished; 0 where
+            that is not known.
 
     Raises:
         ShapeError: the pixels are not [H, W, 3] uint8.
@@ -31,6 +33,7 @@ class Frame:
     chunk: int
     prompt: str
     time_s: float
+    steps: int = 0
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape

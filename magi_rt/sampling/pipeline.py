@@ -14,7 +14,14 @@ from magi_rt.sampling.guidance import combine
 from magi_rt.sampling.noise import check_seed, chunk_noise
 from magi_rt.sampling.predictor import Predictor
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.sampling.stream_state import Beginning, Chunk, ChunkText, StreamState, with_text
+from magi_rt.sampling.stream_state import (
+    Beginning,
+    Chunk,
+    ChunkText,
+    StreamState,
+    at_steps,
+    with_text,
+)
 from magi_rt.sampling.window import CallPlan, ChunkWindow, plan_call
 
 NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
@@ -50,6 +57,7 @@ class ChunkPipeline:
     ) -> None:
         self.executor, self.sampler, self.noise = executor, sampler, noise
         self.predictor = Predictor(executor, sampler)
+        self._predictors = {sampler.steps: self.predictor}
 
     @torch.no_grad()
     def new_state(
@@ -136,6 +144,24 @@ class ChunkPipeline:
         """The chunks in flight take a new text from the next step on."""
         state.window = replace(state.window, in_flight=with_text(state.window.in_flight, text))
 
+    def take_steps(self, state: StreamState, steps: int) -> None:
+        """The stream goes on with another number of steps per chunk.
+
+        In the middle of a stage (after a call that failed there) nothing changes.
+
+        Raises:
+            OptionError: the steps do not divide among the chunks in flight.
+        """
+        if steps != state.window.steps and not state.window.step:
+            self._predictor_at(steps)
+            state.window = at_steps(state.window, steps)
+
+    def _predictor_at(self, steps: int) -> Predictor:
+        """What asks the executor in streams of so many steps; made once for each."""
+        if steps not in self._predictors:
+            self._predictors[steps] = Predictor(self.executor, self.sampler.at_steps(steps))
+        return self._predictors[steps]
+
     def _admit(self, state: StreamState, text_for: Callable[[int], ChunkText]) -> None:
         window = state.window
         if not window.wants_chunk:
@@ -149,7 +175,7 @@ class ChunkPipeline:
     def step(self, state: StreamState) -> None:
         """One denoising step of every chunk in flight."""
         _pin(state)
-        plan = plan_call(state.window, self.sampler)
+        plan = plan_call(state.window, self._predictor_at(state.window.steps).sampler)
         stepped = self._integrate(state, self.velocities(state, plan))
         # A call that is repeated after an interrupt may find its finished chunk committed.
         if plan.write_clean and plan.first_chunk not in state.cache.chunks:
@@ -159,20 +185,19 @@ class ChunkPipeline:
     def velocities(self, state: StreamState, plan: CallPlan) -> list[Tensor]:
         """Guided velocity of every chunk in flight, [channels, chunk_width, H, W] float32 each."""
         weights = self.sampler.guidance.weights(plan.noisy_times)
-        views = self.predictor.predict(state, plan, weights)
+        views = self._predictor_at(state.window.steps).predict(state, plan, weights)
         return [combine(seen, each) for seen, each in zip(views, weights, strict=True)]
 
     def _integrate(self, state: StreamState, velocities: list[Tensor]) -> list[Chunk]:
         """Euler step of every chunk in flight, written to the spare buffer where it is next."""
         first = 0 if state.window.oldest_ends else 1  # slot 0 is for the finished chunk
+        increments = self._predictor_at(state.window.steps).sampler.increments
         stepped = []
         for place, (chunk, velocity) in enumerate(
             zip(state.window.in_flight, velocities, strict=True)
         ):
             target = state.slot(state.spare, first + place)
-            torch.add(
-                chunk.latents, velocity * self.sampler.increments[chunk.steps_done], out=target
-            )
+            torch.add(chunk.latents, velocity * increments[chunk.steps_done], out=target)
             stepped.append(replace(chunk, latents=target, steps_done=chunk.steps_done + 1))
         return stepped
 

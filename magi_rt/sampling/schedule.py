@@ -6,7 +6,7 @@ operations, because its points sit exactly on thresholds of the guidance (0.1, 0
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -164,6 +164,14 @@ class SamplerConfig:
             guidance=Guidance.from_config(config),
             visibility=Visibility.from_config(runtime, chosen),
         )
+
+    def at_steps(self, steps: int) -> SamplerConfig:
+        """The same settings with another number of steps.
+
+        Raises:
+            OptionError: it does not divide among the chunks in flight or the visibility stages.
+        """
+        return replace(self, steps=steps, visibility=replace(self.visibility, steps=steps))
 
     @property
     def steps_per_stage(self) -> int:

@@ -212,6 +212,25 @@ def _bind(window: ChunkWindow[Chunk], latents: Tensor, width: int) -> ChunkWindo
     )
 
 
+def at_steps(window: ChunkWindow[Chunk], steps: int) -> ChunkWindow[Chunk]:
+    """The window at the start of a stage, going on with another number of steps.
+
+    Chunks in flight stand at quarters, halves or other whole stages of the way there, which every
+    grid of times has in common, so only the count of their steps changes.
+    """
+    assert not window.step and steps % window.size == 0
+
+    def counted(chunk: Chunk) -> Chunk:
+        return replace(chunk, steps_done=chunk.steps_done * steps // window.steps)
+
+    return replace(
+        window,
+        steps=steps,
+        in_flight=tuple(counted(chunk) for chunk in window.in_flight),
+        finished=None if window.finished is None else counted(window.finished),
+    )
+
+
 def with_text(chunks: Sequence[Chunk], text: ChunkText) -> tuple[Chunk, ...]:
     """The same chunks under another prompt."""
     return tuple(replace(chunk, text=text) for chunk in chunks)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
+from magi_rt.world.deadline import Adaptation
+from magi_rt.world.machine import deadline_of
 from magi_rt.world.packing import log_of
 from magi_rt.world.prompt_text import CHARACTER_LIMIT
 from magi_rt.world.run_log import RunLog
@@ -33,6 +35,7 @@ class WorldFacts:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
+        self._deadline = deadline_of(timeline.machine)
         self.notes: list[str] = [*timeline.machine.notes, *timeline.notes]
 
     @property
@@ -70,6 +73,18 @@ class WorldFacts:
     def engine(self) -> EngineInfo:
         """What computes this world, and why."""
         return self._timeline.machine.executor.info
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps per chunk that are being taken."""
+        return self._timeline.steps
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """How the deadline is being kept; ``None`` for a world opened without ``adapt``."""
+        if self._deadline is None:
+            return None
+        return self._deadline.told(self.steps, len(self._timeline.moment.changes))
 
     @property
     def current_prompt(self) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from magi_rt.backends.base import Executor
+from magi_rt.backends.base import Executor, Prepares
 from magi_rt.backends.choose import open_executor
 from magi_rt.frames import Frame
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
+from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import ChunkText
+from magi_rt.world.deadline import Deadline, StepChange, allowed_steps, steps_at
 from magi_rt.world.identity import ModelIdentity, identify
 from magi_rt.world.moment import Moment, event_of
 from magi_rt.world.options import WorldOptions, fitted_size
@@ -31,6 +33,7 @@ class WorldMachine:
         options: with the model's own values filled in.
         size: (height, width) of the pictures in pixels.
         start: what worlds of this machine begin with.
+        paces: step counts that its worlds may take; one when they do not adapt.
         notes: sentences for people on what was chosen.
         lock: held while anything of the executor is used.
     """
@@ -42,6 +45,7 @@ class WorldMachine:
     pipeline: ChunkPipeline
     options: WorldOptions
     size: tuple[int, int]
+    paces: tuple[int, ...] = ()
     start: Start = field(default_factory=Start)
     notes: tuple[str, ...] = ()
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -51,7 +55,7 @@ class WorldMachine:
         """Opens the model and reads the first picture or video; errors as in ``World.open``."""
         machine = cls._of(model, options)
         start = read_start(image, video, executor=machine.executor, size=machine.size)
-        return replace(machine, start=start, notes=start.notes)
+        return replace(machine, start=start, notes=(*machine.notes, *start.notes))
 
     @classmethod
     def reopen(cls, log: RunLog, model: str | None = None) -> WorldMachine:
@@ -65,7 +69,9 @@ class WorldMachine:
             for name, value in log.engine.items()
             if engine.get(name) != value
         ]
-        return replace(machine, start=log.start, notes=(*log.start.notes, *differing))
+        return replace(
+            machine, start=log.start, notes=(*machine.notes, *log.start.notes, *differing)
+        )
 
     @classmethod
     def _of(cls, model: str, options: WorldOptions) -> WorldMachine:
@@ -85,19 +91,26 @@ class WorldMachine:
         sampler = SamplerConfig.from_config(
             executor.config, options.steps, options.window, options.depth
         )
+        allowed = allowed_steps(executor.config, sampler.window, options.adapt, options.steps)
         size = fitted_size(
             options.size or (runtime.video_size_h, runtime.video_size_w),
             executor.picture_multiple,
         )
-        return cls(
+        machine = cls(
             model=model,
             identity=identify(executor, model),
             executor=executor,
             book=PromptBook(executor),
             pipeline=ChunkPipeline(executor, sampler),
-            options=_filled_in(options, executor, sampler, size),
+            options=replace(
+                _filled_in(options, executor, sampler, size),
+                adapt=allowed or False,
+                fps=(options.fps or runtime.fps) if allowed else None,
+            ),
             size=size,
+            paces=allowed or (sampler.steps,),
         )
+        return replace(machine, notes=_made_ready(machine))
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -124,9 +137,16 @@ class WorldMachine:
         """
         return self.book.text(prompt)
 
-    def advance(self, moment: Moment, orders: Sequence[Order]) -> tuple[Moment, list[Frame]]:
-        """The next chunk. Changes ``moment.state`` in place, also when it fails on the way."""
+    def advance(
+        self, moment: Moment, orders: Sequence[Order], steps: int
+    ) -> tuple[Moment, list[Frame]]:
+        """The next chunk. Changes ``moment.state`` in place, also when it fails on the way.
+
+        Args:
+            steps: denoising steps per chunk from now on.
+        """
         state, prompt, events = moment.state, moment.prompt, moment.events
+        self.pipeline.take_steps(state, steps)
         for order in effective(orders):
             event = event_of(moment, order, prompt)
             events = (*events, event) if event else events
@@ -135,23 +155,50 @@ class WorldMachine:
                 self.pipeline.reprompt(state, self.read_prompt(prompt))
         text = self.read_prompt(prompt)
         finished = self.pipeline.advance(state, lambda _: text)
-        frames = self._frames(finished, moment.frames)
+        frames = self._frames(finished, moment.frames, state.window.steps)
         after = replace(
             moment,
             chunks=finished.index + 1,
             frames=moment.frames + len(frames),
             prompt=prompt,
             events=events,
+            changes=self._changes(moment),
         )
         return after, frames
 
-    def _frames(self, finished: FinishedChunk, first: int) -> list[Frame]:
+    def _changes(self, moment: Moment) -> tuple[StepChange, ...]:
+        """The step counts up to the chunk that was just made."""
+        steps, chunk = moment.state.window.steps, moment.chunks
+        if steps == steps_at(moment.changes, chunk, self.pipeline.sampler.steps):
+            return moment.changes
+        return (*moment.changes, StepChange(chunk, steps))
+
+    def _frames(self, finished: FinishedChunk, first: int, steps: int) -> list[Frame]:
         pixels = self.executor.decode(finished.latents).cpu().numpy()
         fps = self.executor.config.runtime.fps
         return [
-            Frame(picture, first + place, finished.index, finished.prompt, (first + place) / fps)
-            for place, picture in enumerate(pixels)
+            Frame(picture, place, finished.index, finished.prompt, time_s=place / fps, steps=steps)
+            for place, picture in enumerate(pixels, first)
         ]
+
+
+def _made_ready(machine: WorldMachine) -> tuple[str, ...]:
+    """Has the executor prepare what it can before the first frame; says how long it took."""
+    executor = machine.executor
+    if not isinstance(executor, Prepares):
+        return ()
+    for steps in machine.paces:
+        sampler = machine.pipeline.sampler.at_steps(steps)
+        rehearse(executor, sampler, machine.latent_size, executor.expect)
+    return (f"{executor.info.name} made itself ready in {executor.warm_up():.1f} s",)
+
+
+def deadline_of(machine: WorldMachine) -> Deadline | None:
+    """The deadline that a world of this machine keeps, with nothing measured yet."""
+    options, runtime = machine.options, machine.executor.config.runtime
+    if options.fps is None:
+        return None
+    return Deadline(machine.paces, runtime.frames_per_chunk / options.fps)
 
 
 def _filled_in(

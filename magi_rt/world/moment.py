@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from magi_rt.sampling.stream_state import StreamState
+from magi_rt.world.deadline import StepChange
 from magi_rt.world.orders import Order, PromptEvent
 from magi_rt.world.start import Start
 
@@ -19,6 +20,7 @@ class Moment:
         chunks, frames: handed out so far.
         prompt: carried by the next chunk to be begun.
         events: the prompts that led here.
+        changes: the step counts that led here, where they are not the world's own.
     """
 
     state: StreamState
@@ -27,6 +29,7 @@ class Moment:
     frames: int = 0
     prompt: str = ""
     events: tuple[PromptEvent, ...] = ()
+    changes: tuple[StepChange, ...] = ()
 
     def copy(self) -> Moment:
         """An independent moment that continues exactly as this one."""

@@ -34,6 +34,11 @@ class WorldOptions:
         history: chunks that ``World.rewind`` can take back; each costs one copy of the model's
             memory. ``None``: 8, or fewer where 8 copies exceed 1 GiB (``World.notes`` says so).
             0: none is copied, and a call that is interrupted may have moved in part.
+        adapt: move between step counts so that chunks come in time: True for all counts that the
+            model was taught (none above ``steps`` when that is given), or the counts to choose
+            from. Only distilled models can.
+        fps: pictures per second that ``adapt`` keeps, above 0 and at most 1000; ``None``: the
+            world's own.
 
     Raises:
         OptionError: a value is outside its range; the model's own limits are checked later.
@@ -48,6 +53,8 @@ class WorldOptions:
     device: str = "auto"
     dtype: str = "auto"
     history: int | None = None
+    adapt: bool | tuple[int, ...] = False
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         check_whole("seed", self.seed, 0, SEED_LIMIT - 1)
@@ -61,11 +68,37 @@ class WorldOptions:
                 raise OptionError(f"{name} is {getattr(self, name)!r}; it must be text", field=name)
         if self.size is not None:
             checked_size(self.size)
+        self._check_adapt()
+
+    def _check_adapt(self) -> None:
+        if not isinstance(self.adapt, bool):
+            if not isinstance(self.adapt, tuple):
+                raise OptionError(
+                    f"adapt is {self.adapt!r}; it must be True, False or step counts such as "
+                    "(4, 8, 16)",
+                    field="adapt",
+                )
+            for steps in self.adapt:
+                check_whole("adapt", steps, 1, 1000)
+        if self.fps is None:
+            return
+        number = isinstance(self.fps, int | float) and not isinstance(self.fps, bool)
+        if not number or not 0 < self.fps <= 1000:
+            raise OptionError(
+                f"fps is {self.fps!r}; it must be above 0 and at most 1000", field="fps"
+            )
+        if self.adapt is False:
+            raise OptionError(
+                "fps says which pace a world keeps by its step counts; give adapt=True with it",
+                field="fps",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON values."""
         values = asdict(self)
         values["size"] = list(self.size) if self.size else None
+        if self.adapt is False:
+            del values["adapt"], values["fps"]
         return values
 
     @classmethod
@@ -76,8 +109,14 @@ class WorldOptions:
             OptionError: a key is unknown or a value is outside its range.
         """
         refuse_unknown({key: value for key, value in values.items() if key not in _names()})
-        size = values.get("size")
-        return cls(**{**values, "size": checked_size(size) if size is not None else None})
+        size, adapt = values.get("size"), values.get("adapt", False)
+        return cls(
+            **{
+                **values,
+                "size": checked_size(size) if size is not None else None,
+                "adapt": tuple(adapt) if isinstance(adapt, list) else adapt,
+            }
+        )
 
 
 def _names() -> tuple[str, ...]:

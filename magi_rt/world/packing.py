@@ -23,6 +23,7 @@ def log_of(machine: WorldMachine, moment: Moment) -> RunLog:
         start=moment.start,
         events=moment.events,
         chunks=moment.chunks,
+        changes=moment.changes,
     )
 
 
@@ -39,6 +40,7 @@ def pack(machine: WorldMachine, moment: Moment) -> Snapshot:
         start=moment.start,
         state=card,
         tensors=tensors,
+        changes=moment.changes,
     )
 
 
@@ -63,6 +65,7 @@ def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
         frames=snapshot.frames,
         prompt=snapshot.prompt,
         events=snapshot.events,
+        changes=snapshot.changes,
     )
 
 
@@ -104,9 +107,14 @@ def _check_state(machine: WorldMachine, state: StreamState) -> None:
             raise SnapshotError(
                 f"the snapshot is damaged: its {name} have shape {shape}", field=name
             )
-    settings = (state.window.size, state.window.steps, state.chunk_width)
-    if settings != (sampler.window, sampler.steps, sampler.chunk_width):
+    settings = (state.window.size, state.chunk_width)
+    if settings != (sampler.window, sampler.chunk_width):
         raise SnapshotError(
-            f"the snapshot is damaged: window, steps and chunk width are {settings}",
-            field="window",
+            f"the snapshot is damaged: window and chunk width are {settings}", field="window"
+        )
+    if state.window.steps not in (sampler.steps, *machine.paces):
+        raise SnapshotError(
+            f"the snapshot was taking {state.window.steps} steps, which this world may not; open "
+            "one with adapt=True",
+            field="steps",
         )

@@ -1,7 +1,8 @@
 """The log of a run: all that is needed to generate the same frames again.
 
 Noise follows from the seed and the chunk number, so a run is its options, its first picture and
-its prompts with the chunk they came before. Rewinds, restores and forks leave no trace of their
+its prompts with the chunk they came before (and, in a world that keeps a deadline, the step counts
+that its clock led to). Rewinds, restores and forks leave no trace of their
 own: the log tells the timeline that survived.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from magi_rt.errors import MagiError, SnapshotError
 from magi_rt.whole_files import write_whole
 from magi_rt.world.cards import read_card
+from magi_rt.world.deadline import StepChange, changes_from
 from magi_rt.world.identity import ModelIdentity
 from magi_rt.world.options import WorldOptions
 from magi_rt.world.orders import PromptEvent, events_from
@@ -46,6 +48,7 @@ class RunLog:
         start: first picture or video, as latents.
         events: prompts, in order.
         chunks: chunks generated so far.
+        changes: the step counts that were taken, in a world that keeps a deadline.
     """
 
     model: str
@@ -55,6 +58,7 @@ class RunLog:
     start: Start
     events: tuple[PromptEvent, ...]
     chunks: int
+    changes: tuple[StepChange, ...] = ()
 
     def save(self, path: str | Path) -> None:
         """Writes the log as JSON, whole or not at all.
@@ -76,6 +80,7 @@ class RunLog:
             "start": _write_start(self.start, path),
             "events": [asdict(event) for event in self.events],
             "chunks": self.chunks,
+            **({"changes": [asdict(each) for each in self.changes]} if self.changes else {}),
         }
         text = json.dumps(card, indent=1, ensure_ascii=False)
         write_whole(path, lambda stream: stream.write(text.encode("utf-8", "surrogatepass")))
@@ -98,6 +103,7 @@ class RunLog:
                 start=_read_start(card["start"], path),
                 events=events_from(card["events"]),
                 chunks=int(card["chunks"]),
+                changes=changes_from(card.get("changes", ())),
             )
         except SnapshotError:
             raise

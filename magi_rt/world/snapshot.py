@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from magi_rt.errors import MagiError, SnapshotError
 from magi_rt.whole_files import cannot_write, removed_on_error
 from magi_rt.world.cards import checked_card
+from magi_rt.world.deadline import StepChange, changes_from
 from magi_rt.world.identity import ModelIdentity
 from magi_rt.world.orders import PromptEvent, events_from
 from magi_rt.world.prompt_text import checked_prompt
@@ -62,6 +63,7 @@ class Snapshot:
         start: what the world began with.
         state: the stream's numbers as JSON values.
         tensors: the stream's latents and memory.
+        changes: the step counts that led here, in a world that keeps a deadline.
     """
 
     identity: ModelIdentity
@@ -73,6 +75,7 @@ class Snapshot:
     start: Start
     state: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
+    changes: tuple[StepChange, ...] = ()
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file with a JSON card in its header, whole or not at all.
@@ -106,6 +109,7 @@ class Snapshot:
             "events": [asdict(event) for event in self.events],
             "start": self.start.card(),
             "state": dict(self.state),
+            **({"changes": [asdict(each) for each in self.changes]} if self.changes else {}),
         }
 
     @classmethod
@@ -130,6 +134,7 @@ class Snapshot:
                 start=Start.from_card(card["start"], latents),
                 state=dict(card["state"]),
                 tensors=tensors,
+                changes=changes_from(card.get("changes", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError, MagiError) as error:
             raise SnapshotError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
+from magi_rt.world.deadline import steps_at
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.moment import Moment
 from magi_rt.world.orders import Order
@@ -48,8 +49,23 @@ class Timeline:
         """True while a log says which prompts come."""
         return self.script is not None and self.moment.chunks < self.script.chunks
 
-    def advance(self, orders: Sequence[Order]) -> list[Frame]:
+    @property
+    def steps(self) -> int:
+        """Denoising steps per chunk that are being taken."""
+        return self.moment.state.window.steps
+
+    @property
+    def window_is_full(self) -> bool:
+        """True when the next call runs one stage, as all later ones will."""
+        window = self.moment.state.window
+        return len(window.in_flight) == window.size - 1
+
+    def advance(self, orders: Sequence[Order], steps: int | None = None) -> list[Frame]:
         """Generates the next chunk; a given order ends the following of a log.
+
+        Args:
+            steps: denoising steps per chunk from now on, ``None`` for no change; while a log is
+                followed its own hold.
 
         When anything goes wrong, also an interrupt, the moment is the one before the call.
         """
@@ -60,11 +76,12 @@ class Timeline:
                 for event in script.events
                 if event.chunk == self.moment.chunks
             ]
+            steps = steps_at(script.changes, self.moment.chunks, self._own_steps)
         for order in orders:
             self.machine.read_prompt(order.prompt)  # refuses before anything has moved
         before = self.moment.copy() if self.history.maxlen else None
         try:
-            self.moment, frames = self.machine.advance(self.moment, orders)
+            self.moment, frames = self.machine.advance(self.moment, orders, steps or self.steps)
         except BaseException:
             self.moment = before or self.moment
             raise
@@ -72,6 +89,10 @@ class Timeline:
         if before is not None:
             self.history.append(before)
         return frames
+
+    @property
+    def _own_steps(self) -> int:
+        return self.machine.pipeline.sampler.steps
 
     def rewind(self, chunks: int) -> None:
         """Goes back to before the last chunks.

@@ -54,6 +54,8 @@ class World(WorldFacts):
         device: str = "auto",
         dtype: str = "auto",
         history: int | None = None,
+        adapt: bool | tuple[int, ...] = False,
+        fps: float | None = None,
         **unknown: object,
     ) -> World:
         """Opens a world; nothing is generated yet.
@@ -64,7 +66,7 @@ class World(WorldFacts):
                 float 0..1. Any size; it is stretched to the world's.
             video: video to continue: a file name (resampled to the world's frame rate), or
                 [T, H, W, 3] at the world's frame rate. The first 32 frames are used.
-            seed, steps, window, depth, size, backend, device, dtype, history: see
+            seed, steps, window, depth, size, backend, device, dtype, history, adapt, fps: see
                 :class:`magi_rt.world.options.WorldOptions`; ``None`` is the model's own.
 
         Raises:
@@ -75,6 +77,7 @@ class World(WorldFacts):
         options = WorldOptions(
             seed=seed, steps=steps, window=window, depth=depth, backend=backend, device=device,
             dtype=dtype, history=history, size=None if size is None else checked_size(size),
+            adapt=adapt, fps=fps,
         )  # fmt: skip
         machine = WorldMachine.open(str(model), options, image=image, video=video)
         return cls(Timeline(machine, machine.begin()))
@@ -126,13 +129,24 @@ class World(WorldFacts):
             self._refuse_closed()
             waiting = self._waiting.look()
             try:
-                frames = self._timeline.advance([*waiting, *given])
+                frames = self._in_time([*waiting, *given])
             except PromptError:
                 # kept, a prompt that cannot be read would block the world
                 self._waiting.drop(len(waiting))
                 raise
             self._waiting.drop(len(waiting))
             return frames
+
+    def _in_time(self, orders: list[Order]) -> list[Frame]:
+        """The next chunk, with as many steps as the deadline leaves."""
+        deadline, timeline = self._deadline, self._timeline
+        if deadline is None:
+            return timeline.advance(orders)
+        whole = timeline.window_is_full
+        begun = deadline.clock()
+        frames = timeline.advance(orders, deadline.choose(timeline.steps))
+        deadline.measured(timeline.steps, deadline.clock() - begun, counts=whole)
+        return frames
 
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.
@@ -278,6 +292,8 @@ class World(WorldFacts):
             raise ClosedWorldError("this world is closed; open another one")
 
     def _jumped(self) -> None:
+        if self._deadline is not None:
+            self._deadline.forget()
         self._waiting.clear()
         if self._buffer is not None:
             self._buffer.jump()
