@@ -120,7 +120,11 @@ def test_every_dependency_has_its_reason() -> None:
     assert names and [name for name in names if name not in reasons] == []
 
 
-@pytest.mark.parametrize("name", ["01_first_frames.py", "02_steer_and_fork.py"])
+QUICK = ["01_first_frames.py", "02_steer_and_fork.py", "06_publish_and_watch.py"]
+"""Examples that run in a moment."""
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_an_example_is_short_and_runs_on_the_dummy_world(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +137,6 @@ def test_an_example_is_short_and_runs_on_the_dummy_world(
 
 
 def test_every_example_is_tried_here() -> None:
-    tried = {"01_first_frames.py", "02_steer_and_fork.py"}
+    tried = set(QUICK)
     tried.add("10_your_own_world.py")  # in training/test_your_own_world.py, since it trains
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == tried
