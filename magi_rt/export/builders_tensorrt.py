@@ -55,7 +55,7 @@ class TensorRTBuilder:
             BackendError: the parser or the builder refuses; the message holds their words.
         """
         trt = import_runtime(self.runtime)
-        log = _log(trt)
+        log = quiet_log(trt)
         builder = trt.Builder(log)
         flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
         network = builder.create_network(0 if flag is None else 1 << int(flag))
@@ -111,7 +111,7 @@ def _name(target: Target) -> str:
     return "SM" + spell(target.capability or (0, 0)).replace(".", "")
 
 
-def _log(trt: Any) -> Any:
+def quiet_log(trt: Any) -> Any:
     """A logger that keeps what went wrong instead of printing it."""
 
     class Log(trt.ILogger):  # type: ignore[misc]

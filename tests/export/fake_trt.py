@@ -1,0 +1,81 @@
+"""A stand-in for the module of TensorRT: engines that double their input, and a record of calls."""
+
+from __future__ import annotations
+
+import ctypes
+from types import SimpleNamespace
+from typing import Any
+
+ROWS, WIDTH = 8, 64
+
+
+class Severity:
+    INTERNAL_ERROR, ERROR, WARNING = range(3)
+
+
+class ILogger:
+    Severity = Severity
+
+    def __init__(self) -> None:
+        pass
+
+
+class Context:
+    """Doubles float32 numbers where the two addresses point."""
+
+    def __init__(self, fails: bool) -> None:
+        self.fails, self.addresses, self.shapes, self.streams = fails, {}, {}, []  # type: ignore[var-annotated]
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shapes[name] = shape
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        self.streams.append(stream)
+        numbers = ctypes.c_float * (ROWS * WIDTH)
+        x = numbers.from_address(self.addresses["x"])
+        out = numbers.from_address(self.addresses["out"])
+        for i in range(ROWS * WIDTH):
+            out[i] = 2 * x[i]
+        return not self.fails
+
+
+class Engine:
+    """Has one input "x" and one output, "out" unless told otherwise."""
+
+    def __init__(self, output: str = "out", fails: bool = False, memory: bool = True) -> None:
+        self.names, self.context = ["x", output], Context(fails) if memory else None
+        self.num_io_tensors = 2
+
+    def get_tensor_name(self, place: int) -> str:
+        return self.names[place]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return "in" if name == "x" else "out"
+
+    def create_execution_context(self) -> Context | None:
+        return self.context
+
+
+def module(engine: Engine | None, version: str = "1.7.1") -> Any:
+    """What ``import tensorrt_rtx`` gives in these tests."""
+
+    class Runtime:
+        def __init__(self, log: Any) -> None:
+            self.log = log
+
+        def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+            if engine is None:
+                self.log.log(Severity.ERROR, "magic tag does not match")
+            return engine
+
+    return SimpleNamespace(
+        __version__=version,
+        ILogger=ILogger,
+        Runtime=Runtime,
+        TensorIOMode=SimpleNamespace(INPUT="in", OUTPUT="out"),
+    )
