@@ -30,6 +30,10 @@ WORDS = {
     "early_chunk_ms_p50": "early chunk, median (ms)",
     "late_chunk_ms_p50": "late chunk, median (ms)",
     "compared_chunks": "chunks compared at each end",
+    "overhead_chunk_ms_p50": "besides the networks: a chunk, median (ms)",
+    "overhead_chunk_ms_p95": "besides the networks: a chunk, 95 of 100 are faster (ms)",
+    "overhead_step_ms": "besides the networks: a step (ms)",
+    "overhead_share_pct": "share of a chunk's time that is not a network (%)",
 }
 """What the measured values are called in tables; everything else is a condition."""
 

@@ -149,6 +149,39 @@ def bench_endurance_command(
     _show(numbers, quiet)
 
 
+@bench.command("overhead")
+def bench_overhead_command(
+    model: Model = "nano",
+    chunks: Annotated[
+        int, typer.Option(metavar="N", min=20, max=CHUNKS_LIMIT, help="Chunks generated each way.")
+    ] = 100,
+    steps: Steps = None,
+    window: Window = None,
+    size: Size = None,
+    backend: Backend = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """What a chunk costs besides its networks, as a share of its time and per step.
+
+    A world of the same shape runs on an executor that computes nothing: what is left is scheduling,
+    bookkeeping of the memory, and copies.
+
+    [bold]Example[/bold]
+
+      magi-rt bench overhead
+    """
+    keep_memory()
+    from magi_rt.bench.overhead import bench_overhead
+
+    subject = _open(
+        model, False, steps=steps, window=window, size=size, seed=0, backend=backend,
+        device="cpu", dtype="auto",
+    )  # fmt: skip
+    with progress(chunks, quiet) as tell:
+        numbers = bench_overhead(subject, chunks=chunks, tell=tell)
+    _show(numbers, quiet)
+
+
 def keep_memory() -> None:
     """Restart this process once with an allocator that keeps freed memory; the report says so."""
     from magi_rt.training.loop import restart_with_kept_memory

@@ -1,0 +1,69 @@
+"""What is not a network: measured on the right shapes, and told with its limits."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from magi_rt.bench.overhead import IdleExecutor, bench_overhead, idle_machine
+from magi_rt.bench.subject import Subject, open_subject
+from magi_rt.cli.app import app
+from magi_rt.errors import OptionError
+from magi_rt.world import World
+from magi_rt.world.options import WorldOptions
+from magi_rt.world.timeline import Timeline
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Subject:
+    return open_subject("tiny", WorldOptions(window=4, steps=8, device="cpu"))
+
+
+def test_the_measurement_is_complete_and_says_whether_limits_are_kept(tiny: Subject) -> None:
+    numbers = bench_overhead(tiny, chunks=20)
+    measured = ("overhead_chunk_ms_p50", "overhead_step_ms", "overhead_share_pct", "chunk_ms_p50")
+    assert all(math.isfinite(numbers[name]) and numbers[name] > 0 for name in measured)
+    steps = numbers["steps"] // numbers["window"]
+    assert numbers["overhead_step_ms"] * steps == pytest.approx(
+        numbers["overhead_chunk_ms_p50"], rel=0.01
+    )
+    assert isinstance(numbers["within_limits"], bool)
+
+
+def test_the_idle_world_keeps_a_memory_of_the_real_size(tiny: Subject) -> None:
+    real, idle = tiny.machine, idle_machine(tiny.machine)
+    assert isinstance(idle.executor, IdleExecutor)
+    worlds = [World(Timeline(machine, machine.begin())) for machine in (real, idle)]
+    frames = [[frame for _ in range(6) for frame in world.advance()] for world in worlds]
+    caches = [world._timeline.moment.state.cache for world in worlds]
+    assert caches[0].keys.shape == caches[1].keys.shape
+    assert caches[0].chunks == caches[1].chunks
+    shapes = [[frame.pixels.shape for frame in made] for made in frames]
+    assert shapes[0] == shapes[1]
+
+
+def test_the_idle_world_computes_nothing(tiny: Subject) -> None:
+    machine = idle_machine(tiny.machine)
+    world = World(Timeline(machine, machine.begin()))
+    assert not any(frame.pixels.any() for frame in world.advance())
+    state = world._timeline.moment.state
+    finished = state.window.finished
+    assert finished is not None
+    noise = machine.pipeline.noise(0, finished.index, tuple(finished.latents.shape))
+    assert torch.equal(finished.latents, noise)
+
+
+def test_too_few_chunks_are_refused(tiny: Subject) -> None:
+    with pytest.raises(OptionError, match="20 or more"):
+        bench_overhead(tiny, chunks=3)
+
+
+def test_the_command_ends_in_one_line_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("magi_rt.cli.bench.keep_memory", lambda: None)
+    told = CliRunner().invoke(app, ["bench", "overhead", "--model", "tiny", "--chunks", "20"])
+    assert told.exit_code == 0
+    assert json.loads(told.stdout.splitlines()[-1])["bench"] == "overhead"
