@@ -10,6 +10,7 @@ import magi_rt
 from magi_rt.cli import (
     bench,
     demo,
+    doctor,
     inspect,
     keys,
     plan,
@@ -65,6 +66,7 @@ app.command("prompt")(prompt.prompt)
 app.command("stats")(stats.stats)
 app.command("keys")(keys.keys)
 app.command("plan")(plan.plan)
+app.command("doctor")(doctor.doctor)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.add_typer(train.train, name="train")
