@@ -121,6 +121,11 @@ class CompiledExecutor(EagerExecutor):
             torch.cuda.synchronize(self.device)
         return time.perf_counter() - begun
 
+    def forget(self) -> None:
+        """Gives back everything that was made ready; what comes next is made ready anew."""
+        self._calls.clear()
+        self._rooms.clear()
+
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
         call = self._ready(CallShape.of(inputs, cache), inputs, cache)
         call.fill(inputs, cache, self._gates_of(inputs), self._rope_of(inputs, cache))

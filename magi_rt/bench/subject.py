@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.backends.base import EngineInfo
+from magi_rt.backends.compiled import CompiledExecutor
 from magi_rt.backends.devices import choose_device, choose_dtype
 from magi_rt.backends.eager import EagerExecutor
 from magi_rt.bench.measure import free_bytes
 from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError, OptionError
 from magi_rt.models.dit import VideoDiT, is_float32_island
+from magi_rt.models.fp8 import Fp8Linear
 from magi_rt.models.rotary import initial_bands
 from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.presets import PRESETS
@@ -68,14 +70,16 @@ def open_subject(model: str, options: WorldOptions, *, random_weights: bool = Fa
 
 
 def _random_machine(model: str, options: WorldOptions) -> WorldMachine:
-    executor = random_executor(model, device=options.device, dtype=options.dtype)
+    executor = random_executor(
+        model, backend=options.backend, device=options.device, dtype=options.dtype
+    )
     machine = WorldMachine.around(executor, model, options)
     note = "the weights are random: pictures are noise, times and memory are as trained"
     return replace(machine, notes=(note, *machine.notes))
 
 
-class RandomExecutor(EagerExecutor):
-    """The eager executor on random weights; its text rows follow from the prompt's words."""
+class RandomText(EagerExecutor):
+    """Text rows that follow from the prompt's words, for executors without a text encoder."""
 
     def encode_text(self, prompt: str) -> Tensor:
         """One row per word, [words, caption_channels] float32."""
@@ -86,16 +90,52 @@ class RandomExecutor(EagerExecutor):
         return rows.to(self.device)
 
 
+class RandomExecutor(RandomText):
+    """The eager executor on random weights."""
+
+
+class RandomCompiledExecutor(RandomText, CompiledExecutor):
+    """The compiled executor on random weights."""
+
+
 def random_executor(
-    model: str, *, device: str = "auto", dtype: str = "auto", seed: int = 0
-) -> RandomExecutor:
-    """A shape by name with random weights.
+    model: str,
+    *,
+    backend: str = "eager",
+    device: str = "auto",
+    dtype: str = "auto",
+    fp8: bool = False,
+    seed: int = 0,
+) -> RandomText:
+    """A shape by name with random weights; arguments and errors as in :func:`random_networks`.
+
+    Args:
+        backend: "eager" or "compiled"; "auto" is eager.
+    """
+    kind = RandomCompiledExecutor if backend == "compiled" else RandomExecutor
+    config, dit, vae, info = random_networks(model, device=device, dtype=dtype, fp8=fp8, seed=seed)
+    return kind(config, dit, vae, None, info)
+
+
+def random_networks(
+    model: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    fp8: bool = False,
+    seed: int = 0,
+) -> tuple[MagiConfig, VideoDiT, ViTVAE, EngineInfo]:
+    """What an executor is made of, with random weights.
+
+    Args:
+        fp8: the quantised layout, weights of the middle layers in 8 bits.
 
     Raises:
         OptionError: no shape of that name is known.
         BackendError: a published shape without a GPU, or too little memory.
     """
     config, vae_config = shape_named(model)
+    config = replace(config, engine=replace(config.engine, fp8_quant=fp8))
     place = choose_device(device)
     if model in PRESETS and place.type != "cuda":
         raise BackendError(
@@ -105,7 +145,7 @@ def random_executor(
         )
     working, reason = choose_dtype(dtype, config, place)
     with torch.device("meta"):
-        dit, vae = VideoDiT(config.model), ViTVAE(vae_config)
+        dit, vae = VideoDiT(config.model, fp8=fp8), ViTVAE(vae_config)
     _refuse_too_large(model, [*dit.parameters(), *vae.parameters()], working, place)
     generator = torch.Generator(place).manual_seed(seed)
     _fill(dit, working, generator)
@@ -118,7 +158,7 @@ def random_executor(
         reason=f"{reason}, on random weights",
         weights=f"random {seed}",
     )
-    return RandomExecutor(config, dit.requires_grad_(False), vae.requires_grad_(False), None, info)
+    return config, dit.requires_grad_(False), vae.requires_grad_(False), info
 
 
 def shape_named(model: str) -> tuple[MagiConfig, VAEConfig]:
@@ -167,6 +207,10 @@ def _fill(network: nn.Module, dtype: torch.dtype, generator: torch.Generator) ->
     """Gives a network on the meta device random weights that keep numbers in a usual range."""
     for prefix, module in network.named_modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
+            if isinstance(module, Fp8Linear):
+                filled = _quantised(module, name, generator)
+                setattr(module, name, nn.Parameter(filled, requires_grad=False))
+                continue
             kept = isinstance(network, VideoDiT) and is_float32_island(f"{prefix}.{name}")
             values = torch.empty(
                 parameter.shape,
@@ -181,3 +225,13 @@ def _fill(network: nn.Module, dtype: torch.dtype, generator: torch.Generator) ->
                 offset = getattr(module, "offset", 0.0)
                 values.fill_(1.0 - float(offset) if name == "weight" else 0.0)
             setattr(module, name, nn.Parameter(values))
+
+
+def _quantised(layer: Fp8Linear, name: str, generator: torch.Generator) -> Tensor:
+    """One parameter of an 8-bit layer; its scales undo each other up to a usual range."""
+    shape: torch.Size = getattr(layer, name).shape
+    if name != "weight":
+        usual = layer.weight.shape[-1] ** -0.5 / 64 if name == "weight_scale" else 1 / 32
+        return torch.full(shape, usual, device=generator.device)
+    values = torch.empty(shape, device=generator.device)
+    return values.normal_(std=64.0, generator=generator).to(torch.float8_e4m3fn)

@@ -14,7 +14,7 @@ from magi_rt.backends import compiled_call
 from magi_rt.backends.compiled import CompiledExecutor, inductor
 from magi_rt.backends.compiled_call import CallShape, StaticCall
 from magi_rt.backends.eager import EagerExecutor
-from magi_rt.bench.subject import random_executor
+from magi_rt.bench.subject import random_executor, random_networks
 from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
@@ -32,8 +32,8 @@ def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def compiled(compiler: Callable[..., Any] = as_it_is) -> CompiledExecutor:
     """The tiny shape with the same random weights as ``random_executor("tiny")``."""
-    plain = random_executor("tiny")
-    return CompiledExecutor(plain.config, plain.dit, plain.vae, None, plain.info, compiler=compiler)
+    config, dit, vae, info = random_networks("tiny")
+    return CompiledExecutor(config, dit, vae, None, info, compiler=compiler)
 
 
 @dataclass
@@ -42,7 +42,6 @@ class Player:
 
     executor: EagerExecutor
     window: int
-    guided: bool = False
 
     def __post_init__(self) -> None:
         self.sampler = SamplerConfig.from_config(self.executor.config, 8, self.window, None)
@@ -164,7 +163,7 @@ def test_what_runs_is_a_replay_of_buffers_that_never_move(monkeypatch: pytest.Mo
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised inside PyTorch
 def test_compiled_for_a_processor_it_gives_what_eager_gives() -> None:
-    near(Player(compiled(inductor), 2).play(5), Player(random_executor("tiny"), 2).play(5))
+    near(Player(compiled(inductor), 1).play(1), Player(random_executor("tiny"), 1).play(1))
 
 
 def test_pictures_come_from_the_same_decoder() -> None:
