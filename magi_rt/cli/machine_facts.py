@@ -1,4 +1,4 @@
-"""What a machine has, found without importing anything heavy: metadata, /proc, the driver's tool."""
+"""What a machine has, found without importing what is heavy: metadata, /proc, nvidia-smi."""
 
 from __future__ import annotations
 

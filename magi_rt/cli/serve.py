@@ -93,6 +93,15 @@ Steps = Annotated[
     int | None,
     typer.Option(metavar="N", help="Denoising steps of a chunk.", rich_help_panel=_HOW),
 ]
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt",
+        help="Keep --fps by taking fewer or more steps, as the clock allows; for distilled models. "
+        "--steps is then the most.",
+        rich_help_panel=_HOW,
+    ),
+]
 Window = Annotated[
     int | None,
     typer.Option(metavar="N", help="Chunks in flight at once, 1 to 4.", rich_help_panel=_HOW),
@@ -132,6 +141,7 @@ def serve(
     snapshots: Snapshots = None,
     keys: Keys = None,
     steps: Steps = None,
+    adapt: Adapt = False,
     window: Window = None,
     size: Size = None,
     backend: Backend = "auto",
@@ -159,7 +169,7 @@ def serve(
 
     options = WorldOptions(
         seed=seed, steps=steps, window=window, size=None if size is None else parse_size(size),
-        backend=backend, device=device, dtype=dtype,
+        backend=backend, device=device, dtype=dtype, adapt=adapt, fps=fps if adapt else None,
     )  # fmt: skip
     address = whole_address(bind, port)
     server_keys = None if keys is None else ServerKeys.load(keys)
@@ -176,7 +186,7 @@ def serve(
     check_serving(1.0 if fps is None else fps, buffer)
     world = World.open(
         model, image=image, seed=seed, steps=steps, window=window, size=options.size,
-        backend=backend, device=device, dtype=dtype,
+        backend=backend, device=device, dtype=dtype, adapt=options.adapt, fps=options.fps,
     )  # fmt: skip
     server = WorldServer(
         world, address, fps=fps, buffer=buffer, prompt=prompt, snapshots=snapshots,

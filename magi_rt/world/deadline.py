@@ -126,10 +126,6 @@ class Deadline:
         self._times.append(seconds)
         self.late += seconds > self.target_s
 
-    def forget(self) -> None:
-        """What was measured does not count any more: the world has gone elsewhere."""
-        self._times.clear()
-
     def told(self, steps: int, changes: int) -> Adaptation:
         """What is known now."""
         known = len(self._times) >= LEAST and steps == self._steps

@@ -292,8 +292,6 @@ class World(WorldFacts):
             raise ClosedWorldError("this world is closed; open another one")
 
     def _jumped(self) -> None:
-        if self._deadline is not None:
-            self._deadline.forget()
         self._waiting.clear()
         if self._buffer is not None:
             self._buffer.jump()
