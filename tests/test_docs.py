@@ -1,11 +1,9 @@
-"""The README and the pages in docs/ tell the truth: programs, names, places and examples."""
+"""The README and the pages in docs/ tell the truth: programs, names, places and commands."""
 
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -118,25 +116,3 @@ def test_every_dependency_has_its_reason() -> None:
     names = re.findall(r'"([a-z0-9]+)>=', required)
     reasons = (ROOT / "README.md").read_text("utf-8").split("## Dependencies")[1]
     assert names and [name for name in names if name not in reasons] == []
-
-
-QUICK = ["01_first_frames.py", "02_steer_and_fork.py", "06_publish_and_watch.py"]
-"""Examples that run in a moment."""
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_an_example_is_short_and_runs_on_the_dummy_world(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = ROOT / "examples" / name
-    assert len(path.read_text("utf-8").splitlines()) <= 40
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(path), "dummy"])
-    runpy.run_path(str(path), run_name="__main__")
-    assert capsys.readouterr().out
-
-
-def test_every_example_is_tried_here() -> None:
-    tried = set(QUICK)
-    tried.add("10_your_own_world.py")  # in training/test_your_own_world.py, since it trains
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} == tried
