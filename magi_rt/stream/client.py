@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from magi_rt.errors import MediaError
 from magi_rt.stream.addresses import DEFAULT_ADDRESS, control_address
-from magi_rt.stream.answers import Accepted, Applied
+from magi_rt.stream.answers import Accepted
 from magi_rt.stream.keys import ClientKeys
 from magi_rt.stream.link import Asked, Link, RemoteError, ServerLostError
+from magi_rt.stream.receipt import Receipt
 from magi_rt.stream.requests import (
     APPLIED_LATER,
-    IMAGE_BYTES,
     VERSION,
     Body,
     Bye,
@@ -37,6 +34,8 @@ from magi_rt.stream.requests import (
     Snapshot,
     Stats,
 )
+from magi_rt.stream.seed_pictures import picture_file
+from magi_rt.stream.server_facts import ServerFacts, facts_from
 from magi_rt.world.prompt_text import checked_prompt
 
 if TYPE_CHECKING:
@@ -44,76 +43,6 @@ if TYPE_CHECKING:
     from magi_rt.stream.subscriber import FrameSubscriber
 
 __all__ = ["Receipt", "RemoteError", "ServerFacts", "ServerLostError", "WorldClient"]
-
-
-@dataclass(frozen=True)
-class ServerFacts:
-    """What a server says of itself.
-
-    Attributes:
-        model: name of what it runs; ``server`` names the program and its version.
-        width, height: of its frames in pixels.
-        fps: frames shown per second.
-        frames_per_chunk, delay_chunks: see :class:`magi_rt.world.World`.
-        prompt_characters: longest prompt.
-        formats: pixel formats it can send; ``format`` is what a reader of ``any`` gets.
-        buffer_ms: most milliseconds of frames that wait before a prompt shows.
-        frames: where frames go out; "" where the client's own address counts.
-        prompt, text: what shapes the frame on show; 0 and "" before the first prompt.
-    """
-
-    server: str
-    model: str
-    width: int
-    height: int
-    fps: float
-    frames_per_chunk: int
-    delay_chunks: int
-    prompt_characters: int
-    formats: tuple[str, ...]
-    format: str
-    paused: bool
-    buffer_ms: float
-    frames: str
-    prompt: int
-    text: str
-
-
-class Receipt:
-    """A change of the picture that the server has accepted.
-
-    Attributes:
-        prompt: the id that frames shaped by it carry; 0 for requests that are no prompt.
-    """
-
-    def __init__(self, asked: Asked, prompt: int) -> None:
-        assert asked.applied is not None
-        self.prompt = prompt
-        self._applied: Future[Applied] = asked.applied
-
-    @property
-    def done(self) -> bool:
-        """True when it shows, or it is known that it will not."""
-        return self._applied.done()
-
-    @property
-    def future(self) -> Future[Applied]:
-        """What :meth:`wait` waits for, for event loops; not to be cancelled."""
-        return self._applied
-
-    def wait(self, timeout_s: float = 30.0) -> Applied:
-        """The first frame that shows it.
-
-        Raises:
-            RemoteError: it will not show: ``superseded`` by a later request, or ``failed``.
-            ServerLostError: nothing was heard of it in that time, or the server was restarted.
-        """
-        try:
-            return self._applied.result(timeout_s)
-        except FutureTimeout:
-            raise ServerLostError(
-                f"no frame showed it within {timeout_s:g} s; is the server paused?"
-            ) from None
 
 
 class WorldClient:
@@ -281,7 +210,7 @@ class WorldClient:
 
         address = self.facts.frames or self.address
         frames = FrameSubscriber(address, curve=self._keys, control=self.control_address, **options)
-        self._watching.append(frames)
+        self._watching = [each for each in self._watching if not each.closed] + [frames]
         return frames
 
     def _applied(self, stream: str, epoch: int) -> None:
@@ -331,47 +260,3 @@ class WorldClient:
             )
             self._link.give_up(asked, error)
             raise error from None
-
-
-def facts_from(values: Mapping[str, Any]) -> ServerFacts:
-    """What a ``hello`` was answered with."""
-    formats = tuple(values.get("formats", ()))
-    names = [name for name in ServerFacts.__dataclass_fields__ if name != "formats"]
-    missing = {"prompt": 0}
-    return ServerFacts(
-        formats=formats, **{name: values.get(name, missing.get(name, "")) for name in names}
-    )
-
-
-def picture_file(image: Any) -> bytes:
-    """A picture as the bytes of a file that can be sent.
-
-    Raises:
-        MediaError: it cannot be read, or is too large.
-    """
-    data = image if isinstance(image, bytes) else _as_png(image)
-    if not 1 <= len(data) <= IMAGE_BYTES:
-        raise MediaError(
-            f"the picture has {len(data):,} bytes; 1 to {IMAGE_BYTES:,} can be sent: make it "
-            "smaller first",
-            field="image",
-        )
-    return data
-
-
-def _as_png(image: Any) -> bytes:
-    import io
-
-    from PIL import Image as Pictures
-
-    from magi_rt.media.pictures import picture_to_pixels, pixels_in_memory, read_image
-
-    if isinstance(image, str | Path):
-        pixels = read_image(image)
-    elif isinstance(image, Pictures.Image):
-        pixels = picture_to_pixels(image)
-    else:
-        pixels = pixels_in_memory(image, "image")
-    file = io.BytesIO()
-    Pictures.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()

@@ -165,6 +165,11 @@ class FrameSubscriber:
         return time.monotonic_ns() - self._intake.heard_ns <= LOST_NS
 
     @property
+    def closed(self) -> bool:
+        """True once it has been closed."""
+        return self._closed
+
+    @property
     def stream(self) -> str:
         """Id of the server's run, "" before anything was heard."""
         return self._intake.gate.stream

@@ -22,6 +22,9 @@ LIMIT_S = 60.0
 
 TOPIC = b"frame/rgb8/top/parts"
 
+Answers = dict[int, list[dict[str, Any]]]
+"""Answers by the id of their request."""
+
 
 @contextmanager
 def served(
@@ -129,3 +132,27 @@ class RawFrames:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def receipts(control: RawControl, *numbers: int, found: Answers | None = None) -> Answers:
+    """All answers to some requests that change the picture: two each, or one error."""
+    found = {} if found is None else found
+    for number in numbers:
+        found.setdefault(number, [])
+
+    def over(answers: list[dict[str, Any]]) -> bool:
+        return bool(answers) and answers[-1]["type"] in ("applied", "error")
+
+    while not all(over(found[number]) for number in numbers):
+        answer = control.answer()
+        if answer["id"] in found:
+            found[answer["id"]].append(answer)
+    return found
+
+
+def applied(control: RawControl, kind: str, **values: Any) -> dict[str, Any]:
+    """Asks for a change; returns what says that it shows."""
+    number = control.send(kind, **values)
+    accepted, last = receipts(control, number)[number]
+    assert (accepted["type"], last["type"]) == ("accepted", "applied")
+    return last

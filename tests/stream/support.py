@@ -70,10 +70,13 @@ def joined(publisher: FramePublisher, *readers: zmq.Socket[bytes]) -> None:
 
 
 @contextmanager
-def raw_reader(publisher: FramePublisher, *topics: str) -> Iterator[zmq.Socket[bytes]]:
-    """A plain SUB socket, as a client in any language has it."""
+def raw_reader(
+    publisher: FramePublisher, *topics: str, queue: int = 1000
+) -> Iterator[zmq.Socket[bytes]]:
+    """A plain SUB socket, as a client in any language has it, which keeps so many messages."""
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVHWM, queue)
         socket.setsockopt(zmq.RCVTIMEO, int(1000 * PATIENCE_S))
         for topic in topics:
             socket.subscribe(topic)

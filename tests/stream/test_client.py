@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,7 +17,8 @@ import zmq
 from PIL import Image
 
 from magi_rt.errors import MediaError, OptionError, PromptError
-from magi_rt.stream.client import RemoteError, ServerLostError, WorldClient, picture_file
+from magi_rt.stream.client import RemoteError, ServerLostError, WorldClient
+from magi_rt.stream.seed_pictures import picture_file
 from magi_rt.stream.server import WorldServer
 from tests.cli.test_interrupt import surroundings
 from tests.stream.pictures import png
@@ -93,6 +96,18 @@ def test_frames_come_and_none_is_older_than_the_last_receipt(layout: str) -> Non
                 assert received.header.epoch >= shown.epoch
             if number == 12:
                 break
+
+
+def test_a_client_lets_go_of_subscribers_that_were_closed() -> None:
+    with served() as server, WorldClient(server.address) as client:
+        first = client.watching()
+        gone = weakref.ref(first)
+        first.close()
+        del first
+        second = client.watching()
+        gc.collect()
+        assert gone() is None
+        assert second.next(LIMIT_S) is not None
 
 
 def test_text_that_cannot_be_sent_loses_only_what_a_world_drops() -> None:

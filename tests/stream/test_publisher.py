@@ -11,14 +11,13 @@ import pytest
 import zmq
 
 from magi_rt.errors import MagiError, OptionError, ShapeError
-from magi_rt.stream.events import Heartbeat, NewEpoch, PromptShows, ServerEnds, unpack_event
 from magi_rt.stream.formats import decode_jpeg, raw_pixels
 from magi_rt.stream.publisher import FramePublisher
 from magi_rt.stream.ring import BufferRing
 from magi_rt.stream.shared_frames import SharedReader
 from magi_rt.stream.topics import TOPICS
 from magi_rt.stream.wire import check_payload, check_topic, unpack_header, unpack_packed
-from tests.stream.support import joined, picture, publish, raw_reader, wait_until, wanted
+from tests.stream.support import joined, picture, publish, raw_reader, wanted
 
 RGB = "frame/rgb8/top/parts"
 ORDER = {"rgb8": [0, 1, 2], "rgba8": [0, 1, 2], "bgr8": [2, 1, 0], "bgra8": [2, 1, 0]}
@@ -134,7 +133,7 @@ def test_a_stalled_reader_costs_the_others_nothing_and_memory_stays_within_the_r
     pixels = picture(480, 640)
     with (
         FramePublisher("tcp://127.0.0.1:*", ring=4) as publisher,
-        raw_reader(publisher, RGB) as stalled,
+        raw_reader(publisher, RGB, queue=1) as stalled,
         raw_reader(publisher, RGB) as reader,
     ):
         joined(publisher, stalled, reader)
@@ -160,47 +159,6 @@ def test_a_ring_hands_out_what_libzmq_has_finished_and_copies_when_it_holds_too_
     assert not extra.tracked and ring.in_use == 6
     held[2].held = False
     assert ring.take() is held[2]
-
-
-def test_an_idle_publisher_sends_heartbeats_that_say_how_it_is(publisher: FramePublisher) -> None:
-    publisher.fps, publisher.paused = 24.0, True
-    publish(publisher, epoch=3)
-    with raw_reader(publisher, "event") as reader:
-
-        def arrived() -> bool:
-            publisher.poll()
-            return bool(reader.poll(0))
-
-        wait_until(arrived, "a heartbeat comes")
-        beat = unpack_event(reader.recv_multipart()[1])
-    assert isinstance(beat, Heartbeat)
-    assert (beat.fps, beat.paused, beat.epoch, beat.seq) == (24.0, True, 3, 1)
-
-
-def test_a_publisher_that_runs_by_itself_serves_newcomers_and_beats(
-    publisher: FramePublisher,
-) -> None:
-    publish(publisher)
-    with publisher.running(), raw_reader(publisher, RGB, "event") as reader:
-        kinds = {reader.recv_multipart()[0] for _ in range(2)}
-        while kinds != {RGB.encode(), b"event"}:
-            kinds.add(reader.recv_multipart()[0])
-
-
-def test_events_say_what_begins_and_how_it_ends() -> None:
-    publisher = FramePublisher("tcp://127.0.0.1:*")
-    with raw_reader(publisher, RGB, "event") as reader:
-        wanted(publisher, RGB)
-        publisher.event("epoch", epoch=4, reason="flush")
-        publisher.event("prompt", prompt=9, text="night falls")
-        publish(publisher, epoch=4)
-        publisher.close("enough")
-        said = [reader.recv_multipart() for _ in range(4)]
-    found = [unpack_event(parts[1]) for parts in said if parts[0] == b"event"]
-    assert [type(event) for event in found] == [NewEpoch, PromptShows, ServerEnds]
-    assert [event.epoch for event in found] == [4, 4, 4]
-    assert [event.seq for event in found] == [0, 0, 1]
-    assert said[2][0] == RGB.encode()
 
 
 def test_any_is_what_the_server_chooses(publisher: FramePublisher) -> None:

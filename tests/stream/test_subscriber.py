@@ -1,13 +1,10 @@
-"""A subscriber against real publishers: joining, restarts, silence, shared memory and back."""
+"""A subscriber against real publishers: joining, restarts, silence, noise."""
 
 from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,37 +15,10 @@ from magi_rt.stream.events import Event, NewEpoch
 from magi_rt.stream.publisher import FramePublisher
 from magi_rt.stream.received import Received
 from magi_rt.stream.subscriber import FrameSubscriber
+from tests.stream.subscribing_kit import SOON_S, heard_of, shown, subscribed
 from tests.stream.support import NEXT_STREAM, STREAM, picture, publish, wait_until, wanted
 
-RGB, SHARED = "frame/rgb8/top/parts", "frame/rgb8/top/shared"
-SOON_S = 60.0
-
-
-@pytest.fixture
-def publisher() -> Iterator[FramePublisher]:
-    with FramePublisher("tcp://127.0.0.1:*", size=(3, 4)) as made:
-        yield made
-
-
-@contextmanager
-def subscribed(publisher: FramePublisher, **options: Any) -> Iterator[FrameSubscriber]:
-    """A subscriber that the publisher has heard of; without shared memory unless asked for."""
-    options = {"layout": "parts"} | options
-    with FrameSubscriber(publisher.address, **options) as subscriber:
-        wait_until(lambda: heard_of(publisher), "somebody subscribes")
-        yield subscriber
-
-
-def heard_of(publisher: FramePublisher) -> tuple[str, ...]:
-    """Lets the publisher look after its readers; the topics they want."""
-    publisher.poll()
-    return publisher.stats.wanted
-
-
-def shown(subscriber: FrameSubscriber) -> Received:
-    received = subscriber.next(SOON_S)
-    assert received is not None
-    return received
+RGB = "frame/rgb8/top/parts"
 
 
 def test_a_newcomer_sees_the_last_frame_without_waiting_for_another(
@@ -197,102 +167,6 @@ def test_a_restarted_server_is_found_and_its_frames_count_from_one(tmp_path: Pat
                 "its frame is shown",
             )
             assert subscriber.epoch == 0
-
-
-def test_shared_memory_is_taken_when_its_file_is_there(publisher: FramePublisher) -> None:
-    file = publisher.offer_shared("rgb8/top")
-    with subscribed(publisher, layout="auto", shared_file=file) as subscriber:
-        wait_until(
-            lambda: (publish(publisher), subscriber.stats.layout == "shared")[1],
-            "frames come through shared memory",
-        )
-        wanted(publisher, SHARED)
-        subscriber.next(0)
-        publish(publisher, picture(seed=8))
-        received = shown(subscriber)
-        assert received.header.shared is not None
-        assert np.array_equal(received.pixels, picture(seed=8))
-        assert received.intact
-
-
-def test_lent_pixels_tell_when_the_server_has_come_round(publisher: FramePublisher) -> None:
-    file = publisher.offer_shared("rgb8/top")
-    with subscribed(publisher, layout="shared", shared_file=file, copy=False) as subscriber:
-        wait_until(
-            lambda: (publish(publisher), subscriber.stats.layout == "shared")[1],
-            "frames come through shared memory",
-        )
-        wanted(publisher, SHARED)
-        wait_until(
-            lambda: (publish(publisher), shown(subscriber))[1].header.shared, "a shared frame"
-        )
-        publish(publisher, picture(seed=8))
-        received = shown(subscriber)
-        assert received.intact and np.array_equal(received.pixels, picture(seed=8))
-        for _ in range(8):
-            publish(publisher)
-        assert not received.intact
-
-
-def test_a_file_that_is_not_there_leaves_frames_on_the_socket(publisher: FramePublisher) -> None:
-    with subscribed(publisher, shared_file="/dev/shm/magi_rt-absent", layout="auto") as subscriber:
-        for frame in range(3):
-            publish(publisher, frame=frame)
-            assert shown(subscriber).header.shared is None
-        assert subscriber.stats.layout == "parts"
-
-
-def test_frames_come_by_socket_again_when_shared_memory_goes_silent(
-    publisher: FramePublisher,
-) -> None:
-    file = publisher.offer_shared("rgb8/top")
-    with subscribed(publisher, layout="auto", shared_file=file) as subscriber:
-        wait_until(
-            lambda: (publish(publisher), subscriber.stats.layout == "shared")[1],
-            "frames come through shared memory",
-        )
-        wanted(publisher, SHARED)
-        large = picture(100, 200)
-        publish(publisher, large)  # does not fit into the file: nothing can be sent
-
-        def beaten() -> bool:
-            publisher.poll()
-            return subscriber.stats.layout == "parts"
-
-        wait_until(beaten, "a heartbeat tells of a frame that has not come")
-        wait_until(
-            lambda: (
-                heard_of(publisher)
-                and (latest := subscriber.latest()) is not None
-                and latest.header.width == 200
-            ),
-            "the frame comes by socket",
-        )
-
-
-def test_the_control_address_is_asked_for_shared_memory(publisher: FramePublisher) -> None:
-    from magi_rt.stream.answers import Accepted, pack_answer
-    from magi_rt.stream.messages import unpack_request
-    from magi_rt.stream.requests import Hello
-
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
-        router.setsockopt(zmq.LINGER, 0)
-        router.setsockopt(zmq.RCVTIMEO, int(1000 * SOON_S))
-        port = router.bind_to_random_port("tcp://127.0.0.1")
-        control = f"tcp://127.0.0.1:{port}"
-        with subscribed(publisher, layout="auto", control=control) as subscriber:
-            publish(publisher)
-            peer, data = router.recv_multipart()
-            request = unpack_request(data)
-            assert request.body == Hello(versions=(1,), shared="rgb8/top")
-            file = publisher.offer_shared("rgb8/top")
-            told = Accepted(request.id, publisher.stream, 1, {"chosen": 1, "shared": file})
-            router.send_multipart([peer, b"\xc1 no answer"])
-            router.send_multipart([peer, pack_answer(told)])
-            wait_until(
-                lambda: (publish(publisher), subscriber.stats.layout == "shared")[1],
-                "frames come through shared memory",
-            )
 
 
 def test_a_subscriber_without_a_server_waits_and_ends_when_told() -> None:
