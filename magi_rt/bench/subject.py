@@ -135,7 +135,9 @@ def random_networks(
         BackendError: a published shape without a GPU, or too little memory.
     """
     config, vae_config = shape_named(model)
-    config = replace(config, engine=replace(config.engine, fp8_quant=fp8))
+    if fp8:  # quantised models are distilled ones: one view, no guidance
+        runtime = replace(config.runtime, cfg_number=1)
+        config = replace(config, engine=replace(config.engine, fp8_quant=True), runtime=runtime)
     place = choose_device(device)
     if model in PRESETS and place.type != "cuda":
         raise BackendError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from magi_rt.bench import LEAST_ENDURANCE_CHUNKS, LEAST_WORLD_CHUNKS
+from magi_rt.cli.bench_gpu import bench_gpu_command
 from magi_rt.cli.bench_progress import Quiet, progress
 from magi_rt.cli.bench_stream import bench_stream_command
 
@@ -31,6 +32,7 @@ bench = typer.Typer(
       magi-rt bench stream transport
     """,
 )
+bench.command("gpu")(bench_gpu_command)
 bench.command("stream")(bench_stream_command)
 
 Model = Annotated[
@@ -51,7 +53,7 @@ Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height x width of the world in pixels.")
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Noise follows from it.")]
-Backend = Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, eager.")]
+Backend = Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, eager, compiled.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[str, typer.Option(metavar="NAME", help="auto, float32 or bfloat16.")]
 RandomWeights = Annotated[
