@@ -1,0 +1,147 @@
+// A picture with all that belongs to it: screen, prompt box, receipt, strip, and what lies over it.
+
+import { complain, sentence } from "./notices.js";
+import { PromptBox } from "./say.js";
+import { Screen } from "./screen.js";
+import { Strip } from "./strip.js";
+
+const WAITING = 32;
+
+export class Pane {
+  facts = null;
+  stats = null;
+  text = "";
+  #link;
+  #expected = new Map();
+  #receipt;
+  #turn = 0;
+
+  /**
+   * `link`: the connection. `number`: 0 or 1. `moment(pane, note, button)`: a moment was clicked.
+   * `shown(ms)`: so long after it was said, a prompt was on the screen.
+   */
+  constructor(link, number, { moment, shown }) {
+    this.#link = link;
+    this.number = number;
+    this.shown = shown;
+    this.element = document.getElementById("picture").content.cloneNode(true).firstElementChild;
+    const part = (name) => this.element.querySelector(name);
+    this.canvas = part(".view");
+    this.frameBox = part(".frame");
+    this.shut = part(".shut");
+    this.screen = new Screen(this.canvas, part(".glow"));
+    this.screen.onpaint = (frame, now) => this.#painted(frame, now);
+    this.strip = new Strip(part(".strip"), (note, button) => moment(this, note, button));
+    this.box = new PromptBox(part(".say"), (text) => this.say(text));
+    this.box.onvoice = (words) => this.tell(sentence(words), "failed");
+    this.#receipt = part(".receipt");
+    const input = part(".say input");
+    const name = number ? "the second picture" : "the picture";
+    input.id = `say-${number}`;
+    input.placeholder = number ? "Say something else here" : "Say what shall happen";
+    input.setAttribute("aria-label", `Prompt for ${name}`);
+    this.canvas.setAttribute("aria-label", `${name}: drag to pull gravity`);
+    this.canvas.dataset.picture = number;
+    this.shut.hidden = number === 0;
+    this.veil("The world is warming up …", { busy: true });
+  }
+
+  /** Says a prompt and follows it until it is seen. */
+  say(text) {
+    return this.follow(this.#link.ask("prompt", { text, picture: this.number }), text);
+  }
+
+  /** Shows what becomes of a request that ends as a prompt. */
+  async follow(asked, words = "") {
+    const begun = performance.now();
+    const turn = ++this.#turn;
+    if (words) this.tell(words, "sent", "…");
+    const answer = await asked;
+    if (turn !== this.#turn && !answer.text) return answer;
+    if (!answer.ok) {
+      this.tell(sentence(answer.error), "failed");
+      return answer;
+    }
+    if (!answer.text) return answer;
+    this.tell(answer.text, "heard", "heard");
+    this.#expect(answer, begun);
+    const receipt = await answer.receipt;
+    if (receipt && !receipt.ok) this.#expected.delete(answer.prompt);
+    return answer;
+  }
+
+  #expect(answer, begun) {
+    this.#expected.set(answer.prompt, { text: answer.text, begun });
+    if (this.#expected.size > WAITING) this.#expected.delete(this.#expected.keys().next().value);
+    if (this.screen.frame?.prompt === answer.prompt) this.#seen(answer.prompt, performance.now());
+  }
+
+  #painted(frame, now) {
+    if (this.#expected.has(frame.prompt)) this.#seen(frame.prompt, now);
+    this.unveil();
+    const newest = frame.chunk + (this.stats?.chunks_ready ?? 0);
+    const back = this.stats?.rewindable ?? Infinity;
+    this.strip.mark(frame.chunk, newest - back + 1);
+  }
+
+  #seen(prompt, now) {
+    const { text, begun } = this.#expected.get(prompt);
+    this.#expected.delete(prompt);
+    const ms = Math.round(now - begun);
+    this.canvas.dataset.shownMs = ms;
+    this.tell(text, "shows", `on the picture after ${ms} ms`);
+    this.shown(ms);
+  }
+
+  /** A line below the prompt box: what, in which state, and how it goes. */
+  tell(what, state, how = "") {
+    const strong = document.createElement("b");
+    const rest = document.createElement("span");
+    strong.textContent = what;
+    rest.textContent = how && ` · ${how}`;
+    this.#receipt.className = `receipt ${state}`;
+    if (state === "failed") this.#receipt.replaceChildren(what);
+    else this.#receipt.replaceChildren(strong, rest);
+  }
+
+  /** What shapes the picture now, written over it. */
+  caption(text) {
+    this.text = text;
+    this.element.querySelector(".now span").textContent = text;
+  }
+
+  /** A moment begins to show. */
+  chunk(note) {
+    this.strip.add(note);
+    this.caption(note.text);
+  }
+
+  /** All that is known of the picture, again. */
+  card(facts) {
+    this.facts = facts;
+    this.strip.fill(facts.strip);
+    this.caption(facts.strip.at(-1)?.text ?? "");
+  }
+
+  /** Lays a sentence over the picture; `again` is called when the button is pressed. */
+  veil(words, { busy = false, again = null } = {}) {
+    const veil = this.element.querySelector(".veil");
+    veil.hidden = false;
+    veil.classList.toggle("still", !busy);
+    veil.querySelector("p").textContent = words;
+    const button = veil.querySelector("button");
+    button.hidden = !again;
+    button.onclick = again;
+  }
+
+  /** Takes it away. */
+  unveil() {
+    this.element.querySelector(".veil").hidden = true;
+  }
+
+  /** Goes back to a moment. */
+  async rewind(chunk) {
+    const answer = complain(await this.#link.ask("rewind", { chunk, picture: this.number }));
+    if (answer.ok) this.tell(`back at moment ${chunk}`, "heard");
+  }
+}

@@ -1,0 +1,87 @@
+// The quiet panel: a few numbers, once a second.
+
+const DELAYS = 24;
+
+export class Panel {
+  #list;
+  #cells = new Map();
+  #delays = [];
+  #bars;
+
+  constructor(list) {
+    this.#list = list;
+    this.#bars = document.createElement("canvas");
+    this.#bars.setAttribute("role", "img");
+    this.#bars.hidden = true;
+  }
+
+  /** A prompt was seen so many milliseconds after it was said. */
+  delay(ms) {
+    this.#delays.push(ms);
+    if (this.#delays.length > DELAYS) this.#delays.shift();
+    this.#set("Prompt to picture", `${ms} ms`);
+    const middle = this.#delays.toSorted((a, b) => a - b)[this.#delays.length >> 1];
+    this.#bars.setAttribute("aria-label", `The last ${this.#delays.length}: half within ${middle} ms`);
+    this.#bars.hidden = this.#delays.length < 2;
+    this.#draw();
+  }
+
+  /** What is known of a pane and the room now. */
+  show(pane, room) {
+    const { stats, facts, screen } = pane;
+    if (!facts) return;
+    const fps = screen.fps();
+    this.#set("Pictures per second", `${fps.toFixed(1)} of ${stats?.fps ?? facts.fps}`);
+    if (!this.#delays.length) this.#set("Prompt to picture", "–");
+    this.#set("Page adds", `${Math.max(0, screen.addedMs).toFixed(0)} ms`, sane(screen.addedMs));
+    if (stats?.chunk_ms) this.#pace(stats, facts);
+    this.#set("Chunks ready", `${stats?.chunks_ready ?? "–"}`);
+    this.#set("Pictures late", `${stats?.frames_late ?? "–"}`);
+    this.#set("Pictures skipped here", `${screen.skipped}`);
+    this.#set("Steps", `${stats?.steps}`, stats?.steps !== undefined);
+    this.#set("Model", `${facts.model}, ${facts.width} × ${facts.height}`);
+    this.#set("Computed by", room.backend, Boolean(room.backend));
+  }
+
+  #pace(stats, facts) {
+    const real_ms = (1000 * facts.frames_per_chunk) / stats.fps;
+    const words = `${stats.chunk_ms.toFixed(0)} of ${real_ms.toFixed(0)} ms`;
+    this.#set("Making a chunk", words, true, stats.chunk_ms > real_ms);
+  }
+
+  #set(name, value, known = true, warn = false) {
+    if (!this.#cells.has(name)) this.#add(name);
+    const [title, cell] = this.#cells.get(name);
+    title.hidden = cell.hidden = !known;
+    if (cell.textContent !== value) cell.textContent = value;
+    cell.classList.toggle("warn", warn);
+  }
+
+  #add(name) {
+    const title = document.createElement("dt");
+    const cell = document.createElement("dd");
+    title.textContent = name;
+    this.#cells.set(name, [title, cell]);
+    this.#list.append(title, cell);
+    if (name === "Prompt to picture") this.#list.append(this.#bars);
+  }
+
+  #draw() {
+    const bars = this.#bars;
+    const [width, height] = [280 * devicePixelRatio, 34 * devicePixelRatio];
+    Object.assign(bars, { width, height });
+    const pen = bars.getContext("2d");
+    pen.fillStyle = getComputedStyle(bars).getPropertyValue("--accent");
+    const most = Math.max(...this.#delays, 1);
+    const step = width / DELAYS;
+    this.#delays.forEach((ms, place) => {
+      const tall = Math.max(2, (height * ms) / most);
+      pen.fillRect(place * step, height - tall, step * 0.66, tall);
+    });
+  }
+}
+
+// Clocks of two machines may differ by more than a frame takes.
+function sane(ms) {
+  return ms > -5 && ms < 2000;
+}

@@ -1,0 +1,102 @@
+// A prompt box: what was said before comes back with the arrow keys; a voice may fill it.
+
+const KEPT = 60;
+const PLACE = "magi_rt said";
+
+const said = read();
+
+function read() {
+  try {
+    const list = JSON.parse(localStorage.getItem(PLACE) ?? "[]");
+    return Array.isArray(list) ? list.filter((text) => typeof text === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+function remember(text) {
+  const at = said.indexOf(text);
+  if (at >= 0) said.splice(at, 1);
+  said.push(text);
+  if (said.length > KEPT) said.shift();
+  try {
+    localStorage.setItem(PLACE, JSON.stringify(said));
+  } catch {
+    // a browser may refuse to keep anything; the page works without
+  }
+}
+
+export class PromptBox {
+  #input;
+  #mic;
+  #place = said.length;
+  #draft = "";
+  #hearing = null;
+  #run;
+
+  /** `run(text)` is called with every prompt that is sent. */
+  constructor(form, run) {
+    this.#input = form.querySelector("input");
+    this.#mic = form.querySelector(".mic");
+    this.#run = run;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    this.#input.addEventListener("keydown", (event) => this.#key(event));
+    const Recognition = window.SpeechRecognition ?? window.webkitSpeechRecognition;
+    this.#mic.hidden = !Recognition;
+    if (Recognition) this.#mic.onclick = () => this.#listen(Recognition);
+  }
+
+  #send() {
+    const text = this.#input.value.trim();
+    if (!text) return;
+    remember(text);
+    this.#place = said.length;
+    this.#draft = this.#input.value = "";
+    this.#run(text);
+  }
+
+  #key(event) {
+    if (event.key === "Escape") this.#input.blur();
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const to = this.#place + step;
+    if (!step || to < 0 || to > said.length || event.isComposing) return;
+    event.preventDefault();
+    if (this.#place === said.length) this.#draft = this.#input.value;
+    this.#place = to;
+    this.#input.value = said[to] ?? this.#draft;
+    this.#input.setSelectionRange(this.#input.value.length, this.#input.value.length);
+  }
+
+  #listen(Recognition) {
+    if (this.#hearing) return this.#hearing.stop();
+    const hearing = new Recognition();
+    Object.assign(hearing, { lang: "en", interimResults: true });
+    hearing.onresult = ({ results }) => {
+      const last = results[results.length - 1];
+      this.#input.value = last[0].transcript.trim().toLowerCase();
+      if (last.isFinal) this.#send();
+    };
+    hearing.onerror = ({ error }) => this.onvoice(WORDS[error] ?? `the browser heard nothing: ${error}`);
+    hearing.onend = () => this.#heard(null);
+    this.#heard(hearing);
+    hearing.start();
+  }
+
+  #heard(hearing) {
+    this.#hearing = hearing;
+    this.#mic.setAttribute("aria-pressed", String(Boolean(hearing)));
+  }
+
+  /** Called with a sentence when the voice cannot be heard. */
+  onvoice = () => {};
+}
+
+const WORDS = {
+  "not-allowed": "the browser may not use the microphone; allow it beside the address",
+  "no-speech": "nothing was heard; press the microphone and speak",
+  "audio-capture": "there is no microphone",
+  network: "this browser recognises speech over the network, which cannot be reached",
+};
