@@ -23,6 +23,7 @@ from magi_rt.cli import (
     verify,
     watch,
 )
+from magi_rt.cli import compile as compiling
 from magi_rt.cli import eval as evaluation
 from magi_rt.cli.refusals import PlainSpokenGroup
 
@@ -70,6 +71,7 @@ app.command("doctor")(doctor.doctor)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.add_typer(train.train, name="train")
+app.command("compile")(compiling.compile)
 app.command("record")(record.record)
 app.command("eval")(evaluation.evaluate)
 app.add_typer(bench.bench, name="bench")

@@ -57,9 +57,11 @@ class OnnxRuntimeBuilder:
 
     def build(self, order: BuildOrder, into: Path, progress: Progress = silent) -> None:
         """Raises:
-        BackendError: ONNX Runtime refuses the graph; it has no bfloat16 on processors.
+        BackendError: ONNX Runtime refuses the graph; it computes in float32 only.
         """
         ort = _onnxruntime()
+        if order.precision != "float32":
+            raise _refused("ONNX Runtime", order, "on processors it computes in float32 only")
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.optimized_model_filepath = str(into / "plan.onnx")
@@ -100,7 +102,7 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _refused(who: str, order: BuildOrder, error: BaseException) -> BackendError:
+def _refused(who: str, order: BuildOrder, error: BaseException | str) -> BackendError:
     told = " ".join(str(error).split())[:400]
     return BackendError(
         f"{who} refuses {order.model.name} in {order.precision}: {told}; "

@@ -38,7 +38,8 @@ class QdqLinear(nn.Module):
         self.result_dtype = linear.result_dtype
         scale, divisor = _scales(linear)
         same = bool(torch.all(divisor == divisor[0]))
-        self.register_buffer("weight", linear.weight[0].T.contiguous())
+        turned = linear.weight[0].T.contiguous()
+        self.weight = nn.Parameter(turned, requires_grad=False)
         self.register_buffer("weight_scale", linear.weight_scale.reshape(()).float())
         self.register_buffer("input_scale", scale.clone())
         self.register_buffer("divisor", divisor[0].clone() if same else divisor.clone())

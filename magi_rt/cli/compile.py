@@ -1,0 +1,148 @@
+"""`magi-rt compile`: engines for a card or this processor, built once and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from magi_rt.cli.consoles import for_tables, without_bar
+from magi_rt.errors import OptionError
+
+if TYPE_CHECKING:
+    from magi_rt.export.compile import Built
+    from magi_rt.export.parts import Networks
+    from magi_rt.export.recipes import Recipe
+
+RecipeName = Annotated[
+    str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's name, or a .yaml file.")
+]
+Model = Annotated[str | None, typer.Option(help="A built-in world or a model folder.")]
+TargetName = Annotated[str | None, typer.Option(help="rtx4090, h100, cpu, ...")]
+Precision = Annotated[str | None, typer.Option(help="float32, float16, bfloat16 or fp8.")]
+Runtime = Annotated[
+    str | None, typer.Option(help="tensorrt_rtx, tensorrt, openvino or onnxruntime.")
+]
+Size = Annotated[str | None, typer.Option(help="Height x width in pixels, 256x256 for one.")]
+Window = Annotated[int | None, typer.Option(help="The most chunks in flight.")]
+RandomLayers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Try the build with so many layers of random weights."),
+]
+Into = Annotated[Path | None, typer.Option("--plans", help="Where plans are kept.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per plan.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+
+
+def compile(
+    recipe: RecipeName = None,
+    model: Model = None,
+    target: TargetName = None,
+    precision: Precision = None,
+    runtime: Runtime = None,
+    size: Size = None,
+    window: Window = None,
+    random_layers: RandomLayers = None,
+    plans: Into = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build the engines of a recipe, or of a model for a target.
+
+    Engines for RTX cards are built on any machine, with or without a card; H100 engines on the
+    H100. Plans that are there already are checked, not built again.
+
+    [bold]Examples[/bold]
+
+      magi-rt compile rtx4090-nano
+
+      magi-rt compile --model nano --target cpu --runtime onnxruntime
+
+      magi-rt compile rtx4090-4.5b-384 --model ~/models/4.5B-distill-fp8
+
+      magi-rt compile rtx4090-4.5b-256 --random-layers 1
+    """
+    from magi_rt.export.parts import open_networks
+    from magi_rt.export.parts import random_layers as networks_of_random_layers
+    from magi_rt.export.plan_cache import PlanCache
+
+    height, width = _sides(size)
+    wanted = _recipe(recipe, model, target).changed(
+        target=target, precision=precision, runtime=runtime, height=height, width=width,
+        window=window,
+    )  # fmt: skip
+    if random_layers is not None:
+        networks = networks_of_random_layers(wanted, random_layers)
+    else:
+        networks = open_networks(wanted, model)
+    for built in _with_bar(wanted, networks, PlanCache(plans), without_bar(quiet)):
+        _say(built, as_json)
+
+
+def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
+    """The named recipe, or one for a model's own size and the target's usual format."""
+    from magi_rt.checkpoints.layout import locate
+    from magi_rt.export.recipes import Recipe, read_recipe
+    from magi_rt.export.targets import find_target
+
+    if name is not None:
+        return read_recipe(name)
+    if model is None or target is None:
+        raise OptionError("compile needs a recipe, or both --model and --target", field="recipe")
+    config = locate(model).config
+    runtime = config.runtime
+    usual = "float32" if find_target(target).capability is None else "bfloat16"
+    return Recipe(
+        model=model,
+        target=target,
+        precision="fp8" if config.engine.fp8_quant else usual,
+        height=runtime.video_size_h,
+        width=runtime.video_size_w,
+        window=runtime.window_size,
+        steps=runtime.num_steps,
+        layers_per_plan=0 if config.model.num_layers <= 12 else 17,
+    )
+
+
+def _sides(size: str | None) -> tuple[int | None, int | None]:
+    if size is None:
+        return None, None
+    height, _, width = size.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise OptionError(f"size is {size!r}; write height x width, 256x256 for one", field="size")
+    return int(height), int(width)
+
+
+def _with_bar(recipe: Recipe, networks: Networks, cache: Any, hidden: bool) -> Any:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from magi_rt.export.compile import compile_recipe
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, disable=hidden, transient=True) as bar:
+        task = bar.add_task(f"{recipe.name} for {recipe.target}", total=1.0)
+
+        def tell(part: str, what: str, share: float) -> None:
+            bar.update(task, description=f"{part}: {what}", completed=share)
+
+        yield from compile_recipe(recipe, networks, cache, tell)
+
+
+def _say(built: Built, as_json: bool) -> None:
+    plan, manifest = built.plan, built.plan.manifest
+    size = sum(mark.bytes for mark in manifest.files.values())
+    if as_json:
+        card = {
+            "part": built.part,
+            "folder": str(plan.folder),
+            "fresh": plan.fresh,
+            "bytes": size,
+            "build_s": manifest.build_s,
+            "runtime": f"{manifest.identity.runtime} {manifest.identity.runtime_version}",
+        }
+        typer.echo(json.dumps(card))
+        return
+    how = f"built in {manifest.build_s:.1f} s" if plan.fresh else f"there since {manifest.built_at}"
+    for_tables().print(f"{built.part}: {size / 1e6:.1f} MB, {how}\n  {plan.folder}", soft_wrap=True)

@@ -1,0 +1,291 @@
+"""Which graphs a recipe needs: the decoder's tiles, and the denoiser for each number of ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from magi_rt.backends.fingerprint import fingerprint
+from magi_rt.checkpoints.layout import resolve
+from magi_rt.checkpoints.networks import load_denoiser, load_vae
+from magi_rt.config import MagiConfig, ModelConfig
+from magi_rt.errors import ConfigError, OptionError
+from magi_rt.export.graphs import (
+    BlocksGraph,
+    DecoderGraph,
+    DenoiserGraph,
+    DenoiserShape,
+    EmbedGraph,
+    ReadOutGraph,
+    examples,
+)
+from magi_rt.export.recipes import Recipe
+from magi_rt.models.dit import VideoDiT, is_float32_island
+from magi_rt.models.dit_block import DiTBlock
+from magi_rt.models.kv_cache import CacheShape
+from magi_rt.models.vae import ViTVAE
+from magi_rt.models.vae_config import Grid
+from magi_rt.models.vae_tiling import Axis, TileConfig
+from magi_rt.presets import PRESETS
+
+PUBLISHED_PATCH = 8  # pixels per latent of the published auto-encoder
+WORKING = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "fp8": torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One graph to build.
+
+    example: inputs by name, in the order of the graph's ``forward``.
+    outputs: names of what it gives.
+    weights: digits that tell its weights from others.
+    """
+
+    name: str
+    graph: nn.Module
+    example: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    weights: str
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What graphs are made of; ``vae`` is ``None`` where only layers are tried."""
+
+    config: MagiConfig
+    dit: VideoDiT
+    vae: ViTVAE | None = None
+
+
+def graph_dtype(recipe: Recipe) -> torch.dtype:
+    """The format that graphs are written in: runtimes for processors choose theirs themselves."""
+    return torch.float32 if recipe.place.capability is None else WORKING[recipe.precision]
+
+
+def open_networks(recipe: Recipe, folder: str | Path | None = None) -> Networks:
+    """Load what a recipe is for, on the processor.
+
+    Args:
+        folder: the model folder; needed where the recipe names a published configuration.
+
+    Raises:
+        CheckpointError, ConfigError: the folder is not there, incomplete or another model.
+    """
+    if folder is None and recipe.model in PRESETS:
+        raise ConfigError(
+            f"recipe {recipe.name} is for {recipe.model}, whose weights lie elsewhere: name their "
+            "folder with --model DIR, or try the build with --random-layers 1",
+            field="model",
+        )
+    found = resolve(folder if folder is not None else recipe.model)
+    if recipe.model in PRESETS:
+        _check_same(PRESETS[recipe.model], found.config, recipe.model)
+    _check_quantised(recipe, found.config)
+    dtype = graph_dtype(recipe)
+    dit = load_denoiser(found, params_dtype=_loadable(dtype))
+    set_working_dtype(dit, dtype)
+    return Networks(found.config, dit, load_vae(found, dtype=dtype))
+
+
+def random_layers(recipe: Recipe, layers: int) -> Networks:
+    """Layers of a published shape with random weights: to see that a builder takes them.
+
+    Raises:
+        OptionError: the recipe names no published configuration.
+    """
+    if recipe.model not in PRESETS:
+        raise OptionError(
+            f"model {recipe.model!r} is no published configuration; random layers need one of "
+            f"{', '.join(PRESETS)}",
+            field="model",
+        )
+    config = PRESETS[recipe.model]
+    model = replace(config.model, num_layers=layers)
+    dit = _random_dit(model, recipe.precision == "fp8", graph_dtype(recipe))
+    return Networks(replace(config, model=model), dit)
+
+
+def parts_of(recipe: Recipe, networks: Networks) -> Iterator[Part]:
+    """Every graph of a recipe, one after another."""
+    if networks.vae is None:
+        yield from _layers(networks, _shape(recipe, networks, 1), recipe.layers_per_plan)
+        return
+    if "decoder" in recipe.parts:
+        yield from _decoder(recipe, networks.config, networks.vae)
+    if "denoiser" not in recipe.parts:
+        return
+    for ranges in range(1, recipe.window + 2):  # the chunks in flight, and one just finished
+        for stage in (None, 0):
+            shape = replace(_shape(recipe, networks, ranges), stage=stage)
+            if recipe.layers_per_plan:
+                yield from _layers(networks, shape, recipe.layers_per_plan)
+            else:
+                yield _denoiser(networks.dit, shape)
+
+
+def decoder_grids(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> list[Grid]:
+    """Latent grids that the decoder is given: whole chunks, or all sizes of tiles."""
+    patch, length = vae.config.patch_size, vae.config.patch_length
+    chunk = (config.runtime.chunk_width, recipe.height // patch, recipe.width // patch)
+    tiles = TileConfig.published(config.runtime.fps)
+    cuts = zip(tiles.sizes, (length, patch, patch), tiles.overlaps, strict=True)
+    axes = [Axis.cut(tile // by, tile // by * by, share) for tile, by, share in cuts]
+    if all(size <= axis.stride for size, axis in zip(chunk, axes, strict=True)):
+        return [chunk]
+    sizes = [
+        {min(axis.tile, size - start) for start in axis.starts(size)}
+        for axis, size in zip(axes, chunk, strict=True)
+    ]
+    return [(t, h, w) for t, h, w in product(*(sorted(each, reverse=True) for each in sizes))]
+
+
+def _decoder(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> Iterator[Part]:
+    marks = fingerprint(vae.state_dict().items())
+    grids = decoder_grids(recipe, config, vae)
+    for grid in grids:
+        # TensorRT has no 8-bit pictures inside a graph, so on cards they are made after it
+        finished = len(grids) == 1 and recipe.place.capability is None
+        graph = DecoderGraph(vae, finished=finished)
+        example = {"latents": torch.randn(1, vae.config.z_chans, *grid)}
+        yield Part(f"decoder-{'x'.join(map(str, grid))}", graph, example, ("pixels",), marks)
+
+
+def _shape(recipe: Recipe, networks: Networks, ranges: int) -> DenoiserShape:
+    config, model = networks.config, networks.config.model
+    patch = PUBLISHED_PATCH if networks.vae is None else networks.vae.config.patch_size
+    height, width = recipe.height // patch, recipe.width // patch
+    cache = CacheShape(
+        layers=model.num_layers,
+        depth=recipe.history,
+        groups=model.num_query_groups,
+        tokens=config.runtime.chunk_width * height * width // model.patch_size**2,
+        head_dim=model.head_dim,
+        frames_per_chunk=config.runtime.chunk_width,
+    )
+    return DenoiserShape(
+        cache=cache,
+        branches=config.runtime.cfg_number,
+        ranges=ranges,
+        height=height,
+        width=width,
+        text=model.caption_max_length,
+        stage=0,
+    )
+
+
+def _sizes(dit: VideoDiT, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
+    """Sizes of a denoiser's inputs; the latents are those outside the network."""
+    sizes = shape.inputs(dit.config)
+    one, _, *rest = sizes["latents"]
+    return {**sizes, "latents": (one, dit.config.latent_channels, *rest)}
+
+
+def _denoiser(dit: VideoDiT, shape: DenoiserShape) -> Part:
+    example = examples(_sizes(dit, shape), dit.working_dtype)
+    marks = fingerprint(dit.state_dict().items())
+    return Part(shape.name, DenoiserGraph(dit, shape), example, shape.outputs, marks)
+
+
+def _layers(networks: Networks, shape: DenoiserShape, step: int) -> Iterator[Part]:
+    """A denoiser cut between layers, so that no build needs the memory of the whole."""
+    dit = networks.dit
+    marks, count, dtype = (
+        fingerprint(dit.state_dict().items()),
+        shape.cache.layers,
+        dit.working_dtype,
+    )
+    of = shape.name.removeprefix("denoiser-")
+    sizes = _sizes(dit, shape)
+    hidden = (shape.branches, shape.ranges, shape.cache.tokens, dit.config.hidden_size)
+    latents = examples({"latents": sizes.pop("latents")}, dtype)
+    state = examples({"hidden": hidden}, dtype)
+    if networks.vae is not None:
+        yield Part(f"embed-{of}", EmbedGraph(dit, shape), latents, ("hidden",), marks)
+    for first in range(0, count, step or count):
+        layers = range(first, min(first + (step or count), count))
+        graph = BlocksGraph(dit, shape, layers)
+        mine = {name: _of_layers(name, size, len(layers)) for name, size in sizes.items()}
+        example = {**state, **examples(mine, dtype)}
+        name = f"layers-{first}-{layers.stop}-{of}"
+        yield Part(name, graph, example, ("hidden_out", *shape.outputs[1:]), marks)
+    if networks.vae is not None:
+        yield Part(f"read-out-{of}", ReadOutGraph(dit, shape), state, ("velocity",), marks)
+
+
+def _of_layers(name: str, size: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Sizes of an input for some layers only."""
+    per_layer = name in ("gates", "ring_keys", "ring_values", "text_keys", "text_values")
+    return (count, *size[1:]) if per_layer else size
+
+
+def _check_same(wanted: MagiConfig, found: MagiConfig, name: str) -> None:
+    for key in ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads"):
+        has, needs = getattr(found.model, key), getattr(wanted.model, key)
+        if has != needs:
+            raise ConfigError(
+                f"this folder's model has {key} {has} but {name} has {needs}; "
+                "choose the recipe of its family",
+                field=key,
+            )
+
+
+def _check_quantised(recipe: Recipe, config: MagiConfig) -> None:
+    if (recipe.precision == "fp8") != config.engine.fp8_quant:
+        has = "8-bit" if config.engine.fp8_quant else "no 8-bit"
+        raise OptionError(
+            f"precision is {recipe.precision!r} but this model has {has} weights; use "
+            + ("'fp8'" if config.engine.fp8_quant else "'bfloat16', or calibrate them first"),
+            field="precision",
+        )
+
+
+def _loadable(dtype: torch.dtype) -> torch.dtype:
+    return torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
+
+
+def set_working_dtype(dit: VideoDiT, dtype: torch.dtype) -> None:
+    """Cast a network in place: all but the parts that stay float32, and 8-bit weights."""
+    for name, parameter in dit.named_parameters():
+        if parameter.dtype.itemsize > 1:
+            kept = is_float32_island(name) or name.endswith("_scale")
+            parameter.data = parameter.data.to(torch.float32 if kept else dtype)
+
+
+def _random_dit(model: ModelConfig, quantised: bool, dtype: torch.dtype) -> VideoDiT:
+    with torch.device("meta"):
+        dit = VideoDiT(model)
+        if quantised:
+            blocks = [DiTBlock(model, layer, quantised=True) for layer in range(model.num_layers)]
+            dit.videodit_blocks.layers = nn.ModuleList(blocks)
+    set_working_dtype(dit, dtype)
+    dit.to_empty(device="cpu").eval().requires_grad_(False)
+    draw = torch.Generator().manual_seed(0)
+    for parameter in dit.parameters():
+        _fill(parameter, draw)
+    return dit
+
+
+def _fill(parameter: torch.Tensor, draw: torch.Generator) -> None:
+    """Small random numbers, repeated: quick, also for a gigabyte."""
+    flat = parameter.data.view(-1)
+    if flat.dtype == torch.float8_e4m3fn:
+        # bit 6 is the exponent's highest: without it all are finite and below 2
+        pattern = torch.randint(256, (2**16,), dtype=torch.uint8, generator=draw) & 0xBF
+        flat = flat.view(torch.uint8)
+    else:
+        pattern = (torch.randn(2**16, generator=draw).abs() * 0.02 + 0.01).to(flat.dtype)
+        if flat.numel() > 2**16:
+            pattern[::2] *= -1
+    whole = flat.numel() // len(pattern) * len(pattern)
+    flat[:whole].view(-1, len(pattern)).copy_(pattern.expand(whole // len(pattern), -1))
+    flat[whole:].copy_(pattern[: flat.numel() - whole])

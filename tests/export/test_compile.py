@@ -1,0 +1,141 @@
+"""Recipes built for real, on a machine without a card: the small world, and layers of the large."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from magi_rt.errors import BackendError, ConfigError, MagiError, OptionError
+from magi_rt.export.compile import Built, compile_recipe, output_specs
+from magi_rt.export.parts import Networks, open_networks, parts_of, random_layers
+from magi_rt.export.plan_cache import PlanCache, open_plan
+from magi_rt.export.recipes import Recipe, read_recipe
+from tests.export.kit import needs
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def built(recipe: Recipe, networks: Networks, folder: Path, wanted: tuple[str, ...]) -> list[Built]:
+    """The wanted parts of a recipe, built or found."""
+
+    def only(recipe: Recipe, networks: Networks) -> object:
+        return (part for part in parts_of(recipe, networks) if part.name in wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("magi_rt.export.compile.parts_of", only)
+        return list(compile_recipe(recipe, networks, PlanCache(folder)))
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [
+        ("rtx4090-nano", "tensorrt_rtx"),
+        ("cpu-nano", "openvino"),
+        ("cpu-nano", "onnxruntime"),
+    ],
+)
+def test_the_small_world_is_built_and_its_plans_are_found_again(
+    tmp_path: Path, name: str, runtime: str
+) -> None:
+    needs(runtime)
+    recipe = read_recipe(name).changed(window=1, runtime=runtime)
+    networks = open_networks(recipe)
+    wanted = ("decoder-2x8x8", "denoiser-1x1-staged")
+    first = built(recipe, networks, tmp_path, wanted)
+    assert [each.part for each in first] == list(wanted)
+    assert all(each.plan.fresh for each in first)
+    for each in built(recipe, networks, tmp_path, wanted):
+        assert not each.plan.fresh
+        assert each.plan.manifest.identity.runtime == runtime
+    plan = first[0].plan
+    path = next(iter(sorted(plan.folder.glob("plan.*"))))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(BackendError, match="sha256"):
+        open_plan(plan.folder)
+    if runtime == "tensorrt_rtx":
+        with pytest.raises(BackendError, match=r"8\.9\) but NVIDIA H200 has 9\.0"):
+            plan.manifest.check_card((9, 0), "NVIDIA H200", plan.folder)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "fp8"])
+@pytest.mark.parametrize("model", ["4.5B-distill", "24B-distill"])
+def test_a_layer_of_the_large_models_is_built_for_the_4090(
+    tmp_path: Path, model: str, precision: str
+) -> None:
+    needs("tensorrt_rtx")
+    needs("onnxscript")
+    recipe = read_recipe("rtx4090-4.5b-256").changed(
+        model=model, precision=precision, height=128, width=128
+    )
+    networks = random_layers(recipe, 1)
+    weights = sum(
+        parameter.numel()
+        for name, parameter in networks.dit.blocks()[0].named_parameters()
+        if parameter.ndim > 1 and "ada_modulate" not in name
+    )
+    (layer,) = built(recipe, networks, tmp_path, ("layers-0-1-1x1-staged",))
+    size = layer.plan.file(".engine").stat().st_size
+    bytes_each = 1 if precision == "fp8" else 2
+    assert 0.9 * weights * bytes_each < size < 1.3 * weights * bytes_each
+
+
+def test_what_a_graph_gives_is_known_before_it_is_run() -> None:
+    recipe = read_recipe("cpu-nano").changed(window=1)
+    parts = {part.name: part for part in parts_of(recipe, open_networks(recipe))}
+    assert set(parts) == {
+        "decoder-2x8x8",
+        *(f"denoiser-1x{ranges}{staged}" for ranges in (1, 2) for staged in ("", "-staged")),
+    }
+    velocity, keys, values = output_specs(parts["denoiser-1x2-staged"])
+    assert (velocity.name, velocity.dtype, velocity.shape) == (
+        "velocity", "float32", (1, 16, 4, 8, 8),
+    )  # fmt: skip
+    assert keys.shape == values.shape == (6, 2, 32, 32)
+
+
+def test_weights_that_are_not_here_are_asked_for() -> None:
+    with pytest.raises(ConfigError, match="--model DIR, or try the build with --random-layers"):
+        open_networks(read_recipe("rtx4090-4.5b-256"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"precision": "fp8"}, "has no 8-bit weights; use 'bfloat16'"),
+        ({"model": "4.5B-distill"}, r"has num_layers 6 but 4\.5B-distill has 34"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_recipe_is_refused(
+    change: dict[str, object], told: str
+) -> None:
+    with pytest.raises(MagiError, match=told):
+        open_networks(read_recipe("rtx4090-nano").changed(**change), "nano")
+
+
+def test_random_layers_need_a_published_shape() -> None:
+    with pytest.raises(OptionError, match="'nano' is no published configuration"):
+        random_layers(read_recipe("rtx4090-nano"), 1)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_the_verb_builds_once_and_says_where(tmp_path: Path) -> None:
+    needs("openvino")
+    from magi_rt.cli.app import app
+
+    recipe = tmp_path / "mine.yaml"
+    lines = ("model: nano", "target: cpu", "precision: float32", "height: 128", "width: 128")
+    recipe.write_text("\n".join((*lines, "parts: [decoder]")))
+    command = ["compile", str(recipe), "--plans", str(tmp_path / "plans"), "--json", "--quiet"]
+    said = [CliRunner().invoke(app, command) for _ in range(2)]
+    assert [each.exit_code for each in said] == [0, 0], said[0].output
+    cards = [json.loads(each.stdout) for each in said]
+    assert [card["fresh"] for card in cards] == [True, False]
+    assert (Path(cards[0]["folder"]) / "manifest.json").is_file()
