@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from magi_rt.models.dit_block import float32_product
 from magi_rt.world import World
 
 pytestmark = [
@@ -35,3 +36,34 @@ def test_a_gpu_repeats_itself_bit_for_bit(talking_model: Path) -> None:
 def test_a_gpu_in_bfloat16_stays_near_float32(talking_model: Path) -> None:
     difference = frames(talking_model, "cuda", "bfloat16") - frames(talking_model, "cpu", "float32")
     assert float(np.abs(difference).mean()) < 8
+
+
+@pytest.mark.parametrize("window", [1, 4])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cuda_graphs_replay_what_eager_computes(
+    talking_model: Path, window: int, dtype: str
+) -> None:
+    def played(backend: str) -> np.ndarray:
+        world = World.open(
+            talking_model, seed=5, steps=8, window=window, device="cuda", dtype=dtype,
+            backend=backend,
+        )  # fmt: skip
+        told = ("a red ball", None, "night falls", None, "a red ball rolls down a hill", None, None)
+        shown = [frame.pixels for prompt in told for frame in world.advance(prompt)]
+        return np.stack(shown).astype(np.int16)
+
+    difference = np.abs(played("compiled") - played("eager"))
+    if dtype == "float32":
+        assert int(difference.max()) <= 2
+    else:
+        assert float(difference.mean()) < 2
+
+
+def test_a_16_bit_product_with_a_float32_result_is_the_float32_product() -> None:
+    chance = torch.Generator().manual_seed(2)
+    x, weight = (torch.randn(48, 64, generator=chance).to("cuda", torch.bfloat16) for _ in "ab")
+    with torch.inference_mode():
+        found = float32_product(x[None], weight)
+    expected = x.double() @ weight.double().t()
+    assert found.dtype is torch.float32
+    assert torch.allclose(found[0].double(), expected, atol=1e-4)
