@@ -8,6 +8,7 @@ import hmac
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -132,9 +133,21 @@ def make_app(room: Room, door: Door) -> Starlette:
         Route("/replay.json", replay),
         Route("/recordings/{name}", recording),
         WebSocketRoute("/ws", talk),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/static", _Pages(directory=STATIC)),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+class _Pages(StaticFiles):
+    """Files of the page; browsers ask each time whether they are still the same."""
+
+    def file_response(self, *args: Any, **more: Any) -> Response:
+        answer = super().file_response(*args, **more)
+        answer.headers.update({**_safe(), "Cache-Control": "no-cache"})
+        if answer.headers.get("content-type", "").startswith("text/plain"):
+            # some Windows registries call scripts text, which browsers then refuse to run
+            answer.headers["content-type"] = "text/javascript; charset=utf-8"
+        return answer
 
 
 def _safe() -> dict[str, str]:

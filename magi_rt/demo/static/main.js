@@ -59,11 +59,11 @@ function choose(number) {
 function arrange() {
   byId("stage").classList.toggle("two", panes.length > 1);
   const narrow = innerWidth <= 640;
-  const rest = byId("tools").offsetHeight + 56 + 58 + 26 + 96 + 46;
+  const rest = byId("tools").offsetHeight + 56 + 42 + 50 + 96 + 34;
   const height = Math.max(narrow ? 200 : 260, Math.min(768, innerHeight - rest));
   for (const pane of panes) {
     pane.screen.crisp = byId("crisp-on").checked;
-    pane.screen.fit(pane.frameBox.clientWidth || 320, height);
+    pane.screen.fit(pane.element.clientWidth || 320, height);
   }
 }
 
@@ -206,7 +206,7 @@ wireTools(link, state);
 
 const drawing = new Drawing(async (data, text) => {
   const answer = complain(await link.ask("image", { data, text }));
-  if (answer.ok) panes[0].tell(text, "heard", "the world begins from your picture");
+  if (answer.ok) panes[0].tell("Your picture", "heard", "the world begins from it");
 });
 byId("pencil").onclick = () => drawing.open(panes[0].facts);
 

@@ -100,27 +100,29 @@ export class Pane {
     strong.textContent = what;
     rest.textContent = how && ` · ${how}`;
     this.#receipt.className = `receipt ${state}`;
+    this.#receipt.title = what;
     if (state === "failed") this.#receipt.replaceChildren(what);
     else this.#receipt.replaceChildren(strong, rest);
   }
 
-  /** What shapes the picture now, written over it. */
-  caption(text) {
+  /** What shapes the picture now. */
+  #shapes(text) {
+    const news = text !== this.text && !this.#receipt.classList.contains("sent");
     this.text = text;
-    this.element.querySelector(".now span").textContent = text;
+    if (news && this.#receipt.querySelector("b")?.textContent !== text) this.tell(text, "shows");
   }
 
   /** A moment begins to show. */
   chunk(note) {
     this.strip.add(note);
-    this.caption(note.text);
+    this.#shapes(note.text);
   }
 
   /** All that is known of the picture, again. */
   card(facts) {
     this.facts = facts;
     this.strip.fill(facts.strip);
-    this.caption(facts.strip.at(-1)?.text ?? "");
+    this.#shapes(facts.strip.at(-1)?.text ?? "");
   }
 
   /** Lays a sentence over the picture; `again` is called when the button is pressed. */

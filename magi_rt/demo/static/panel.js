@@ -1,10 +1,14 @@
 // The quiet panel: a few numbers, once a second.
 
 const DELAYS = 24;
+const ROWS = [
+  "Pictures per second", "Prompt to picture", "Page adds", "Making a chunk", "Chunks ready", "Pictures late",
+  "Pictures skipped here", "Steps", "Model", "Backend",
+];
 
 export class Panel {
   #list;
-  #cells = new Map();
+  #cells;
   #delays = [];
   #bars;
 
@@ -13,6 +17,7 @@ export class Panel {
     this.#bars = document.createElement("canvas");
     this.#bars.setAttribute("role", "img");
     this.#bars.hidden = true;
+    this.#cells = new Map(ROWS.map((name) => [name, this.#add(name)]));
   }
 
   /** A prompt was seen so many milliseconds after it was said. */
@@ -40,7 +45,7 @@ export class Panel {
     this.#set("Pictures skipped here", `${screen.skipped}`);
     this.#set("Steps", `${stats?.steps}`, stats?.steps !== undefined);
     this.#set("Model", `${facts.model}, ${facts.width} × ${facts.height}`);
-    this.#set("Computed by", room.backend, Boolean(room.backend));
+    this.#set("Backend", room.backend, Boolean(room.backend));
   }
 
   #pace(stats, facts) {
@@ -50,7 +55,6 @@ export class Panel {
   }
 
   #set(name, value, known = true, warn = false) {
-    if (!this.#cells.has(name)) this.#add(name);
     const [title, cell] = this.#cells.get(name);
     title.hidden = cell.hidden = !known;
     if (cell.textContent !== value) cell.textContent = value;
@@ -61,14 +65,15 @@ export class Panel {
     const title = document.createElement("dt");
     const cell = document.createElement("dd");
     title.textContent = name;
-    this.#cells.set(name, [title, cell]);
+    title.hidden = cell.hidden = true;
     this.#list.append(title, cell);
     if (name === "Prompt to picture") this.#list.append(this.#bars);
+    return [title, cell];
   }
 
   #draw() {
     const bars = this.#bars;
-    const [width, height] = [280 * devicePixelRatio, 34 * devicePixelRatio];
+    const [width, height] = [bars.clientWidth, bars.clientHeight].map((each) => each * devicePixelRatio);
     Object.assign(bars, { width, height });
     const pen = bars.getContext("2d");
     pen.fillStyle = getComputedStyle(bars).getPropertyValue("--accent");

@@ -31,7 +31,6 @@ export class Strip {
     const run = last?.note.prompt === note.prompt ? last.run : this.#newRun(note);
     const button = this.#button(note);
     run.lastChild.append(button);
-    run.classList.toggle("one", run.lastChild.children.length === 1);
     this.#entries.push({ note, run, button });
     if (this.#entries.length > MOST) this.#drop(this.#entries.shift());
     if (atEnd) this.#list.scrollLeft = this.#list.scrollWidth;
@@ -54,8 +53,10 @@ export class Strip {
   #newRun(note) {
     const run = document.createElement("li");
     const title = document.createElement("h3");
-    title.textContent = note.text || "no prompt";
-    title.title = note.text;
+    const words = document.createElement("span");
+    words.textContent = note.text || "no prompt";
+    words.title = note.text;
+    title.append(words);
     run.append(title, document.createElement("div"));
     this.#list.append(run);
     return run;
