@@ -32,7 +32,8 @@ WORDS = {
     "compared_chunks": "chunks compared at each end",
     "overhead_chunk_ms_p50": "besides the networks: a chunk, median (ms)",
     "overhead_chunk_ms_p95": "besides the networks: a chunk, 95 of 100 are faster (ms)",
-    "overhead_step_ms": "besides the networks: a step (ms)",
+    "overhead_cpu_chunk_ms_p50": "  of which a processor was busy (ms)",
+    "overhead_step_ms": "  and for one step of the stage (ms)",
     "overhead_share_pct": "share of a chunk's time that is not a network (%)",
 }
 """What the measured values are called in tables; everything else is a condition."""

@@ -43,7 +43,8 @@ class Weights:
     text: float
 
     def of(self, view: View) -> float:
-        return {View.ALONE: self.alone, View.HISTORY: self.history, View.TEXT: self.text}[view]
+        weight: float = getattr(self, view.value)
+        return weight
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def test_the_measurement_is_complete_and_says_whether_limits_are_kept(tiny: Subj
     assert all(math.isfinite(numbers[name]) and numbers[name] > 0 for name in measured)
     steps = numbers["steps"] // numbers["window"]
     assert numbers["overhead_step_ms"] * steps == pytest.approx(
-        numbers["overhead_chunk_ms_p50"], rel=0.01
+        numbers["overhead_cpu_chunk_ms_p50"], rel=0.01
     )
     assert isinstance(numbers["within_limits"], bool)
 
