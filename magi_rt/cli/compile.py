@@ -64,6 +64,7 @@ def compile(
 
       magi-rt compile rtx4090-4.5b-256 --random-layers 1
     """
+    from magi_rt.backends.fingerprint import fingerprint
     from magi_rt.export.parts import open_networks
     from magi_rt.export.parts import random_layers as networks_of_random_layers
     from magi_rt.export.plan_cache import PlanCache
@@ -74,9 +75,9 @@ def compile(
         window=window,
     )  # fmt: skip
     if random_layers is not None:
-        networks = networks_of_random_layers(wanted, random_layers)
+        networks = networks_of_random_layers(wanted, fingerprint, random_layers)
     else:
-        networks = open_networks(wanted, model)
+        networks = open_networks(wanted, fingerprint, model)
     for built in _with_bar(wanted, networks, PlanCache(plans), without_bar(quiet)):
         _say(built, as_json)
 

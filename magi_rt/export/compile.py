@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 import magi_rt
+from magi_rt.config import MagiConfig
 from magi_rt.export.builders import Builder, BuildOrder, Progress, find_builder, silent
 from magi_rt.export.fp8 import spelled_out
 from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits
 from magi_rt.export.parts import Networks, Part, parts_of
 from magi_rt.export.plan_cache import Plan, PlanCache
 from magi_rt.export.recipes import Recipe
-from magi_rt.export.targets import spell
+from magi_rt.export.targets import Target, spell
 from magi_rt.export.to_onnx import OPSET, export_graph
 
 EXPORT_SHARE = 0.4  # of a part's progress; what follows is the build
@@ -46,40 +47,46 @@ def compile_recipe(
         BackendError: the runtime is missing, or refuses a graph.
     """
     builder = find_builder(recipe.builder)
-    version = builder.version()
     for part in parts_of(recipe, networks):
+        yield Built(part.name, _plan(recipe, networks, part, builder, cache, progress))
 
-        def tell(what: str, share: float, name: str = part.name) -> None:
-            progress(name, what, share)
 
-        identity = identify(recipe, networks, part, builder, version)
-        plan = cache.get(
-            identity,
-            lambda into, part=part, tell=tell, identity=identity: _build(  # type: ignore[misc]
-                recipe, part, identity, builder, into, tell
-            ),
-            waiting=lambda tell=tell: tell("another process is building it", 0.0),  # type: ignore[misc]
-        )
-        yield Built(part.name, plan)
+def _plan(
+    recipe: Recipe,
+    networks: Networks,
+    part: Part,
+    builder: Builder,
+    cache: PlanCache,
+    progress: Callable[[str, str, float], None],
+) -> Plan:
+    def tell(what: str, share: float) -> None:
+        progress(part.name, what, share)
+
+    place = recipe.place
+    identity = identify(part, networks.config, recipe.precision, place, builder)
+    return cache.get(
+        identity,
+        lambda into: build_part(part, identity, place, builder, into, tell),
+        waiting=lambda: tell("another process is building it", 0.0),
+    )
 
 
 def identify(
-    recipe: Recipe, networks: Networks, part: Part, builder: Builder, version: str
+    part: Part, config: MagiConfig, precision: str, place: Target, builder: Builder
 ) -> PlanIdentity:
-    """What the plan of a part will be filed under."""
-    place = recipe.place
+    """What the plan of a part is filed under."""
     return PlanIdentity(
         graph=part.name,
         weights=part.weights,
-        config=config_digits(networks.config),
+        config=config_digits(config),
         inputs=_specs(part.example),
         outputs=output_specs(part),
-        precision=recipe.precision,
+        precision=precision,
         target=place.name,
         capability="" if place.capability is None else spell(place.capability),
         runtime=builder.runtime,
-        runtime_version=version,
-        flags=builder.flags(place, recipe.precision),
+        runtime_version=builder.version(),
+        flags=builder.flags(place, precision),
         opset=OPSET,
         maker=magi_rt.__version__,
     )
@@ -102,20 +109,24 @@ def _specs(tensors: dict[str, Tensor]) -> tuple[TensorSpec, ...]:
     )
 
 
-def _build(
-    recipe: Recipe,
+def build_part(
     part: Part,
     identity: PlanIdentity,
+    place: Target,
     builder: Builder,
     into: Path,
     tell: Progress = silent,
 ) -> None:
+    """Export a graph and build its plan into an empty folder.
+
+    Raises:
+        BackendError: the graph cannot be written, or the runtime refuses it.
+    """
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".graph-") as room:
         tell("exporting", 0.0)
         path = Path(room) / f"{part.name}.onnx"
         with spelled_out(part.graph):
             export_graph(part.graph, part.example, path, outputs=part.outputs, opset=OPSET)
-        tell("exporting", EXPORT_SHARE)
-        order = BuildOrder(path, identity.inputs, recipe.precision, recipe.place)
+        order = BuildOrder(path, identity.inputs, identity.precision, place)
         rest = 1.0 - EXPORT_SHARE
         builder.build(order, into, lambda what, share: tell(what, EXPORT_SHARE + rest * share))

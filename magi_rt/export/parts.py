@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.config import MagiConfig, ModelConfig
@@ -42,6 +41,10 @@ WORKING = {
 }
 
 
+Mark = Callable[[Iterable[tuple[str, Tensor]]], str]
+"""Digits that tell weights from others, of names and tensors."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One graph to build.
@@ -63,6 +66,7 @@ class Networks:
     """What graphs are made of; ``vae`` is ``None`` where only layers are tried."""
 
     config: MagiConfig
+    mark: Mark
     dit: VideoDiT
     vae: ViTVAE | None = None
 
@@ -72,7 +76,7 @@ def graph_dtype(recipe: Recipe) -> torch.dtype:
     return torch.float32 if recipe.place.capability is None else WORKING[recipe.precision]
 
 
-def open_networks(recipe: Recipe, folder: str | Path | None = None) -> Networks:
+def open_networks(recipe: Recipe, mark: Mark, folder: str | Path | None = None) -> Networks:
     """Load what a recipe is for, on the processor.
 
     Args:
@@ -94,10 +98,10 @@ def open_networks(recipe: Recipe, folder: str | Path | None = None) -> Networks:
     dtype = graph_dtype(recipe)
     dit = load_denoiser(found, params_dtype=_loadable(dtype))
     set_working_dtype(dit, dtype)
-    return Networks(found.config, dit, load_vae(found, dtype=dtype))
+    return Networks(found.config, mark, dit, load_vae(found, dtype=dtype))
 
 
-def random_layers(recipe: Recipe, layers: int) -> Networks:
+def random_layers(recipe: Recipe, mark: Mark, layers: int) -> Networks:
     """Layers of a published shape with random weights: to see that a builder takes them.
 
     Raises:
@@ -112,7 +116,7 @@ def random_layers(recipe: Recipe, layers: int) -> Networks:
     config = PRESETS[recipe.model]
     model = replace(config.model, num_layers=layers)
     dit = _random_dit(model, recipe.precision == "fp8", graph_dtype(recipe))
-    return Networks(replace(config, model=model), dit)
+    return Networks(replace(config, model=model), mark, dit)
 
 
 def parts_of(recipe: Recipe, networks: Networks) -> Iterator[Part]:
@@ -121,7 +125,7 @@ def parts_of(recipe: Recipe, networks: Networks) -> Iterator[Part]:
         yield from _layers(networks, _shape(recipe, networks, 1), recipe.layers_per_plan)
         return
     if "decoder" in recipe.parts:
-        yield from _decoder(recipe, networks.config, networks.vae)
+        yield from _decoder(recipe, networks, networks.vae)
     if "denoiser" not in recipe.parts:
         return
     for ranges in range(1, recipe.window + 2):  # the chunks in flight, and one just finished
@@ -130,7 +134,7 @@ def parts_of(recipe: Recipe, networks: Networks) -> Iterator[Part]:
             if recipe.layers_per_plan:
                 yield from _layers(networks, shape, recipe.layers_per_plan)
             else:
-                yield _denoiser(networks.dit, shape)
+                yield _denoiser(networks, shape)
 
 
 def decoder_grids(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> list[Grid]:
@@ -149,15 +153,16 @@ def decoder_grids(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> list[Grid]
     return [(t, h, w) for t, h, w in product(*(sorted(each, reverse=True) for each in sizes))]
 
 
-def _decoder(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> Iterator[Part]:
-    marks = fingerprint(vae.state_dict().items())
-    grids = decoder_grids(recipe, config, vae)
+def _decoder(recipe: Recipe, networks: Networks, vae: ViTVAE) -> Iterator[Part]:
+    marks = networks.mark(vae.state_dict().items())
+    grids = decoder_grids(recipe, networks.config, vae)
     for grid in grids:
         # TensorRT has no 8-bit pictures inside a graph, so on cards they are made after it
         finished = len(grids) == 1 and recipe.place.capability is None
         graph = DecoderGraph(vae, finished=finished)
         example = {"latents": torch.randn(1, vae.config.z_chans, *grid)}
-        yield Part(f"decoder-{'x'.join(map(str, grid))}", graph, example, ("pixels",), marks)
+        name = f"decoder-{'x'.join(map(str, grid))}{'' if finished else '-raw'}"
+        yield Part(name, graph, example, ("pixels",), marks)
 
 
 def _shape(recipe: Recipe, networks: Networks, ranges: int) -> DenoiserShape:
@@ -190,9 +195,10 @@ def _sizes(dit: VideoDiT, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
     return {**sizes, "latents": (one, dit.config.latent_channels, *rest)}
 
 
-def _denoiser(dit: VideoDiT, shape: DenoiserShape) -> Part:
+def _denoiser(networks: Networks, shape: DenoiserShape) -> Part:
+    dit = networks.dit
     example = examples(_sizes(dit, shape), dit.working_dtype)
-    marks = fingerprint(dit.state_dict().items())
+    marks = networks.mark(dit.state_dict().items())
     return Part(shape.name, DenoiserGraph(dit, shape), example, shape.outputs, marks)
 
 
@@ -200,7 +206,7 @@ def _layers(networks: Networks, shape: DenoiserShape, step: int) -> Iterator[Par
     """A denoiser cut between layers, so that no build needs the memory of the whole."""
     dit = networks.dit
     marks, count, dtype = (
-        fingerprint(dit.state_dict().items()),
+        networks.mark(dit.state_dict().items()),
         shape.cache.layers,
         dit.working_dtype,
     )

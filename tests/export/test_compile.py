@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.errors import BackendError, ConfigError, MagiError, OptionError
 from magi_rt.export.compile import Built, compile_recipe, output_specs
 from magi_rt.export.parts import Networks, open_networks, parts_of, random_layers
@@ -44,8 +45,9 @@ def test_the_small_world_is_built_and_its_plans_are_found_again(
 ) -> None:
     needs(runtime)
     recipe = read_recipe(name).changed(window=1, runtime=runtime)
-    networks = open_networks(recipe)
-    wanted = ("decoder-2x8x8", "denoiser-1x1-staged")
+    networks = open_networks(recipe, fingerprint)
+    ending = "-raw" if runtime == "tensorrt_rtx" else ""
+    wanted = (f"decoder-2x8x8{ending}", "denoiser-1x1-staged")
     first = built(recipe, networks, tmp_path, wanted)
     assert [each.part for each in first] == list(wanted)
     assert all(each.plan.fresh for each in first)
@@ -74,7 +76,7 @@ def test_a_layer_of_the_large_models_is_built_for_the_4090(
     recipe = read_recipe("rtx4090-4.5b-256").changed(
         model=model, precision=precision, height=128, width=128
     )
-    networks = random_layers(recipe, 1)
+    networks = random_layers(recipe, fingerprint, 1)
     weights = sum(
         parameter.numel()
         for name, parameter in networks.dit.blocks()[0].named_parameters()
@@ -88,7 +90,7 @@ def test_a_layer_of_the_large_models_is_built_for_the_4090(
 
 def test_what_a_graph_gives_is_known_before_it_is_run() -> None:
     recipe = read_recipe("cpu-nano").changed(window=1)
-    parts = {part.name: part for part in parts_of(recipe, open_networks(recipe))}
+    parts = {part.name: part for part in parts_of(recipe, open_networks(recipe, fingerprint))}
     assert set(parts) == {
         "decoder-2x8x8",
         *(f"denoiser-1x{ranges}{staged}" for ranges in (1, 2) for staged in ("", "-staged")),
@@ -102,7 +104,7 @@ def test_what_a_graph_gives_is_known_before_it_is_run() -> None:
 
 def test_weights_that_are_not_here_are_asked_for() -> None:
     with pytest.raises(ConfigError, match="--model DIR, or try the build with --random-layers"):
-        open_networks(read_recipe("rtx4090-4.5b-256"))
+        open_networks(read_recipe("rtx4090-4.5b-256"), fingerprint)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +118,12 @@ def test_a_model_that_does_not_fit_the_recipe_is_refused(
     change: dict[str, object], told: str
 ) -> None:
     with pytest.raises(MagiError, match=told):
-        open_networks(read_recipe("rtx4090-nano").changed(**change), "nano")
+        open_networks(read_recipe("rtx4090-nano").changed(**change), fingerprint, "nano")
 
 
 def test_random_layers_need_a_published_shape() -> None:
     with pytest.raises(OptionError, match="'nano' is no published configuration"):
-        random_layers(read_recipe("rtx4090-nano"), 1)
+        random_layers(read_recipe("rtx4090-nano"), fingerprint, 1)
 
 
 @pytest.mark.engine
