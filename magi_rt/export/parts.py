@@ -134,7 +134,7 @@ def parts_of(recipe: Recipe, networks: Networks) -> Iterator[Part]:
             if recipe.layers_per_plan:
                 yield from _layers(networks, shape, recipe.layers_per_plan)
             else:
-                yield _denoiser(networks, shape)
+                yield denoiser_part(networks, shape)
 
 
 def decoder_grids(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> list[Grid]:
@@ -154,15 +154,21 @@ def decoder_grids(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> list[Grid]
 
 
 def _decoder(recipe: Recipe, networks: Networks, vae: ViTVAE) -> Iterator[Part]:
-    marks = networks.mark(vae.state_dict().items())
     grids = decoder_grids(recipe, networks.config, vae)
     for grid in grids:
         # TensorRT has no 8-bit pictures inside a graph, so on cards they are made after it
         finished = len(grids) == 1 and recipe.place.capability is None
-        graph = DecoderGraph(vae, finished=finished)
-        example = {"latents": torch.randn(1, vae.config.z_chans, *grid)}
-        name = f"decoder-{'x'.join(map(str, grid))}{'' if finished else '-raw'}"
-        yield Part(name, graph, example, ("pixels",), marks)
+        yield decoder_part(networks, grid, finished=finished)
+
+
+def decoder_part(networks: Networks, grid: Grid, *, finished: bool) -> Part:
+    """The decoder of one latent grid (T, h, w), with 8-bit pictures or raw ones."""
+    vae = networks.vae
+    assert vae is not None
+    name = f"decoder-{'x'.join(map(str, grid))}{'' if finished else '-raw'}"
+    example = {"latents": torch.zeros(1, vae.config.z_chans, *grid)}
+    marks = networks.mark(vae.state_dict().items())
+    return Part(name, DecoderGraph(vae, finished=finished), example, ("pixels",), marks)
 
 
 def _shape(recipe: Recipe, networks: Networks, ranges: int) -> DenoiserShape:
@@ -195,7 +201,8 @@ def _sizes(dit: VideoDiT, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
     return {**sizes, "latents": (one, dit.config.latent_channels, *rest)}
 
 
-def _denoiser(networks: Networks, shape: DenoiserShape) -> Part:
+def denoiser_part(networks: Networks, shape: DenoiserShape) -> Part:
+    """The whole denoiser for one kind of call."""
     dit = networks.dit
     example = examples(_sizes(dit, shape), dit.working_dtype)
     marks = networks.mark(dit.state_dict().items())
