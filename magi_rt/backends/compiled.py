@@ -4,9 +4,8 @@ The parts of a block before and after its attentions are compiled by torch.compi
 layers; attention stays what the eager executor uses. On a GPU every kind of call (so many chunks in
 flight, so much history) is captured as one CUDA graph when the world is opened, so no frame waits
 for a compilation: at the published sizes expect a minute or two there. On a CPU there is nothing
-to capture; calls run on the same static buffers, compiled, about as fast as eager with ordinary
-layers and slower than eager with packed ones. It is there to be tested and for processors on which
-packing does not help.
+to capture; calls run on the same static buffers, compiled, with ordinary layers instead of packed
+ones (``packed.py``). It is there to be tested, and for processors on which packing does not help.
 
 Memory comes on top of the eager executor's: the history laid out for reading, (depth + chunks in
 flight) times a chunk's keys and values, and per kind of call the prompts' keys and values.
