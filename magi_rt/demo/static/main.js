@@ -144,7 +144,7 @@ const hear = {
     const pane = panes[stats.picture];
     if (!pane) return;
     const late = stats.frames_late - (pane.stats?.frames_late ?? stats.frames_late);
-    pane.stats = stats;
+    pane.count(stats);
     if (stats.picture === 0) state.slow = late > 0 && !stats.paused ? state.slow + 1 : Math.max(0, state.slow - 1);
     if (stats.picture === 0) state.paused = Boolean(stats.paused ?? state.paused);
     showState();
@@ -175,11 +175,12 @@ function offerWheel(viewer) {
 }
 
 function showState() {
-  const [kind, words] = stateWords();
+  const [kind, words, detail = ""] = stateWords();
   const line = byId("state");
   line.dataset.kind = kind;
-  const text = line.querySelector("span");
+  const [text, more] = line.querySelectorAll("span");
   if (text.textContent !== words) text.textContent = words;
+  more.textContent = detail;
 }
 
 function stateWords() {
@@ -190,7 +191,7 @@ function stateWords() {
   if (!state.live) return ["wait", "Warming up"];
   if (stats && !stats.connected) return ["bad", "The world's server does not answer"];
   if (state.paused) return ["warn", "Paused"];
-  if (state.slow >= 3) return ["warn", `Slower than real time: ${panes[0].screen.fps().toFixed(0)} of ${stats.fps} pictures a second`];
+  if (state.slow >= 3) return ["warn", "Slower than real time", `· ${panes[0].screen.fps().toFixed(0)} of ${stats.fps} pictures a second`];
   return ["good", `Live · ${panes[0].facts?.model ?? ""}`];
 }
 

@@ -35,7 +35,7 @@ function made(action, gone) {
 
 /** Tells what went wrong, if it did; gives the answer on. */
 export function complain(answer) {
-  if (!answer.ok) notice(sentence(answer.error));
+  if (!answer.ok) notice(sentence(answer.error), null, 2 * SECONDS);
   return answer;
 }
 

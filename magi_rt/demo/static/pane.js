@@ -15,6 +15,7 @@ export class Pane {
   #expected = new Map();
   #receipt;
   #turn = 0;
+  #oldest = 0;
 
   /**
    * `link`: the connection. `number`: 0 or 1. `moment(pane, note, button)`: a moment was clicked.
@@ -44,6 +45,13 @@ export class Pane {
     this.canvas.dataset.picture = number;
     this.shut.hidden = number === 0;
     this.veil("The world is warming up …", { busy: true });
+  }
+
+  /** The counters of the last second. */
+  count(stats) {
+    this.stats = stats;
+    const newest = (this.screen.frame?.chunk ?? 0) + stats.chunks_ready;
+    this.#oldest = newest - (stats.rewindable ?? Infinity);
   }
 
   /** Says a prompt and follows it until it is seen. */
@@ -79,9 +87,7 @@ export class Pane {
   #painted(frame, now) {
     if (this.#expected.has(frame.prompt)) this.#seen(frame.prompt, now);
     this.unveil();
-    const newest = frame.chunk + (this.stats?.chunks_ready ?? 0);
-    const back = this.stats?.rewindable ?? Infinity;
-    this.strip.mark(frame.chunk, newest - back + 1);
+    this.strip.mark(frame.chunk, this.#oldest);
   }
 
   #seen(prompt, now) {

@@ -1,0 +1,47 @@
+"""Chromium for the tests of the page, and what every one of its pages must keep to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.page.visits import WAIT_MS, Browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser as Chromium
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    """One for a module: Playwright keeps an event loop on the main thread while it lives."""
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    path = os.environ.get("MAGI_RT_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium here; apt-get install chromium, or set MAGI_RT_CHROMIUM")
+    with api.sync_playwright() as playwright:
+        # Chromium refuses to run as root inside its sandbox, and CI often is root.
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def browser(chromium: Chromium, request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """Opens pages; at the end none may have told of an error in its scripts."""
+    opened = Browser(chromium, request.node.name)
+    yield opened
+    opened.close()
+    assert opened.errors == []
+
+
+@pytest.fixture(autouse=True)
+def patient() -> None:
+    """Playwright's expectations wait as long as the tests do: CI may be slow."""
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    api.expect.set_options(timeout=WAIT_MS)

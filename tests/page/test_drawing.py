@@ -1,0 +1,111 @@
+"""A first picture is drawn on the page as the world itself would draw it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from magi_rt.training.worlds import toybox_render
+from magi_rt.training.worlds.toybox_prompts import caption_words
+from magi_rt.training.worlds.toybox_scene import Facts, Thing, _as_tensors
+from tests.demo.pages import demo
+from tests.page.visits import Browser, Visit
+
+pytestmark = pytest.mark.slow
+api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+expect = api.expect
+
+
+def test_the_drawn_room_is_the_worlds_own_pixel_for_pixel(tmp_path: Path, browser: Browser) -> None:
+    things = (Thing("red", "ball", True, 0), Thing("green", "box", False, 1))
+    facts = Facts(things, "down", "dusk", "clear")
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.find("#pencil").click()
+        visit.find("#draw-clear").click()
+        choose(visit, colour="red", shape="ball", size="large", time="dusk")
+        place(visit, 20, 24)
+        choose(visit, colour="green", shape="box", size="small")
+        place(visit, 44, 40)
+        visit.page.wait_for_timeout(100)
+        visit.shot("drawing")
+        drawn = visit.pixels(visit.find("#draw-room"))
+        words = (visit.find("#draw-words").text_content() or "").strip("“”")
+    far = np.abs(drawn.astype(int) - rendered(facts, [(20.0, 24.0), (44.0, 40.0)])).max()
+    assert far <= 1
+    assert words in {caption_words(facts, Random(seed), "train") for seed in range(3000)}
+
+
+def test_a_drawn_start_begins_a_world_with_its_words(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(2)
+        visit.find("#pencil").click()
+        visit.find("#draw-play").click()
+        words = "a large red ball and a small blue box in a room by day, gravity pulls down"
+        expect(visit.find('.strip button[data-chunk="0"]')).to_have_attribute(
+            "aria-label", f"Moment 0, {words}"
+        )
+
+
+def test_a_full_room_takes_no_more_and_says_so(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.find("#pencil").click()
+        visit.find("#draw-clear").click()
+        choose(visit, size="large")
+        for place_of, colour in enumerate(("red", "green", "blue", "purple")):
+            choose(visit, colour=colour)
+            place(visit, 12 + 14 * place_of, 30)
+        expect(visit.find("#draw-words")).to_contain_text("The room is full")
+
+
+def test_things_are_placed_and_taken_away_by_keys(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.find("#pencil").click()
+        visit.find("#draw-clear").click()
+        room = visit.find("#draw-room")
+        room.press("ArrowLeft")
+        room.press("Enter")
+        expect(visit.find("#draw-words")).to_contain_text("a small yellow ball in a room")
+        room.press("Delete")
+        expect(visit.find("#draw-words")).to_contain_text("nothing in a room")
+
+
+def test_a_picture_file_begins_a_world(tmp_path: Path, browser: Browser) -> None:
+    file = tmp_path / "green.png"
+    Image.new("RGB", (90, 60), (20, 160, 60)).save(file)
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(3)
+        epoch = visit.number("epoch")
+        visit.find("#chosen").set_input_files(file)
+        expect(visit.find("#toasts")).to_contain_text("begins from green.png")
+        visit.until(lambda: visit.number("epoch") > epoch, "the new beginning")
+        assert visit.number("chunk") <= 1
+
+
+def choose(visit: Visit, **choices: str) -> None:
+    for name, value in choices.items():
+        visit.find(f'#draw-{name} input[value="{value}"]').check()
+
+
+def place(visit: Visit, x: float, y: float) -> None:
+    """Clicks at a place of the room, in its own units of 64 a side."""
+    box = visit.find("#draw-room").bounding_box()
+    assert box is not None
+    unit = box["width"] / 64
+    visit.find("#draw-room").click(position={"x": x * unit, "y": y * unit})
+
+
+def rendered(facts: Facts, centres: list[tuple[float, float]]) -> NDArray[np.int64]:
+    """The room as it is drawn for training, [64, 64, 3]."""
+    full = centres + [(32.0, 32.0)] * (4 - len(centres))
+    still = [[(0.0, 0.0)] * 4]
+    state = _as_tensors((facts,), [full], still, [0.0], torch.device("cpu"))
+    return np.asarray(toybox_render.pictures(toybox_render.look(state), 64)[0]).astype(np.int64)

@@ -1,0 +1,60 @@
+"""The built-in world on the page does what was typed: its own detectors say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from magi_rt.demo.worlds import LocalWorlds
+from magi_rt.evaluation import detectors
+from magi_rt.evaluation.judges import Question, judge
+from magi_rt.evaluation.readings import Reading, read
+from magi_rt.training.worlds.base import Meaning
+from magi_rt.training.worlds.toybox_scene import COLOURS
+from tests.demo.pages import demo
+from tests.page.visits import Browser, Visit
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+
+FRAMES = 8
+
+
+def test_night_falls_on_the_page_and_a_drawn_start_keeps_its_colours(
+    tmp_path: Path, browser: Browser
+) -> None:
+    worlds = LocalWorlds("nano", {}, start="a red ball and a blue box in a room by day")
+    with demo(tmp_path, worlds) as server:
+        visit = browser.visit(server.url).until_chunk(2)
+        before = readings(visit)
+        visit.said("night falls")
+        visit.until_chunk(visit.number("chunk") + 3)
+        asked = Question(Meaning("light", "night"), gravity="down", pace="normal")
+        assert judge(asked, before, readings(visit), FRAMES).obeyed
+        visit.shot("night")
+        visit.find("#pencil").click()
+        visit.find("#draw-play").click()
+        visit.find('.strip button[data-chunk="0"][aria-label*="large red ball"]').wait_for()
+        assert colours(visit.thumbnail(0)) == {"red", "blue"}
+
+
+def readings(visit: Visit) -> Reading:
+    """What the page shows in its next frames."""
+    frames = []
+    for _ in range(FRAMES):
+        last = visit.number("frame")
+        visit.until(lambda last=last: visit.number("frame") != last, "a frame")  # type: ignore[misc]
+        frames.append(visit.pixels())
+    return read(np.stack(frames))
+
+
+def colours(picture: NDArray[np.uint8]) -> set[str]:
+    """Names of the colours that are there."""
+    side = np.asarray(picture)[None]
+    covered = detectors.colour_masks(side).sum((2, 3))[0]
+    return {
+        name for name, mass in zip(COLOURS, covered, strict=True) if mass >= detectors.LEAST_OBJECT
+    }

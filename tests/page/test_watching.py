@@ -1,0 +1,213 @@
+"""On the page the world is seen, steered, compared, kept and shared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magi_rt.world.run_log import RunLog
+from tests.demo.pages import demo
+from tests.page.visits import Browser, Visit
+
+pytestmark = pytest.mark.slow
+api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+expect = api.expect
+
+
+def test_the_page_connects_and_its_picture_moves(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(1)
+        expect(visit.find("#state")).to_have_text(re.compile("Live|Slower"))
+        first, frame = visit.pixels(), visit.number("frame")
+        visit.until(lambda: visit.number("frame") > frame, "a newer frame")
+        assert first.shape == (64, 64, 3)
+        visit.until(lambda: not np.array_equal(first, visit.pixels()), "another picture")
+        expect(visit.find("#numbers")).to_contain_text("dummy, 64")
+
+
+def test_a_typed_prompt_gets_its_receipt_and_its_run_on_the_strip(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(1)
+        before = visit.pixels().mean((0, 1))
+        assert visit.said("night falls") > 0
+        after = visit.pixels().mean((0, 1))
+        assert np.abs(after - before).max() > 4  # each prompt has a colour of its own there
+        expect(visit.find(".strip h3").last).to_have_text("night falls")
+        expect(visit.find('.chips button[data-text="night falls"]')).to_have_class("now-on")
+        visit.find("#say-0").press("ArrowUp")
+        expect(visit.find("#say-0")).to_have_value("night falls")
+
+
+def test_keys_chips_and_drags_say_what_they_promise(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.page.keyboard.press("ArrowLeft")
+        expect(visit.receipt()).to_contain_text("gravity pulls left")
+        visit.find('.chips button[data-text="it snows"]').click()
+        expect(visit.receipt()).to_contain_text("it snows")
+        box = visit.view().bounding_box()
+        assert box is not None
+        visit.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 200)
+        visit.page.mouse.down()
+        visit.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60, steps=8)
+        expect(visit.receipt()).to_contain_text("gravity pulls up")
+        visit.page.mouse.up()
+        visit.find("#say-0").press_sequentially("n")
+        visit.find("#keys-on").uncheck()
+        visit.page.keyboard.press("m")
+        expect(visit.receipt()).to_contain_text("gravity pulls up")
+
+
+def test_a_click_on_the_strip_goes_back(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(6)
+        epoch = visit.number("epoch")
+        visit.open_menu(2)
+        visit.shot("menu")
+        visit.find("#moment-back").click()
+        visit.until(lambda: visit.number("epoch") > epoch, "a new epoch")
+        assert visit.number("chunk") < 6
+        expect(visit.receipt()).to_contain_text("back at moment 2")
+
+
+def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(4)
+        visit.open_menu(2)
+        visit.find("#moment-beside").click()
+        visit.until_chunk(2, picture=1)
+        visit.said("night falls", picture=1)
+        visit.said("it snows", picture=0)
+        expect(visit.find(".strip").nth(1).locator("h3").last).to_have_text("night falls")
+        difference = visit.pixels(visit.view(0)).mean((0, 1)) - visit.pixels(visit.view(1)).mean(
+            (0, 1)
+        )
+        assert np.abs(difference).max() > 4
+        visit.page.keyboard.press("Escape")
+        visit.shot("two")
+        visit.find(".shut").nth(1).click()
+        expect(visit.find(".picture")).to_have_count(1)
+        visit.said("day breaks")
+
+
+def test_a_pause_stops_the_picture_and_is_told(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.find("#pause").click()
+        expect(visit.find("#state")).to_have_text("Paused")
+        stopped = visit.number("frame")
+        visit.page.wait_for_timeout(300)
+        assert visit.number("frame") <= stopped + 2  # frames that were on their way
+        visit.find("#pause").click()
+        visit.until_chunk(visit.number("chunk") + 1)
+
+
+def test_a_video_a_snapshot_and_the_replay_file_are_kept(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(1)
+        visit.find("#record").click()
+        expect(visit.find("#record")).to_have_text("Stop recording")
+        visit.until_chunk(visit.number("chunk") + 1)
+        with visit.page.expect_download() as video:
+            visit.find("#record").click()
+        assert Path(video.value.path()).read_bytes()[4:8] == b"ftyp"
+        visit.find("#keep").click()
+        visit.find("#saved-name").fill("first")
+        visit.find("#save").click()
+        expect(visit.find("#toasts")).to_contain_text("is saved")
+        epoch = visit.number("epoch")
+        visit.find("#keep").click()
+        visit.find("#load").click()
+        visit.until(lambda: visit.number("epoch") > epoch, "the snapshot")
+        with visit.page.expect_download() as replay:
+            visit.find("#replay").click()
+        assert RunLog.load(Path(replay.value.path())).events
+
+
+def test_the_page_comes_back_when_the_program_does(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        port = int(server.url.rsplit(":", 1)[1].strip("/"))
+        visit = browser.visit(server.url).until_chunk(3)
+        visit.said("night falls")
+    expect(visit.find("#state")).to_contain_text("Disconnected")
+    expect(visit.find(".veil").first).to_contain_text("keeps trying")
+    visit.shot("disconnected")
+    with demo(tmp_path, port=port):
+        expect(visit.find("#state")).to_have_text(re.compile("Live|Slower"))
+        expect(visit.find(".veil").first).to_be_hidden()
+        visit.said("day breaks")
+
+
+def test_two_tabs_share_one_wheel(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        first = browser.visit(server.url).until_chunk(0)
+        second = browser.visit(server.url).until_chunk(0)
+        expect(first.find("#wheel")).to_contain_text("You steer")
+        second.say("it snows")
+        expect(second.receipt()).to_contain_text("ask for the wheel")
+        expect(second.find("#pause")).to_be_disabled()
+        second.find("#wheel button").click()
+        first.find("#wheel button").click()
+        expect(second.find("#wheel")).to_contain_text("You steer")
+        second.said("it snows")
+        expect(first.receipt()).to_contain_text("it snows")
+        second.page.close()
+        expect(first.find("#pause")).to_be_enabled()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_nothing_is_wider_than_a_phone(tmp_path: Path, browser: Browser, width: int) -> None:
+    with demo(tmp_path) as server:
+        size = {"width": width, "height": 760}
+        visit = browser.visit(server.url, viewport=size, has_touch=True, is_mobile=True)
+        visit.until_chunk(3)
+        assert visit.overflow() <= 0
+        visit.shot(f"phone-{width}")
+        visit.open_menu(2)
+        visit.find("#moment-beside").click()
+        visit.until_chunk(2, picture=1)
+        assert visit.overflow() <= 0
+        visit.find("#pencil").click()
+        assert visit.overflow() <= 0
+        visit.shot(f"phone-{width}-drawing")
+
+
+def test_everything_can_be_done_with_the_keyboard(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(4)
+        keys = visit.page.keyboard
+        keys.press("Tab")
+        keys.press("Enter")  # the skip link
+        keys.press("Tab") if not _focused(visit, "#say-0") else None
+        visit.until(lambda: _focused(visit, "#say-0"), "the focus on the prompt box")
+        keys.type("night falls")
+        keys.press("Enter")
+        expect(visit.receipt()).to_contain_text("on the picture after")
+        _tab_to(visit, ".strip button")
+        keys.press("Home")
+        keys.press("ArrowRight")
+        keys.press("Enter")
+        visit.until(lambda: _focused(visit, "#moment-back"), "the focus in the menu")
+        epoch = visit.number("epoch")
+        keys.press("Enter")
+        visit.until(lambda: visit.number("epoch") > epoch, "the way back")
+        _tab_to(visit, "#pause")
+        keys.press("Enter")
+        expect(visit.find("#state")).to_have_text("Paused")
+
+
+def _focused(visit: Visit, selector: str) -> bool:
+    return bool(visit.page.evaluate("(s) => document.activeElement?.matches(s)", selector))
+
+
+def _tab_to(visit: Visit, selector: str) -> None:
+    for _ in range(40):
+        if _focused(visit, selector):
+            return
+        visit.page.keyboard.press("Tab")
+    raise AssertionError(f"the Tab key does not come to {selector}")
