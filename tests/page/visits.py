@@ -44,9 +44,14 @@ class Browser:
         self._contexts: list[Any] = []
         self.errors: list[str] = []
 
-    def visit(self, url: str, **more: Any) -> Visit:
-        """A page of its own, as if in a browser of its own; ``more`` as Playwright names it."""
+    def visit(self, url: str, *, script: str = "", **more: Any) -> Visit:
+        """A page of its own, as if in a browser of its own.
+
+        script: runs before those of the page. ``more``: as Playwright names it.
+        """
         context = self._chromium.new_context(**more)
+        if script:
+            context.add_init_script(script)
         self._contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))

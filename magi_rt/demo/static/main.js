@@ -70,7 +70,9 @@ function arrange() {
 // Requests
 
 function pull(pane, device, x, y) {
-  if (state.live && state.steering) pane.follow(link.ask("pull", { device, x, y, picture: pane.number }));
+  if (!state.live) return;
+  if (state.steering) pane.follow(link.ask("pull", { device, x, y, picture: pane.number }));
+  else pane.tell(`Viewer ${state.room.wheel} steers; ask for the wheel first.`, "failed");
 }
 
 function openMenu(pane, note, button) {

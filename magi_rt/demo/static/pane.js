@@ -6,6 +6,7 @@ import { Screen } from "./screen.js";
 import { Strip } from "./strip.js";
 
 const WAITING = 32;
+const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 export class Pane {
   facts = null;
@@ -41,7 +42,7 @@ export class Pane {
     input.id = `say-${number}`;
     input.placeholder = number ? "Say something else here" : "Say what shall happen";
     input.setAttribute("aria-label", `Prompt for ${name}`);
-    this.canvas.setAttribute("aria-label", `${name}: drag to pull gravity`);
+    this.canvas.setAttribute("aria-label", `${capital(name)}. Drag across it to pull gravity.`);
     this.canvas.dataset.picture = number;
     this.shut.hidden = number === 0;
     this.veil("The world is warming up …", { busy: true });

@@ -1,0 +1,63 @@
+"""Voices, sticks and tilts end as prompts; browsers without them are played here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.demo.pages import demo
+from tests.page.visits import Browser
+
+pytestmark = pytest.mark.slow
+api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+expect = api.expect
+
+_EAR = """
+window.webkitSpeechRecognition = window.SpeechRecognition = class {
+  start() {
+    const heard = Object.assign([{ transcript: "Night falls" }], { isFinal: true });
+    setTimeout(() => { this.onresult({ results: [heard] }); this.onend(); }, 10);
+  }
+  stop() {}
+};
+"""
+_PAD = """
+const pad = { axes: [0, 0], buttons: [] };
+window.tilted = (x, y) => {
+  pad.axes = [x, y];
+  window.dispatchEvent(new Event("gamepadconnected"));
+};
+Object.defineProperty(navigator, "getGamepads", { value: () => [null, pad] });
+"""
+
+
+def test_a_voice_is_heard_as_a_prompt(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, script=_EAR).until_chunk(0)
+        visit.find(".mic").click()
+        expect(visit.receipt()).to_contain_text("night falls · on the picture after")
+        expect(visit.find(".mic")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_gamepads_stick_pulls(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, script=_PAD).until_chunk(0)
+        visit.page.evaluate("tilted(0, -1)")
+        expect(visit.receipt()).to_contain_text("gravity pulls up")
+        visit.page.evaluate("tilted(1, 0)")
+        expect(visit.receipt()).to_contain_text("gravity pulls right")
+
+
+def test_a_tilted_phone_pulls(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        phone = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True}
+        visit = browser.visit(server.url, **phone).until_chunk(0)
+        visit.find("#tilt-on").check()
+        for gamma in (5, -40):
+            visit.page.evaluate(
+                "(gamma) => window.dispatchEvent("
+                'new DeviceOrientationEvent("deviceorientation", { alpha: 0, beta: 40, gamma }))',
+                gamma,
+            )
+        expect(visit.receipt()).to_contain_text("gravity pulls left")
