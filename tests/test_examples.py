@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import io
 import os
 import re
 import runpy
@@ -11,14 +13,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from magi_rt.stream.client import WorldClient
 from magi_rt.stream.server import WorldServer
+from magi_rt.world import World
 from magi_rt.world.actions import ActionMap
 from tests.stream.serving_kit import served, wait_for
+from tests.world.kit import dummy_world
 
+Pixels = npt.NDArray[Any]
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LIMIT_S = 120
 
@@ -30,7 +39,7 @@ QUICK = [
 ]
 """Examples that run in a moment and end by themselves."""
 
-LONGER = ["04_pygame_window.py"]
+LONGER = ["04_pygame_window.py", "05_panda3d_screen.py", "11_asyncio_server.py"]
 
 ELSEWHERE = ["10_your_own_world.py"]
 """In training/test_your_own_world.py, since it trains."""
@@ -130,3 +139,75 @@ def test_the_pygame_background_is_the_newest_picture_and_takes_prompts(
     finally:
         background.close()
         pygame.display.quit()
+
+
+def quarters() -> Pixels:
+    """A picture of 32 x 32 pixels whose four corners differ: red, green, blue, yellow."""
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:16, :16], picture[:16, 16:] = (230, 20, 20), (20, 230, 20)
+    picture[16:, :16], picture[16:, 16:] = (20, 20, 230), (230, 230, 20)
+    return picture
+
+
+def test_the_screen_in_the_panda3d_room_shows_the_frame_upright_and_in_its_colours(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("panda3d", reason="panda3d is not installed: pip install panda3d")
+    with served(dummy_world(image=quarters()), fps=1) as server:
+        with WorldClient(server.address) as client, client.watching() as frames:
+            client.pause()
+            wait_for(frames.latest, "a frame")
+            run("05_panda3d_screen.py", "--connect", server.address, "--picture", "room.png",
+                folder=tmp_path)  # fmt: skip
+            shown = frames.latest()
+        assert shown is not None
+    room = np.asarray(Image.open(tmp_path / "room.png").convert("RGB")).astype(int)
+    height, width, _ = room.shape
+    middle = np.array([height // 2, width // 2])
+    for down, right in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        y, x = middle + 100 * np.array([down, right])
+        wanted = shown.pixels[16 + 8 * down, 16 + 8 * right].astype(int)
+        assert np.abs(room[y, x] - wanted).max() <= 2
+    wall = room[height // 2, 100]
+    assert np.abs(wall - 0.7 * shown.pixels.mean(axis=(0, 1))).max() <= 3
+
+
+async def visit(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    return reader, writer
+
+
+async def next_picture(frames: asyncio.StreamReader) -> Pixels:
+    part = await frames.readuntil(b"\r\n--next")
+    jpeg = part[part.index(b"\xff\xd8") :]
+    return np.asarray(Image.open(io.BytesIO(jpeg))).astype(int)
+
+
+def test_the_asyncio_page_shows_frames_and_obeys_the_prompt_typed_there() -> None:
+    example = loaded("11_asyncio_server.py")
+
+    async def browse() -> bytes:
+        show = example.Show(World.open("dummy", seed=7))
+        server = await asyncio.start_server(show.answer, "127.0.0.1", 0)
+        running = asyncio.ensure_future(show.run())
+        port = server.sockets[0].getsockname()[1]
+        page, out = await visit(port, "/")
+        html = await page.read()
+        frames, watching = await visit(port, "/frames")
+        await frames.readuntil(b"\r\n\r\n")
+        first = newest = await next_picture(frames)
+        said, asking = await visit(port, "/prompt?text=night+falls")
+        assert (await said.read()).startswith(b"HTTP/1.0 204")
+        while np.abs(newest - first).mean() < 10:  # the dummy world has a colour for every prompt
+            newest = await next_picture(frames)
+        running.cancel()
+        server.close()
+        for writer in (out, watching, asking):
+            writer.close()
+            await writer.wait_closed()
+        assert newest.shape == (64, 64, 3)
+        return html
+
+    html = asyncio.run(asyncio.wait_for(browse(), LIMIT_S))
+    assert b"/frames" in html and b"/prompt" in html
