@@ -255,8 +255,8 @@ class WorldClient:
             return asked, asked.accepted.result(self.timeout_s)
         except FutureTimeout:
             error = ServerLostError(
-                f"no answer from {self.control_address} within {self.timeout_s:g} s; is a server "
-                "running there, and does it know this client's key?"
+                f"no answer from {self.control_address} within {self.timeout_s:g} s: "
+                f"{self._link.connection.why}"
             )
             self._link.give_up(asked, error)
             raise error from None

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from magi_rt.errors import MagiError
 from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, unpack_answer
+from magi_rt.stream.connection import Connection
 from magi_rt.stream.keys import ClientKeys, guard_client
 from magi_rt.stream.messages import pack_request
 from magi_rt.stream.requests import REQUEST_BYTES, Request
@@ -79,6 +79,10 @@ class Link:
     Args:
         ping: a request without effect; its answers tell that the server lives, and which it is.
         on_applied: called on the link's thread with stream and epoch of every receipt.
+
+    Attributes:
+        connection: whether it stands, and why not.
+        stream, epoch: the newest that an answer told.
     """
 
     def __init__(
@@ -102,11 +106,10 @@ class Link:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = _LINGER_MS
         self._socket.maxmsgsize = REQUEST_BYTES
-        self._socket.immediate = True  # what nobody takes now is not done much later
         self._socket.reconnect_ivl_max = 1000
         self._socket.ipv6 = "[" in address
         guard_client(self._socket, keys)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.connection = Connection(self._socket, keyed=keys is not None)
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
         self._socket.connect(address)
@@ -145,7 +148,7 @@ class Link:
 
     def _work(self) -> None:
         poller = zmq.Poller()
-        for each in (self._socket, self._monitor, self._bell):
+        for each in (self._socket, self.connection.monitor, self._bell):
             poller.register(each, zmq.POLLIN)
         try:
             while not self._ended:
@@ -162,10 +165,8 @@ class Link:
             self._end()
 
     def _look_at_connection(self) -> None:
-        while self._monitor.poll(0):
-            recv_monitor_message(self._monitor)
-            self._broken = True
-        self._broken = self._broken or not self.connected
+        broke = self.connection.look()
+        self._broken = self._broken or broke or not self.connected
 
     def _listen(self) -> None:
         while True:
@@ -226,6 +227,8 @@ class Link:
                 asked = self._new.get_nowait()
                 self._asked[asked.request.id] = asked
         self._asked = {number: asked for number, asked in self._asked.items() if not asked.over}
+        if not self.connection.up:
+            return  # what nobody takes now is not to be done much later
         try:
             if now_s - max(self._heard_s, self._pinged_s) >= _PING_S:
                 self._socket.send(self._ping, zmq.NOBLOCK)
@@ -235,7 +238,7 @@ class Link:
                     self._socket.send(asked.data, zmq.NOBLOCK)
                     asked.sent_s = now_s
         except zmq.Again:
-            return  # nobody is connected: the next tick tries again
+            return  # the queue is full: the next tick tries again
 
     def _is_due(self, asked: Asked, now_s: float) -> bool:
         if asked.sent_s is None:
@@ -254,8 +257,7 @@ class Link:
                 self._asked[asked.request.id] = asked
         for asked in list(self._asked.values()):
             self._lose(asked, "the client was closed")
-        self._socket.disable_monitor()
-        self._monitor.close()
+        self.connection.close()
         self._socket.close()
         self._context.term()
         self._bell.close()

@@ -180,6 +180,11 @@ class WorldServer:
         """Chunks that a ``rewind`` request can take back now, those not shown yet included."""
         return self._steered.world.rewindable
 
+    @property
+    def steps(self) -> int:
+        """Denoising steps that the next chunk takes, as far as is known."""
+        return self._steered.world.steps
+
     # The loop
 
     def _turn(self, poller: zmq.Poller) -> None:

@@ -102,6 +102,27 @@ def test_a_damaged_key_file_lets_nobody_in_and_keeps_nobody_out(
         assert client.stats()["requests"] > 0
 
 
+def why_silent(server: WorldServer, keys: ClientKeys | None) -> str:
+    """What a client says that gets no answer."""
+    with pytest.raises(ServerLostError) as lost:
+        WorldClient(server.address, keys=keys, timeout_s=SILENCE_S)
+    return lost.value.message
+
+
+def test_a_client_that_is_shut_out_says_why(
+    guarded: WorldServer, folder: Path, tmp_path: Path
+) -> None:
+    make_keys(tmp_path / "other", ("stranger",))
+    other = ClientKeys.load(tmp_path / "other" / "clients" / "stranger")
+    known = ClientKeys.load(folder / "clients" / "studio")
+    assert "magi-rt keys" in why_silent(guarded, None)
+    stranger = ClientKeys(other.public, other.secret, known.server)
+    assert "does not know this client's key" in why_silent(guarded, stranger)
+    assert "another server" in why_silent(guarded, other)
+    with served() as plain:
+        assert "one without keys" in why_silent(plain, known)
+
+
 def test_two_guarded_servers_in_one_process_keep_their_own_guests(tmp_path: Path) -> None:
     for name in ("one", "two"):
         make_keys(tmp_path / name)

@@ -1,0 +1,63 @@
+"""A client's end of the control socket, against a plain socket."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from threading import Event
+
+import pytest
+import zmq
+
+from magi_rt.stream.answers import Accepted, Refusal, pack_answer
+from magi_rt.stream.link import Asked, Link, RemoteError
+from magi_rt.stream.messages import unpack_request
+from magi_rt.stream.requests import Prompt, Request, Stats
+from tests.stream.serving_kit import LIMIT_S, wait_for
+
+STREAM = "0" * 16
+
+
+def test_an_answer_that_came_before_the_connection_broke_still_counts() -> None:
+    holding, held, go_on = Event(), Event(), Event()
+    with zmq.Context() as context:
+        server = context.socket(zmq.ROUTER)
+        server.linger = round(1000 * LIMIT_S)
+        port = server.bind_to_random_port("tcp://127.0.0.1")
+        link = Link(f"tcp://127.0.0.1:{port}", Request("c", 1, Stats()), None, lambda *_: None)
+        look = link.connection.look
+
+        def look_late() -> bool:
+            if holding.is_set():
+                held.set()
+                assert go_on.wait(LIMIT_S)
+            return look()
+
+        link.connection.look = look_late  # type: ignore[method-assign]
+        try:
+            asked = Asked(Request("c", 2, Prompt("rain")), applied=Future())
+            assert asked.applied is not None
+            link.ask(asked)
+            route = accept_until(server, asked)
+            holding.set()
+            assert held.wait(LIMIT_S)
+            server.send_multipart([route, pack_answer(Refusal(2, STREAM, 0, "failed", "it ends"))])
+            server.close()
+            wait_for(lambda: link.connection.monitor.poll(0), "the connection to break")
+            go_on.set()
+            with pytest.raises(RemoteError, match="it ends"):
+                asked.applied.result(LIMIT_S)
+        finally:
+            go_on.set()
+            link.close()
+            server.close()
+
+
+def accept_until(server: zmq.Socket[bytes], asked: Asked) -> bytes:
+    """Accepts what comes until the request has heard of it; returns the way to its client."""
+    route = b""
+    while not asked.accepted.done():
+        if server.poll(10):
+            route, data = server.recv_multipart()
+            answer = Accepted(unpack_request(data).id, STREAM, 0, {})
+            server.send_multipart([route, pack_answer(answer)])
+    return route
