@@ -161,11 +161,11 @@ class Room:
                 numbers: dict[str, Any] = {}
                 with contextlib.suppress(MagiError):
                     numbers = await self._call(picture.client.stats)
-                rewindable = self.worlds.rewindable(picture.number)
                 self.tell({
                     "event": "stats", "picture": picture.number,
                     "connected": bool(numbers) and picture.frames.connected,
-                    "rewindable": rewindable, **numbers,
+                    "rewindable": self.worlds.rewindable(picture.number),
+                    "steps": self.worlds.steps(picture.number), **numbers,
                 })  # fmt: skip
 
     # Requests

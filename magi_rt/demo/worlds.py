@@ -54,6 +54,10 @@ class Worlds(Protocol):
         """Chunks that a picture's world can go back; None where that is not known."""
         ...
 
+    def steps(self, picture: int) -> int | None:
+        """Denoising steps of a picture's chunks; None where that is not known."""
+        ...
+
     def replay(self, picture: int) -> str:
         """The run so far as the JSON of a replay file.
 
@@ -128,6 +132,9 @@ class LocalWorlds:
     def rewindable(self, picture: int) -> int | None:
         return self._servers[picture].rewindable
 
+    def steps(self, picture: int) -> int | None:
+        return self._servers[picture].steps
+
     def replay(self, picture: int) -> str:
         path = Path(self._folder) / f"replay-{picture}.json"
         self._servers[picture].log.save(path)
@@ -170,6 +177,9 @@ class RemoteWorlds:
         pass
 
     def rewindable(self, picture: int) -> int | None:
+        return None
+
+    def steps(self, picture: int) -> int | None:
         return None
 
     def replay(self, picture: int) -> str:

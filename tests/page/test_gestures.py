@@ -51,8 +51,9 @@ def test_a_gamepads_stick_pulls(tmp_path: Path, browser: Browser) -> None:
 
 def test_a_tilted_phone_pulls(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
-        phone = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True}
-        visit = browser.visit(server.url, **phone).until_chunk(0)
+        size = {"width": 390, "height": 760}
+        visit = browser.visit(server.url, viewport=size, has_touch=True, is_mobile=True)
+        visit.until_chunk(0)
         visit.find("#tilt-on").check()
         for gamma in (5, -40):
             visit.page.evaluate(

@@ -43,7 +43,7 @@ export class Panel {
     this.#set("Chunks ready", `${stats?.chunks_ready ?? "–"}`);
     this.#set("Pictures late", `${stats?.frames_late ?? "–"}`);
     this.#set("Pictures skipped here", `${screen.skipped}`);
-    this.#set("Steps", `${stats?.steps}`, stats?.steps !== undefined);
+    this.#set("Steps", `${stats?.steps}`, Boolean(stats?.steps));
     this.#set("Model", `${facts.model}, ${facts.width} × ${facts.height}`);
     this.#set("Backend", room.backend, Boolean(room.backend));
   }
