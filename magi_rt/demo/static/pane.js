@@ -76,6 +76,7 @@ export class Pane {
     this.#expect(answer, begun);
     const receipt = await answer.receipt;
     if (receipt && !receipt.ok) this.#expected.delete(answer.prompt);
+    else if (receipt) this.canvas.dataset.worldMs = receipt.ms;
     return answer;
   }
 

@@ -25,7 +25,7 @@ export class Screen {
 
   constructor(canvas, glow) {
     this.#canvas = canvas;
-    this.#pen = canvas.getContext("2d", { alpha: false });
+    this.#pen = canvas.getContext("2d");
     this.#glow = glow.getContext("2d");
     this.#small.width = this.#small.height = 64;
   }
