@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -212,7 +212,7 @@ def _serve(server: WorldServer, seconds: float | None) -> None:
         try:
             typer.echo(
                 f"{facts['model']}, {facts['height']}x{facts['width']} (height x width), at "
-                f"{facts['fps']:g} frames per second; at most {facts['buffer_ms']:g} ms "
+                f"{facts['fps']:g} frames per second; at most {facts['buffer_ms']:.0f} ms "
                 "are made ahead"
             )
             typer.echo(f"frames on {server.address}, requests on {server.control_address}")
@@ -222,5 +222,17 @@ def _serve(server: WorldServer, seconds: float | None) -> None:
             typer.echo("magi-rt: stopped", err=True)
         finally:
             server.close()
+            typer.echo(_in_the_end(server.stats()))
     if guard.exit_code:
         raise typer.Exit(guard.exit_code)
+
+
+def _in_the_end(counts: dict[str, Any]) -> str:
+    """How well the world kept up."""
+    shown, late = counts["frames_shown"], counts["frames_late"]
+    if not late:
+        return f"{shown:,} frames shown, each in time"
+    return (
+        f"{shown:,} frames shown; {late:,} times the next one was not there in time: fewer --steps "
+        "or --fps, or a larger --buffer, give it more"
+    )

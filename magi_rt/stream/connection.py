@@ -39,11 +39,11 @@ class Connection:
         while self.monitor.poll(0):
             event = recv_monitor_message(self.monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.up, self.why = True, "it has let this client in, but says nothing"
+                self.up, self.why = True, "a server is there, but busy or gone meanwhile"
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self.why = (
-                    "the server there does not know this client's key; it lets those in whose key "
-                    "lies in the folder 'allowed' of its keys"
+                    "the server is there, but does not know this client's key; it lets those in "
+                    "whose key lies in the folder 'allowed' of its keys"
                 )
             elif event in _REFUSED:
                 self.why = self._other_keys
@@ -55,12 +55,12 @@ class Connection:
     def _other_keys(self) -> str:
         if self._keyed:
             return (
-                "something answers there, but does not accept these keys: it is another server "
-                "than the one they were made for, or one without keys"
+                "a server is there, but does not accept these keys: it is another one than they "
+                "were made for, or one without keys"
             )
         return (
-            "something answers there, but turns this client away: a server with keys wants the "
-            "client's, made by magi-rt keys"
+            "a server is there that wants keys, and it does not know this client's key: give the "
+            "client's folder, made by magi-rt keys, with --keys"
         )
 
     def close(self) -> None:

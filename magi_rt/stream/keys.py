@@ -257,6 +257,13 @@ def _public_of(path: Path) -> str | None:
 
 
 def _read_pair(path: Path) -> tuple[str, str]:
+    if not path.exists():
+        wanted = "DIR/clients/NAME" if path.name.startswith("client") else "DIR"
+        raise OptionError(
+            f"there is no {path}; --keys wants here the folder {wanted} of those that "
+            "magi-rt keys DIR makes",
+            field="keys",
+        )
     try:
         public, secret = zmq.auth.load_certificate(path)
         if secret is None:
