@@ -12,10 +12,10 @@ from magi_rt.errors import BackendError, OptionError
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
 
-BACKENDS = ("eager", "compiled", "dummy")
+BACKENDS = ("eager", "openvino", "onnx", "compiled", "dummy")
 """The executors of this version."""
 
-RESERVED = ("onnx", "openvino", "tensorrt")
+RESERVED = ("tensorrt",)
 """Names kept free for executors of later versions."""
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -96,6 +96,14 @@ def open_executor(
         from magi_rt.backends.compiled import CompiledExecutor
 
         return CompiledExecutor.open(model, device=device, dtype=dtype)
+    if choice.backend == "openvino":
+        from magi_rt.backends.openvino import OpenVINOExecutor
+
+        return OpenVINOExecutor.open(model, device=device, dtype=dtype)
+    if choice.backend == "onnx":
+        from magi_rt.backends.onnx import OnnxExecutor
+
+        return OnnxExecutor.open(model, device=device, dtype=dtype)
     from magi_rt.backends.eager import EagerExecutor
 
     return EagerExecutor.open(model, device=device, dtype=dtype)

@@ -12,13 +12,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from magi_rt.errors import OptionError, ShapeError
 from magi_rt.models.vae import ViTVAE, from_uint8, to_uint8
+from magi_rt.models.vae_config import VAEConfig
 
 WHOLE_PICTURE = 100_000  # tile side in pixels when pictures are not cut
 PUBLISHED_SIDE = 256
@@ -90,7 +91,18 @@ class Axis:
         return range(0, math.ceil(size / self.stride) * self.stride, self.stride)
 
 
-def _factors(vae: ViTVAE) -> Index:
+class Decoder(Protocol):
+    """What decodes tiles: a :class:`ViTVAE`, or its decoder in another form."""
+
+    @property
+    def config(self) -> VAEConfig: ...
+
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+    def decode_pixels(self, latents: Tensor) -> Tensor: ...
+
+
+def _factors(vae: Decoder) -> Index:
     return vae.config.patch_length, vae.config.patch_size, vae.config.patch_size
 
 
@@ -108,7 +120,7 @@ def tiled_encode(vae: ViTVAE, pixels: Tensor, tiles: TileConfig) -> Tensor:
     return _stitch(_run(vae.encode, pixels, axes), axes, blended_neighbours=True)
 
 
-def tiled_decode(vae: ViTVAE, latents: Tensor, tiles: TileConfig) -> Tensor:
+def tiled_decode(vae: Decoder, latents: Tensor, tiles: TileConfig) -> Tensor:
     """Latents [B, Z, T, h, w] -> pixels [B, 3, F, H, W] float32.
 
     A last tile of a single latent frame gives one frame, as published.
@@ -138,7 +150,7 @@ def encode_frames(vae: ViTVAE, pixels: Tensor, tiles: TileConfig) -> Tensor:
     return tiled_encode(vae, from_uint8(pixels).permute(3, 0, 1, 2)[None], tiles)[0]
 
 
-def decode_frames(vae: ViTVAE, latents: Tensor, tiles: TileConfig) -> Tensor:
+def decode_frames(vae: Decoder, latents: Tensor, tiles: TileConfig) -> Tensor:
     """Unscaled latents [Z, T, h, w] -> pictures [F, H, W, 3] uint8, contiguous.
 
     Raises:

@@ -1,0 +1,89 @@
+"""A call of the denoiser, told to a graph: every input as one tensor of a fixed size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from magi_rt.backends.remembered import Remembered
+from magi_rt.export.graphs import HIDDEN, DenoiserShape
+from magi_rt.models.inputs import DenoiseInputs, TextContext
+from magi_rt.models.kv_cache import RollingKVCache
+
+TEXTS_KEPT = 8
+
+
+def shape_of(inputs: DenoiseInputs, cache: RollingKVCache, room: int) -> DenoiserShape:
+    """The graph that answers a call; tensors are not looked at, only their sizes.
+
+    Args:
+        room: tokens of the longest prompt that is usual; longer ones get a graph of their own.
+    """
+    longest = max(text.tokens for branch in inputs.branches for text in branch.texts)
+    return DenoiserShape(
+        cache=cache.shape,
+        branches=len(inputs.branches),
+        ranges=len(inputs.times),
+        height=inputs.latents.shape[2],
+        width=inputs.latents.shape[3],
+        text=max(room, longest),
+        stage=inputs.stage_branch,
+    )
+
+
+def visible_chunks(inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+    """[branches, ranges, slots + ranges] float32: 0 where a range sees a chunk, else ``HIDDEN``."""
+    first, slots = inputs.first_chunk, cache.depth + 1
+    rows = []
+    for branch in inputs.branches:
+        for place, width in enumerate(branch.visible):
+            row = [HIDDEN] * (slots + len(inputs.times))
+            for chunk in range(cache.first_visible(first, place, width), first + place + 1):
+                row[cache.slot(chunk) if chunk < first else slots + chunk - first] = 0.0
+            rows.append(row)
+    return torch.tensor(rows).view(len(inputs.branches), len(inputs.times), -1)
+
+
+@dataclass(frozen=True)
+class PaddedTexts:
+    """Prompts of every branch and range, padded to one room.
+
+    keys, values: [layers, branches * ranges, groups, room, head_dim].
+    visible: [branches * ranges, room] float32.
+    """
+
+    texts: tuple[TextContext, ...]
+    keys: Tensor
+    values: Tensor
+    visible: Tensor
+
+    @classmethod
+    def of(cls, texts: tuple[TextContext, ...], room: int) -> PaddedTexts:
+        layers, groups, _, dim = texts[0].keys.shape
+        keys = texts[0].keys.new_zeros(layers, len(texts), groups, room, dim)
+        values, visible = torch.zeros_like(keys), torch.full((len(texts), room), HIDDEN)
+        for place, text in enumerate(texts):
+            keys[:, place, :, : text.tokens] = text.keys
+            values[:, place, :, : text.tokens] = text.values
+            visible[place, : text.tokens] = 0.0
+        return cls(texts, keys, values, visible)
+
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes
+
+
+class TextRoom:
+    """The padded prompts of the last calls: they change with the prompt, not with the step."""
+
+    def __init__(self) -> None:
+        self._kept: Remembered[PaddedTexts] = Remembered(TEXTS_KEPT)
+
+    def get(self, inputs: DenoiseInputs, room: int) -> PaddedTexts:
+        """What a call's branches and ranges are told, branch by branch."""
+        texts = tuple(text for branch in inputs.branches for text in branch.texts)
+        # What is kept holds the prompts it was made of, so no other object gets their numbers.
+        key = (room, *(id(text) for text in texts))
+        return self._kept.get(key, lambda: PaddedTexts.of(texts, room))

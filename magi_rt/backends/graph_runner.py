@@ -1,0 +1,293 @@
+"""Networks as graphs behind the executors' door: what the graph runtimes for processors share.
+
+The denoiser has one graph per kind of call (branches, ranges, with or without a chunk to stage),
+the decoder one per latent grid. Prompts are read and pictures encoded by PyTorch: that happens
+once, not at every step. Graphs are filed in the plan cache, so a model is converted when it is
+first opened on a machine and only read afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+import magi_rt
+from magi_rt.backends.eager import EagerExecutor, parts_of
+from magi_rt.backends.graph_inputs import TextRoom, shape_of, visible_chunks
+from magi_rt.backends.remembered import Remembered
+from magi_rt.errors import BackendError
+from magi_rt.export.graphs import DecoderGraph, DenoiserGraph, DenoiserShape, examples
+from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits
+from magi_rt.export.plan_cache import PlanCache
+from magi_rt.models.inputs import DenoiseInputs
+from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.models.vae_tiling import decode_frames
+
+logger = logging.getLogger(__name__)
+
+GATES_KEPT = 128
+GATES_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class GraphOrder:
+    """A graph that is wanted.
+
+    sizes: of its inputs by name, in order; all are float32.
+    outputs: names of what it gives.
+    """
+
+    name: str
+    graph: nn.Module
+    sizes: Mapping[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+
+    def example(self) -> dict[str, Tensor]:
+        """Inputs to trace with."""
+        return examples(self.sizes, torch.float32)
+
+
+class Runner(Protocol):
+    """A graph that is ready to run."""
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Outputs for contiguous inputs, in the graph's orders. The next call overwrites them."""
+        ...
+
+
+class GraphRuntime(Protocol):
+    """Turns graphs into runners.
+
+    name: as in manifests.
+    precision: "float32" or "bfloat16", what products are computed in.
+    flags: settings that shape what is saved, in words.
+    """
+
+    name: str
+    precision: str
+    flags: tuple[str, ...]
+
+    def version(self) -> str:
+        """The runtime's version."""
+        ...
+
+    def save(self, order: GraphOrder, into: Path) -> None:
+        """Converts a graph and writes it into an empty folder."""
+        ...
+
+    def load(self, folder: Path, threads: int) -> Runner:
+        """Makes a saved graph ready to run."""
+        ...
+
+
+class GraphExecutor(EagerExecutor):
+    """Denoiser and decoder run as graphs of a runtime, the rest by PyTorch.
+
+    Kinds of calls are told by :meth:`expect` and made ready by :meth:`warm_up`; one that was not
+    expected (a longer prompt, another picture size) is made ready when it comes.
+    """
+
+    packs = False  # graphs are made from plain layers
+    runtime: GraphRuntime
+
+    @classmethod
+    def choose_runtime(cls, dtype: str) -> GraphRuntime:
+        """The runtime with the precision that a wish leads to here.
+
+        Raises:
+            BackendError: the runtime is not installed, or cannot compute in that format.
+        """
+        raise TypeError(f"{cls.__name__} has no runtime")
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        attention: str = "auto",
+    ) -> Self:
+        """Load a model folder or a built-in world; errors also as in :meth:`EagerExecutor.open`.
+
+        Args:
+            device: "auto" or "cpu".
+            dtype: "float32" or "bfloat16" for the products; "auto" is the runtime's fastest.
+            attention: "auto"; the runtime has its own.
+
+        Raises:
+            BackendError: the runtime is not installed, or not made for this device or model.
+        """
+        if device not in ("auto", "cpu"):
+            raise BackendError(
+                f"this backend runs on processors, not on {device!r}; use device='cpu', or "
+                "backend='eager'",
+                field="device",
+            )
+        runtime = cls.choose_runtime(dtype)
+        opened = super().open(model, device="cpu", dtype="float32", attention=attention)
+        opened.adopt(runtime)
+        return opened
+
+    def adopt(self, runtime: GraphRuntime, cache: PlanCache | None = None) -> None:
+        """Takes a runtime and a place for its graphs; done once, before the first call."""
+        if self.config.engine.fp8_quant:
+            raise BackendError(
+                f"{runtime.name} has no 8-bit float products on processors; use backend='eager'",
+                field="backend",
+            )
+        self.runtime, self.plans = runtime, cache or PlanCache()
+        self.info = replace(self.info, name=self.name, dtype=runtime.precision, reason=self._why())
+        self._texts = TextRoom()
+        self._stacked: Remembered[Tensor] = Remembered(GATES_KEPT, GATES_BYTES)
+        self._runners: dict[object, Runner] = {}
+        self._expected: dict[DenoiserShape, None] = {}
+        self._marks = self.info.weights
+
+    name = "graph"
+
+    def _why(self) -> str:
+        runtime = self.runtime
+        return (
+            f"{runtime.name} {runtime.version()} on the processor, products in {runtime.precision}"
+        )
+
+    def expect(self, inputs: DenoiseInputs, cache: RollingKVCache) -> None:
+        """A call of this kind will come; tensors may be on the meta device."""
+        room = self.config.model.caption_max_length
+        for part in parts_of(inputs, cache):
+            self._expected[shape_of(part, cache, room)] = None
+
+    @torch.inference_mode()
+    def warm_up(self) -> float:
+        """Makes everything ready for the expected calls and runs it once; returns seconds."""
+        begun = time.perf_counter()
+        expected, self._expected = self._expected, {}
+        for shape in expected:
+            run = self._denoiser(shape)
+            run([*examples(self._sizes(shape), torch.float32).values()])
+        for channels, _, *size in {self._sizes(shape)["latents"][1:] for shape in expected}:
+            self.decode(torch.zeros(channels, self.config.runtime.chunk_width, *size))
+        return time.perf_counter() - begun
+
+    def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        shape = shape_of(inputs, cache, self.config.model.caption_max_length)
+        texts = self._texts.get(inputs, shape.text)
+        found = self._denoiser(shape)(
+            (
+                inputs.latents[None].contiguous(),
+                self._gates_of(inputs),
+                self._rope_of(inputs, cache),
+                cache.keys,
+                cache.values,
+                visible_chunks(inputs, cache),
+                texts.keys,
+                texts.values,
+                texts.visible,
+            )
+        )
+        if shape.stage is not None:
+            cache.stage(slice(None), found[1], found[2])
+        return found[0].clone()
+
+    def _gates_of(self, inputs: DenoiseInputs) -> Tensor:
+        key = (inputs.times, tuple(branch.drop for branch in inputs.branches), inputs.step_code)
+        return self._stacked.get(key, lambda: super(GraphExecutor, self)._gates_of(inputs))
+
+    def _denoiser(self, shape: DenoiserShape) -> Runner:
+        found = self._runners.get(shape)
+        if found is None:
+            graph = DenoiserGraph(self.dit, shape)
+            order = GraphOrder(shape.name, graph, self._sizes(shape), shape.outputs)
+            found = self._runners[shape] = self._ready(order)
+        return found
+
+    def _sizes(self, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
+        """Sizes of a denoiser's inputs; the latents are those outside the network."""
+        sizes = shape.inputs(self.config.model)
+        one, _, *rest = sizes["latents"]
+        return {**sizes, "latents": (one, self.config.model.latent_channels, *rest)}
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents [C, T, h, w] -> uint8 [4T, H, W, 3]; a lone latent gives one frame."""
+        scaled = latents.to(self.device) / self.config.runtime.scale_factor
+        return decode_frames(_GraphDecoder(self), scaled, self.tiles)
+
+    def _run_decoder(self, latents: Tensor, finished: bool) -> Tensor:
+        size = tuple(latents.shape)
+        key = ("decoder", size, finished)
+        found = self._runners.get(key)
+        if found is None:
+            ending = "" if finished else "-raw"
+            name = f"decoder-{'x'.join(map(str, size[2:]))}{ending}"
+            graph = DecoderGraph(self.vae, finished=finished)
+            order = GraphOrder(name, graph, {"latents": size}, ("pixels",))
+            found = self._runners[key] = self._ready(order)
+        return found([latents.contiguous()])[0].clone()
+
+    def _ready(self, order: GraphOrder) -> Runner:
+        """The graph from the plan cache, or from a folder for this run where none can be kept."""
+        identity = self._identity(order)
+        known = self.plans.place(identity).is_dir()
+        if not known:
+            logger.info(
+                "%s converts %s, once; it is kept in %s",
+                self.runtime.name,
+                order.name,
+                self.plans.folder,
+            )
+        try:
+            plan = self.plans.get(identity, lambda into: self._save(order, into))
+            folder = plan.folder
+        except OSError as error:
+            logger.warning("plans cannot be kept in %s: %s", self.plans.folder, error)
+            folder = Path(tempfile.mkdtemp(prefix="magi_rt-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._save(order, folder)
+        return self.runtime.load(folder, torch.get_num_threads())
+
+    def _save(self, order: GraphOrder, into: Path) -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            self.runtime.save(order, into)
+
+    def _identity(self, order: GraphOrder) -> PlanIdentity:
+        runtime = self.runtime
+        return PlanIdentity(
+            graph=order.name,
+            weights=self._marks,
+            config=config_digits(self.config),
+            inputs=tuple(TensorSpec(name, "float32", size) for name, size in order.sizes.items()),
+            outputs=tuple(TensorSpec(name, "", ()) for name in order.outputs),
+            precision=runtime.precision,
+            target="cpu",
+            capability="",
+            runtime=runtime.name,
+            runtime_version=runtime.version(),
+            flags=runtime.flags,
+            opset=0,
+            maker=magi_rt.__version__,
+        )
+
+
+class _GraphDecoder:
+    """The decoder's graphs where the tiling expects an auto-encoder."""
+
+    def __init__(self, executor: GraphExecutor) -> None:
+        self.executor, self.config = executor, executor.vae.config
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.executor._run_decoder(latents, finished=False)
+
+    def decode_pixels(self, latents: Tensor) -> Tensor:
+        return self.executor._run_decoder(latents, finished=True)

@@ -1,0 +1,146 @@
+"""Graph runtimes compute what the eager executor computes, from graphs that are made once."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from magi_rt.backends.graph_inputs import shape_of, visible_chunks
+from magi_rt.backends.openvino import OpenVINOExecutor
+from magi_rt.errors import BackendError
+from magi_rt.export.graphs import HIDDEN
+from magi_rt.models.inputs import Branch, DenoiseInputs
+from magi_rt.sampling.rehearsal import rehearse
+from magi_rt.sampling.schedule import SamplerConfig
+from tests.backends.graph_kit import SIZE, Player, graph_executor, plain_executor, relative
+
+pytestmark = pytest.mark.engine
+BACKENDS = ("openvino", "onnx")
+
+
+@pytest.fixture(scope="session")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Graphs are converted once for all tests of this file."""
+    return tmp_path_factory.mktemp("plans")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_stream_is_what_eager_makes_of_it(backend: str, plans: Path) -> None:
+    found = Player(graph_executor(backend, plans), 2).play(7)
+    for place, (a, b) in enumerate(zip(found, Player(plain_executor(), 2).play(7), strict=True)):
+        assert relative(a, b) < 1e-4, place
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pictures_are_what_eager_decodes(backend: str, plans: Path) -> None:
+    latents = torch.randn(16, 2, *SIZE, generator=torch.Generator().manual_seed(0))
+    found, expected = (
+        graph_executor(backend, plans).decode(latents),
+        plain_executor().decode(latents),
+    )
+    assert found.dtype == torch.uint8 and found.shape == expected.shape
+    assert int((found.int() - expected.int()).abs().max()) <= 1
+
+
+def test_bfloat16_products_stay_near_eager(plans: Path) -> None:
+    try:
+        executor = graph_executor("openvino", plans, "bfloat16")
+    except BackendError as error:
+        pytest.skip(error.message)
+    found, expected = Player(executor, 1).play(1)[0], Player(plain_executor(), 1).play(1)[0]
+    assert 0 < relative(found, expected) < 5e-2
+    assert executor.info.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_stream_comes_out_twice_bit_for_bit(backend: str, plans: Path) -> None:
+    executor = graph_executor(backend, plans)
+    first, second = Player(executor, 2).play(4), Player(executor, 2).play(4)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_results_belong_to_the_caller(plans: Path) -> None:
+    executor = graph_executor("openvino", plans)
+    latents = torch.randn(16, 2, *SIZE)
+    kept = executor.decode(latents)
+    before = kept.clone()
+    executor.decode(latents + 1)
+    assert torch.equal(kept, before)
+
+
+def test_the_second_opening_converts_nothing(plans: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Player(graph_executor("openvino", plans), 1).play(2)
+    with caplog.at_level(logging.INFO):
+        Player(graph_executor("openvino", plans), 1).play(2)
+    assert "converts" not in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(
+    plans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    latents = torch.zeros(16, 2, *SIZE)
+    found = graph_executor("openvino", blocked).decode(latents)
+    assert torch.equal(found, graph_executor("openvino", plans).decode(latents))
+    assert "cannot be kept" in caplog.text
+
+
+def test_after_a_rehearsal_no_call_waits_for_a_graph(
+    plans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = graph_executor("openvino", plans)
+    sampler = SamplerConfig.from_config(executor.config, 8, 2, None)
+    rehearse(executor, sampler, SIZE, executor.expect)
+    assert executor.warm_up() > 0
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a graph was made ready during the stream")
+
+    monkeypatch.setattr(executor, "_ready", refuse)
+    Player(executor, 2).play(8)
+
+
+def test_a_range_sees_its_own_past_and_nothing_later() -> None:
+    executor = plain_executor()
+    cache = executor.new_cache(*SIZE, depth=3)
+    for chunk in range(5):
+        cache.commit(chunk)
+    text = executor.prepare_text(executor.null_text())
+    branch = Branch((text, text), (1, 4), drop=False)
+    inputs = DenoiseInputs(torch.zeros(16, 4, *SIZE), (0.9, 0.1), 5, (branch,))
+    first, second = visible_chunks(inputs, cache)[0].tolist()
+    assert [place for place, bias in enumerate(first) if bias == 0] == [4]
+    slots = sorted(cache.slot(chunk) for chunk in (3, 4))
+    assert [place for place, bias in enumerate(second) if bias == 0] == [*slots, 4, 5]
+    assert min(first) == HIDDEN
+    assert shape_of(inputs, cache, room=100).text == 100
+
+
+def test_a_gpu_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(BackendError, match="runs on processors"):
+        OpenVINOExecutor.open("nano", device="cuda")
+
+
+@pytest.mark.parametrize(("module", "extra"), [("openvino", "openvino"), ("onnxruntime", "onnx")])
+def test_a_missing_package_is_told_with_the_command_that_installs_it(
+    module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from magi_rt.backends.onnx import OnnxRuntime
+    from magi_rt.backends.openvino import OpenVINORuntime
+
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    runtime = OpenVINORuntime if module == "openvino" else OnnxRuntime
+    with pytest.raises(BackendError, match=rf"pip install \"magi-rt\[{extra}\]\""):
+        runtime()
+
+
+def test_onnx_runtime_refuses_bfloat16() -> None:
+    pytest.importorskip("onnxruntime", reason="pip install magi-rt[onnx]")
+    from magi_rt.backends.onnx import OnnxRuntime
+
+    with pytest.raises(BackendError, match="no bfloat16"):
+        OnnxRuntime("bfloat16")
