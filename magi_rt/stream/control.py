@@ -84,8 +84,8 @@ class ControlSocket:
         except zmq.ZMQError as error:
             self.close()
             raise OptionError(
-                f"cannot take requests at {address} ({zmq.strerror(error.errno or 0)}); choose another "
-                "port",
+                f"cannot take requests at {address} ({zmq.strerror(error.errno or 0)}); "
+                "choose another port",
                 field="control",
             ) from error
         self.address = bound_address(self.socket)

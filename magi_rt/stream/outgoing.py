@@ -86,8 +86,8 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> str:
         socket.bind(address)
     except zmq.ZMQError as error:
         raise OptionError(
-            f"address {address} cannot be bound ({zmq.strerror(error.errno or 0)}); another server may "
-            "run there: choose another port",
+            f"address {address} cannot be bound ({zmq.strerror(error.errno or 0)}); another server "
+            "may run there: choose another port",
             field="address",
         ) from error
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)
