@@ -21,6 +21,7 @@ from magi_rt.cli import (
     stats,
     train,
     verify,
+    view,
     watch,
 )
 from magi_rt.cli import compile as compiling
@@ -61,6 +62,7 @@ def magi_rt_command(
 
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
+app.command("view")(view.view)
 app.command("serve")(serve.serve)
 app.command("watch")(watch.watch)
 app.command("prompt")(prompt.prompt)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,13 +17,8 @@ if TYPE_CHECKING:
     from magi_rt.media.video_writer import VideoWriter
     from magi_rt.stream.client import WorldClient
     from magi_rt.stream.received import Received
-    from magi_rt.stream.subscriber import FrameSubscriber
 
-GOOD_SIDE = 512
-"""Small worlds are shown enlarged until their shorter side has about this many pixels."""
-
-_QUIT = (ord("q"), 27)
-_TICK_MS = 5
+_QUIT = ("q", "escape")
 
 Where = Annotated[
     str, typer.Argument(metavar="[ADDRESS]", help="Where the server's frames go out.")
@@ -62,11 +55,7 @@ def watch(
 
       magi-rt watch tcp://192.168.0.7:5590 --keys my-client
     """
-    if seconds is not None and not 0 < seconds <= 86_400:
-        raise OptionError(
-            f"--seconds {seconds:g} cannot be watched; give more than 0 and at most 86400",
-            field="seconds",
-        )
+    check_seconds(seconds)
     if headless is not None:
         from magi_rt.cli.run_plan import check_target
 
@@ -76,6 +65,15 @@ def watch(
         code = _show(address, seconds, keys)
     if code:
         raise typer.Exit(code)
+
+
+def check_seconds(seconds: float | None) -> None:
+    """Raise OptionError unless one can watch for so long; None is without end."""
+    if seconds is not None and not 0 < seconds <= 86_400:
+        raise OptionError(
+            f"--seconds {seconds:g} cannot be watched; give more than 0 and at most 86400",
+            field="seconds",
+        )
 
 
 def _film(
@@ -127,6 +125,7 @@ def _frames_for(client: WorldClient, seconds: float | None, timeout_s: float) ->
 
 def _show(address: str, seconds: float | None, keys: Path | None) -> int:
     """Show the newest frame in a window until it is closed. Returns the exit code."""
+    from magi_rt.cli.windows import Window
     from magi_rt.stream.subscriber import FrameSubscriber
 
     window = Window(f"magi-rt {address}")
@@ -135,76 +134,16 @@ def _show(address: str, seconds: float | None, keys: Path | None) -> int:
         InterruptGuard() as guard,
         FrameSubscriber(address, format="bgr8", curve=client_keys(keys)) as frames,
     ):
+        shown: Received | None = None
         try:
-            while time.monotonic() < end_s and window.turn(frames):
-                pass
+            while time.monotonic() < end_s and window.open and window.key() not in _QUIT:
+                window.say("" if frames.connected else "the server is lost, waiting")
+                received = frames.latest()
+                if received is not None and received is not shown:
+                    window.show(received.pixels)
+                    shown = received
         except KeyboardInterrupt:
             pass
         finally:
             window.close()
     return guard.exit_code
-
-
-class Window:
-    """A window of OpenCV.
-
-    Raises:
-        OptionError: there is no display, or no OpenCV that can open windows.
-    """
-
-    def __init__(self, title: str) -> None:
-        self._cv2 = _cv2()
-        self._title = title
-        self._shown: Received | None = None
-        self._lost = False
-        try:
-            self._cv2.namedWindow(title, self._cv2.WINDOW_NORMAL)
-        except self._cv2.error as error:
-            raise OptionError(
-                "the OpenCV of this environment cannot open windows: pip uninstall "
-                "opencv-python-headless, then pip install opencv-python, or use "
-                "--headless out.mp4 --seconds 10"
-            ) from error
-
-    def turn(self, frames: FrameSubscriber) -> bool:
-        """Shows what is new; False once the window is to be closed."""
-        received = frames.latest()
-        if received is not None and received is not self._shown:
-            self._picture(received)
-        if frames.connected is self._lost:
-            self._lost = not frames.connected
-            note = ": the server is lost, waiting" if self._lost else ""
-            self._cv2.setWindowTitle(self._title, self._title + note)
-        if self._cv2.waitKey(_TICK_MS) & 0xFF in _QUIT:
-            return False
-        return self._shown is None or self._cv2.getWindowProperty(self._title, 4) >= 1  # visible
-
-    def _picture(self, received: Received) -> None:
-        height, width, _ = received.pixels.shape
-        if self._shown is None:
-            scale = max(1, round(GOOD_SIDE / min(height, width)))
-            self._cv2.resizeWindow(self._title, width * scale, height * scale)
-        self._shown = received
-        self._cv2.imshow(self._title, received.pixels)
-
-    def close(self) -> None:
-        """Closes the window."""
-        self._cv2.destroyAllWindows()
-
-
-def _cv2() -> Any:
-    """OpenCV; it ends the whole process where there is no display, so that is looked at first."""
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        raise OptionError(
-            "there is no display here (DISPLAY and WAYLAND_DISPLAY are not set); use "
-            "--headless out.mp4 --seconds 10"
-        )
-    try:
-        import cv2
-    except ImportError as error:
-        raise OptionError(
-            "a window needs OpenCV: pip install opencv-python (or use --headless out.mp4)"
-        ) from error
-    return cv2

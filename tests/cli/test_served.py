@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from magi_rt.cli import watch
+from magi_rt.cli import windows
 from magi_rt.cli.app import app
 from magi_rt.cli.serve import whole_address
 from magi_rt.media.video_reader import read_video
@@ -116,7 +116,7 @@ def test_a_window_needs_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_window_needs_opencv_with_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setitem(sys.modules, "cv2", None)
-    assert "pip install opencv-python" in refusal("watch")
+    assert 'pip install "magi-rt[viewer]"' in refusal("watch")
 
     class NoWindows(Exception):
         pass
@@ -151,7 +151,7 @@ class PaperWindow:
         self.pictures.append(pixels)
         self.left -= 1
 
-    def waitKey(self, _: int) -> int:
+    def waitKeyEx(self, _: int) -> int:
         return ord("q") if self.left <= 0 else -1
 
     def getWindowProperty(self, *_: object) -> float:
@@ -165,7 +165,7 @@ def test_a_window_shows_frames_enlarged_until_it_is_closed(
     server: WorldServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paper = PaperWindow(5)
-    monkeypatch.setattr(watch, "_cv2", lambda: paper)
+    monkeypatch.setattr(windows, "_cv2", lambda: paper)
     assert said("watch", server.address) == ""
     assert paper.closed and len(paper.pictures) == 5 and paper.size == (512, 512)
     assert paper.pictures[-1].shape == (32, 32, 3)
