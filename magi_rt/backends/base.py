@@ -17,13 +17,14 @@ from magi_rt.models.special_tokens import SpecialTokens
 class EngineInfo:
     """What runs a model, for people and for reports.
 
-    name: the executor, "eager" for one.
-    device: "cpu", "cuda:0" and the like.
-    dtype: the working number format, "float32" or "bfloat16".
-    threads: CPU threads it computes with.
-    reason: a sentence on why this executor was chosen.
-    weights: digits that tell these weights from others (see ``backends/fingerprint.py``), "" for
-        an executor without weights. Snapshots and logs are refused where it differs.
+    Attributes:
+        name: the executor, "eager" for one.
+        device: "cpu", "cuda:0" and the like.
+        dtype: the working number format, "float32" or "bfloat16".
+        threads: CPU threads it computes with.
+        reason: a sentence on why this executor was chosen.
+        weights: digits that tell these weights from others (see ``backends/fingerprint.py``), ""
+            for an executor without weights. Snapshots and logs are refused where it differs.
     """
 
     name: str

@@ -21,7 +21,7 @@ from magi_rt.world.timeline import Timeline
 
 
 class Steered(Protocol):
-    """What is asked of a world that is measured; a :class:`magi_rt.world.World` offers it."""
+    """What is asked of a world that is measured; a :class:`magi_rt.World` offers it."""
 
     def advance(self, prompt: str, /) -> list[Frame]:
         """The next chunk under a prompt, oldest frame first."""

@@ -15,7 +15,7 @@ class ServerFacts:
         model: name of what it runs; ``server`` names the program and its version.
         width, height: of its frames in pixels.
         fps: frames shown per second.
-        frames_per_chunk, delay_chunks: see :class:`magi_rt.world.World`.
+        frames_per_chunk, delay_chunks: see :class:`magi_rt.World`.
         prompt_characters: longest prompt.
         formats: pixel formats it can send; ``format`` is what a reader of ``any`` gets.
         buffer_ms: most milliseconds of frames that wait before a prompt shows.
