@@ -39,7 +39,7 @@ _MEANINGS = {
     "receipts_waiting": "accepted requests that no frame shows yet",
     "frames_sent": "messages with a frame, over all topics",
     "frames_repeated": "of them, sent again for newcomers",
-    "frames_skipped": "messages not sent, since readers were too slow",
+    "frames_skipped": "messages that could not be sent, as when shared memory has no room",
     "topics": "what somebody wants now",
 }
 
