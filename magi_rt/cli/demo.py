@@ -144,7 +144,7 @@ def demo(
     if connect and (keys is None) and prompt is not None:
         raise OptionError("--prompt begins a world; a connected one has begun", field="prompt")
     shape = None if size is None else parse_size(size)
-    options = {
+    options: dict[str, Any] = {
         "seed": seed, "steps": steps, "window": window, "size": shape, "backend": backend,
         "device": device, "dtype": dtype,
     }  # fmt: skip

@@ -247,7 +247,8 @@ class TextAttention:
         here = layer - self.first
         flat = queries.flatten(0, 1)
         found = biased_attention(flat, self.keys[here], self.values[here], self.bias)
-        return found.unflatten(0, queries.shape[:2])
+        out: Tensor = found.unflatten(0, queries.shape[:2])
+        return out
 
 
 def biased_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ def entries(kind: str, *, valid: bool) -> list[Any]:
 
 
 def content(entry: dict[str, Any]) -> bytes:
-    return (FOLDER / entry["file"]).read_bytes()
+    found: bytes = (FOLDER / entry["file"]).read_bytes()
+    return found
 
 
 def spelled(value: Any) -> Any:

@@ -97,6 +97,6 @@ def test_gaps_between_rows_are_left_out_of_the_picture() -> None:
         np.broadcast_to(np.zeros((1, 1, 1), np.uint8), (16_384, 16_384, 3)),
     ],
 )
-def test_what_is_no_picture_is_refused_with_its_shape(pixels: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_what_is_no_picture_is_refused_with_its_shape(pixels: np.ndarray) -> None:
     with pytest.raises(ShapeError, match=str(pixels.shape[0])):
         check_picture(pixels)

@@ -52,7 +52,7 @@ def test_each_topic_carries_the_picture_as_its_words_say(
         memory = SharedReader(file, publisher.stream)
         copied = memory.copy(*header.shared, header.size)
         assert copied is not None
-        data = memoryview(copied)
+        data = copied.data
         memory.close()
     check_payload(header, len(data))
     assert (header.width, header.height, header.stream) == (90, 60, publisher.stream)
