@@ -72,7 +72,7 @@ def test_a_click_on_the_strip_goes_back(tmp_path: Path, browser: Browser) -> Non
         visit.find("#moment-back").click()
         visit.until(lambda: visit.number("epoch") > epoch, "a new epoch")
         assert visit.number("chunk") < 6
-        expect(visit.receipt()).to_contain_text("back at moment 2")
+        expect(visit.receipt()).to_contain_text("Back at moment 2")
 
 
 def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> None:

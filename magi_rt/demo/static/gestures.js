@@ -4,7 +4,7 @@ const DRAG_WAY = 90;
 const LEAST_MS = 90;
 const LEAST_CHANGE = 0.06;
 const TILT_WAY = 35;
-const HERE_FIRST = "input, textarea, select, dialog, .strip, .menu, [popover]";
+const HERE_FIRST = "input:not([type=checkbox]), textarea, select, dialog, .strip, .menu, [popover]";
 
 /** Sends where a device points, not too often, and only when it changed. */
 function puller(send) {
@@ -38,7 +38,7 @@ export function listenToKeys({ known, press, focusPrompt }) {
       focusPrompt();
     }
     const pressing = event.key === " " || event.key === "Enter";
-    if (pressing && target.closest("button, a, summary")) return;
+    if (pressing && target.closest("button, a, input")) return;
     if (!known(event.key)) return;
     event.preventDefault();
     if (!event.repeat) press(event.key);

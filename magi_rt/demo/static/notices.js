@@ -33,9 +33,10 @@ function made(action, gone) {
   return button;
 }
 
-/** Tells what went wrong, if it did; gives the answer on. */
+/** Tells what went wrong, if it did, now or until it shows; gives the answer on. */
 export function complain(answer) {
   if (!answer.ok) notice(sentence(answer.error), null, 2 * SECONDS);
+  answer.receipt?.then(complain);
   return answer;
 }
 

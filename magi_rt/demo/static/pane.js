@@ -15,7 +15,7 @@ export class Pane {
   #link;
   #expected = new Map();
   #receipt;
-  #turn = 0;
+  #followed = 0;
   #oldest = 0;
 
   /**
@@ -63,21 +63,25 @@ export class Pane {
   /** Shows what becomes of a request that ends as a prompt. */
   async follow(asked, words = "") {
     const begun = performance.now();
-    const turn = ++this.#turn;
     if (words) this.tell(words, "sent", "…");
     const answer = await asked;
-    if (turn !== this.#turn && !answer.text) return answer;
     if (!answer.ok) {
       this.tell(sentence(answer.error), "failed");
       return answer;
     }
     if (!answer.text) return answer;
     this.tell(answer.text, "heard", "heard");
+    this.#followed = answer.prompt;
     this.#expect(answer, begun);
-    const receipt = await answer.receipt;
-    if (receipt && !receipt.ok) this.#expected.delete(answer.prompt);
-    else if (receipt) this.canvas.dataset.worldMs = receipt.ms;
+    this.#applied(answer.prompt, await answer.receipt);
     return answer;
+  }
+
+  // A prompt that a newer one has replaced fails, too, which needs no words.
+  #applied(prompt, receipt) {
+    if (receipt.ok) this.canvas.dataset.worldMs = receipt.ms;
+    else this.#expected.delete(prompt);
+    if (!receipt.ok && prompt === this.#followed) this.tell(sentence(receipt.error), "failed");
   }
 
   #expect(answer, begun) {
@@ -152,6 +156,6 @@ export class Pane {
   /** Goes back to a moment. */
   async rewind(chunk) {
     const answer = complain(await this.#link.ask("rewind", { chunk, picture: this.number }));
-    if (answer.ok) this.tell(`back at moment ${chunk}`, "heard");
+    if (answer.ok) this.tell(`Back at moment ${chunk}`, "heard");
   }
 }
