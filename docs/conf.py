@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sphinx.application import Sphinx
+
 from magi_rt import __version__
 
 project = "magi_rt"
@@ -23,5 +25,28 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"
 
-# Nothing is fetched to build, so names of other packages stay without links; ours must lead somewhere.
-nitpick_ignore_regex = [(r"py:.*", r"(?!magi_rt).*")]
+# Nothing is fetched to build, so names of other packages have no links; ours must lead somewhere,
+# but for the parts of a log and a receipt, which are nobody's to make.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!magi_rt).*"),
+    (r"py:class", r"magi_rt\.world\.(identity|start|orders|deadline|timeline)\.\w+"),
+    (r"py:class", r"magi_rt\.stream\.(link\.Asked|received\.Memory)"),
+]
+
+ELSEWHERE = {
+    "../magi_rt/nano/README.md": "nano.md",
+    "../magi_rt/training/LOG.md": "training-log.md",
+    "../examples/godot/README.md": "godot.md",
+    "../README.md": "index.md",
+}
+"""Pages that lie beside what they describe, and the page of the site that includes them."""
+
+
+def link_elsewhere(app: Sphinx, page: str, source: list[str]) -> None:
+    """Links that a reader of the repository follows out of docs/ stay within the site."""
+    for there, here in ELSEWHERE.items():
+        source[0] = source[0].replace(f"]({there}", f"]({here}")
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", link_elsewhere)
