@@ -53,7 +53,8 @@ class Window:
         self._cv2 = _cv2()
         self._title = self._says = title
         self._sized = False
-        self._cv2.namedWindow(title, self._cv2.WINDOW_NORMAL)
+        # resizable, and without the tool bar of some builds, which has keys of its own
+        self._cv2.namedWindow(title, self._cv2.WINDOW_NORMAL | self._cv2.WINDOW_GUI_NORMAL)
 
     def show(self, pixels: Pixels) -> None:
         """A picture, uint8 [H, W, 3], blue first; the first one sets the window's size."""

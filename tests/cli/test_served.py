@@ -133,7 +133,7 @@ class PaperWindow:
     """An OpenCV that only remembers what it was told; q is pressed after some pictures."""
 
     WINDOW_NORMAL = 0
-    error = RuntimeError
+    WINDOW_GUI_NORMAL = 16
 
     def __init__(self, pictures: int) -> None:
         self.pictures: list[Any] = []
