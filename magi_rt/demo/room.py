@@ -5,170 +5,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import contextlib
-import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import magi_rt
+from magi_rt.demo.hall import Hall
 from magi_rt.demo.messages import PageError, PageRequest
 from magi_rt.demo.picture import Picture
 from magi_rt.demo.recorder import Recorder
 from magi_rt.demo.viewer import Viewer
-from magi_rt.demo.wheel import Wheel
-from magi_rt.demo.worlds import Worlds
 from magi_rt.errors import MagiError
-from magi_rt.stream.client import Receipt, WorldClient
-from magi_rt.world.actions import ActionMap
-
-VIEWERS = 16
-"""Pages at once."""
+from magi_rt.stream.client import Receipt
 
 _FREE = ("wheel",)
 """Verbs that need no wheel."""
 
-_STATS_S = 1.0
 _log = logging.getLogger("magi_rt.demo")
-T = TypeVar("T")
 
 
-class Room:
-    """One or two pictures, who watches them, who steers, and what the pages ask for.
-
-    Everything runs on one event loop; calls that wait for a world run on threads.
-
-    Args:
-        worlds: where the worlds come from.
-        actions: what keys and gestures say, and what is suggested.
-        recordings: folder for videos.
-        shared: everybody may steer.
-    """
-
-    def __init__(
-        self, worlds: Worlds, actions: ActionMap, recordings: Path, *, shared: bool = False
-    ) -> None:
-        self.worlds, self.actions, self.recordings = worlds, actions, recordings
-        self.state, self.failure = "warming up", ""
-        self.pictures: list[Picture] = []
-        self.viewers: dict[int, Viewer] = {}
-        self.wheel = Wheel(time.monotonic, shared=shared)
-        self.recorder: Recorder | None = None
-        self._numbers = itertools.count(1)
-        self._calls = ThreadPoolExecutor(8, thread_name_prefix="magi_rt demo")
-        self._changing = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    # Life
-
-    async def open(self) -> None:
-        """Loads the world and shows it; a failure is told to every page."""
-        try:
-            self._add(await self._call(self.worlds.open))
-        except MagiError as error:
-            self.state, self.failure = "failed", error.message
-            self.tell(self.card())
-            return
-        self.state = "live"
-        self._spawn(self._tell_stats())
-        self.tell(self.card())
-        self.tell(self.pictures[0].card())
-
-    async def close(self) -> None:
-        """Ends pictures and worlds; waits for them."""
-        for task in self._tasks:
-            task.cancel()
-        if self.recorder is not None:
-            await self._call(self.recorder.drop)
-        for picture in self.pictures:
-            await self._call(picture.close)
-        await self._call(self.worlds.close)
-        self._calls.shutdown(wait=False)
-
-    def _add(self, client: WorldClient, before: str = "") -> None:
-        number = len(self.pictures)
-
-        def refresh() -> None:
-            for viewer in self.viewers.values():
-                viewer.refresh(number, picture.newest)
-
-        picture = Picture(number, client, self.tell, refresh, before=before)
-        self.pictures.append(picture)
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _call(self, function: Callable[..., T], *args: Any, **more: Any) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._calls, lambda: function(*args, **more))
-
-    # Viewers
-
-    def join(self) -> Viewer:
-        """A page comes in and is told everything.
-
-        Raises:
-            PageError: the room is full.
-        """
-        if len(self.viewers) >= VIEWERS:
-            raise PageError(f"{VIEWERS} pages watch already; close one of them first")
-        viewer = Viewer(next(self._numbers), time.monotonic)
-        self.viewers[viewer.number] = viewer
-        self.wheel.join(viewer.number)
-        viewer.tell({"event": "welcome", "you": viewer.number, "version": magi_rt.__version__,
-                     "actions": self.actions.to_table(), "start": self.worlds.start})  # fmt: skip
-        for picture in self.pictures:
-            viewer.tell(picture.card())
-            if picture.newest is not None:
-                viewer.refresh(picture.number, picture.newest)
-        self.tell(self.card())
-        return viewer
-
-    def leave(self, viewer: Viewer) -> None:
-        """A page goes."""
-        self.viewers.pop(viewer.number, None)
-        self.wheel.leave(viewer.number, sorted(self.viewers))
-        self.tell(self.card())
-
-    def card(self) -> dict[str, Any]:
-        """The room as pages see it."""
-        return {
-            "event": "room",
-            "state": self.state,
-            "failure": self.failure,
-            "pictures": len(self.pictures),
-            "viewers": sorted(self.viewers),
-            "wheel": None if self.wheel.shared else self.wheel.holder,
-            "asking": self.wheel.asking,
-            "recording": self.recorder is not None,
-            "backend": self.worlds.backend,
-        }
-
-    def tell(self, event: Mapping[str, Any]) -> None:
-        """Tells every page."""
-        for viewer in self.viewers.values():
-            viewer.tell(event)
-
-    async def _tell_stats(self) -> None:
-        while True:
-            await asyncio.sleep(_STATS_S)
-            for picture in list(self.pictures):
-                numbers: dict[str, Any] = {}
-                with contextlib.suppress(MagiError):
-                    numbers = await self._call(picture.client.stats)
-                self.tell({
-                    "event": "stats", "picture": picture.number,
-                    "connected": bool(numbers) and picture.frames.connected,
-                    "rewindable": self.worlds.rewindable(picture.number),
-                    "steps": self.worlds.steps(picture.number), **numbers,
-                })  # fmt: skip
-
-    # Requests
+class Room(Hall):
+    """The hall, and what its pages may ask for."""
 
     async def answer(self, viewer: Viewer, request: PageRequest) -> None:
         """Does what a page asks and tells it so; never raises for what the page did wrong."""

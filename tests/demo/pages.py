@@ -76,6 +76,13 @@ class Page:
                 return event
         raise AssertionError(f"no {name} with {values} came, but {self.events[-5:]}")
 
+    def since(self, place: int, name: str, **values: Any) -> dict[str, Any]:
+        """The first such event from a place of ``events`` on, already there or still to come."""
+        for event in self.events[place:]:
+            if event["event"] == name and values.items() <= event.items():
+                return event
+        return self.until(name, **values)
+
     def until_frame(self, picture: int = 0, chunk: int = 0) -> tuple[Any, ...]:
         """The head of the next frame of a picture that is of this chunk or a later one."""
         while True:

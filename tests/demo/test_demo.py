@@ -13,7 +13,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from magi_rt.demo.app import Door
-from magi_rt.demo.room import VIEWERS
+from magi_rt.demo.hall import VIEWERS
 from magi_rt.demo.worlds import LocalWorlds, RemoteWorlds
 from magi_rt.errors import OptionError
 from magi_rt.stream.server import WorldServer
@@ -82,8 +82,9 @@ def test_a_drawn_first_picture_begins_a_new_world(tmp_path: Path) -> None:
     data = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     with demo(tmp_path) as server, Page(server) as page:
         page.until_frame(chunk=2)
+        place = len(page.events)
         assert page.apply("image", data=data, text="a red room")["chunk"] == 0
-        assert page.until("chunk", text="a red room")["chunk"] == 0
+        assert page.since(place, "chunk", text="a red room")["chunk"] == 0
         assert "base64" in page.ask("image", data="???")["error"]
         assert not page.ask("image", data=base64.b64encode(b"no picture").decode())["ok"]
 
@@ -91,8 +92,9 @@ def test_a_drawn_first_picture_begins_a_new_world(tmp_path: Path) -> None:
 def test_a_reset_begins_with_the_first_prompt_again(tmp_path: Path) -> None:
     with demo(tmp_path) as server, Page(server) as page:
         page.until_frame(chunk=2)
+        place = len(page.events)
         assert page.apply("reset", seed=5)["chunk"] == 0
-        assert page.until("chunk", chunk=0)["text"] == page.welcome["start"]
+        assert page.since(place, "chunk", chunk=0)["text"] == page.welcome["start"]
 
 
 def test_a_snapshot_is_saved_and_loaded(tmp_path: Path) -> None:
