@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Most tests open many models of random weights, none of which is worth converting to graphs; the
+# tests of the other executors name them.
+os.environ.setdefault("MAGI_RT_BACKEND", "eager")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,3 +39,11 @@ def talking_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support import write_model
 
     return write_model(tmp_path_factory.mktemp("models") / "talking", text=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_plans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Plans of these tests lie in a folder of their own, not in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAGI_RT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

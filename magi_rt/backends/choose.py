@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from magi_rt.errors import BackendError, OptionError
 
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
+    from magi_rt.backends.eager import EagerExecutor
 
 BACKENDS = ("eager", "openvino", "onnx", "compiled", "dummy")
 """The executors of this version."""
@@ -37,8 +38,10 @@ class BackendChoice:
     reason: str
 
 
-def resolve_backend(model: str, backend: str = "auto") -> BackendChoice:
-    """The executor that a model and a wish lead to; loads nothing.
+def resolve_backend(
+    model: str, backend: str = "auto", device: str = "auto", dtype: str = "auto"
+) -> BackendChoice:
+    """The executor that a model and a wish lead to; loads nothing of the model.
 
     Raises:
         BackendError: the backend is unknown, not part of this version, or cannot run the model.
@@ -46,7 +49,10 @@ def resolve_backend(model: str, backend: str = "auto") -> BackendChoice:
     if backend == "auto":
         if model == "dummy":
             return BackendChoice("dummy", "the dummy world needs no model: synthetic colours")
-        return BackendChoice("eager", "PyTorch runs on every machine and defines the results")
+        from magi_rt.backends.automatic import fastest
+
+        name, reason = fastest(model, device, dtype)
+        return replace(resolve_backend(model, name), reason=reason)
     if backend in RESERVED:
         raise BackendError(
             f"backend {backend!r} is not part of this version; use one of {_spelled(BACKENDS)}",
@@ -87,26 +93,34 @@ def open_executor(
         OptionError: the dtype is unknown.
         CheckpointError, ConfigError: the model folder cannot be opened.
     """
-    choice = resolve_backend(model, backend)
     check_device(device)
     check_dtype(dtype)
+    choice = resolve_backend(model, backend, device, dtype)
     if choice.backend == "dummy":
         return _open_dummy(device, dtype)
-    if choice.backend == "compiled":
-        from magi_rt.backends.compiled import CompiledExecutor
+    opened: EagerExecutor = _kind(choice.backend).open(model, device=device, dtype=dtype)
+    if backend == "auto":
+        opened.info = replace(opened.info, reason=f"{choice.reason}; {opened.info.reason}")
+    return opened
 
-        return CompiledExecutor.open(model, device=device, dtype=dtype)
-    if choice.backend == "openvino":
+
+def _kind(backend: str) -> type[EagerExecutor]:
+    """The class of an executor; its runtime is imported now."""
+    if backend == "openvino":
         from magi_rt.backends.openvino import OpenVINOExecutor
 
-        return OpenVINOExecutor.open(model, device=device, dtype=dtype)
-    if choice.backend == "onnx":
+        return OpenVINOExecutor
+    if backend == "onnx":
         from magi_rt.backends.onnx import OnnxExecutor
 
-        return OnnxExecutor.open(model, device=device, dtype=dtype)
+        return OnnxExecutor
+    if backend == "compiled":
+        from magi_rt.backends.compiled import CompiledExecutor
+
+        return CompiledExecutor
     from magi_rt.backends.eager import EagerExecutor
 
-    return EagerExecutor.open(model, device=device, dtype=dtype)
+    return EagerExecutor
 
 
 def check_device(wish: str) -> None:

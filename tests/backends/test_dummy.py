@@ -129,7 +129,7 @@ def test_too_few_channels_are_refused() -> None:
 
 def test_auto_says_why_it_chose() -> None:
     assert resolve_backend("dummy").backend == "dummy"
-    choice = resolve_backend("nano")
+    choice = resolve_backend("nano", "eager")
     assert choice.backend == "eager"
     assert choice.reason
 

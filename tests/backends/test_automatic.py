@@ -1,0 +1,84 @@
+"""What "auto" takes: the fastest executor that this machine can have for a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from magi_rt.backends import automatic
+from magi_rt.backends.choose import resolve_backend
+from magi_rt.checkpoints.layout import ModelFolder, locate
+from magi_rt.errors import BackendError
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """A machine without a GPU; its packages are what is put in the set."""
+    packages: set[str] = set()
+    monkeypatch.delenv(automatic.VARIABLE, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(automatic, "has", packages.__contains__)
+    return packages
+
+
+def test_openvino_is_taken_before_onnx_and_onnx_before_eager(machine: set[str]) -> None:
+    assert resolve_backend("nano").backend == "eager"
+    assert "pip install magi-rt[openvino]" in resolve_backend("nano").reason
+    machine.update(automatic.ONNX_PACKAGES)
+    assert resolve_backend("nano").backend == "onnx"
+    assert resolve_backend("nano", dtype="bfloat16").backend == "eager"
+    machine.add("openvino")
+    choice = resolve_backend("nano")
+    assert choice.backend == "openvino" and "OpenVINO is installed" in choice.reason
+
+
+def test_a_gpu_is_for_pytorch(machine: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.add("openvino")
+    assert resolve_backend("nano", device="cuda:0").backend == "eager"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_backend("nano").backend == "eager"
+    assert resolve_backend("nano", device="cpu").backend == "openvino"
+
+
+def test_large_models_are_not_copied_into_graphs(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.add("openvino")
+    monkeypatch.setattr(automatic, "GRAPH_BYTES", 2**20)
+    choice = resolve_backend("nano")
+    assert choice.backend == "eager" and "GiB" in choice.reason
+
+
+def test_eight_bit_weights_stay_with_pytorch(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def eight_bits(model: str) -> ModelFolder:
+        found = locate(model)
+        engine = replace(found.config.engine, fp8_quant=True)
+        return replace(found, config=replace(found.config, engine=engine))
+
+    machine.add("openvino")
+    monkeypatch.setattr("magi_rt.checkpoints.layout.locate", eight_bits)
+    assert resolve_backend("nano").backend == "eager"
+
+
+def test_the_environment_may_say_what_auto_means(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.add("openvino")
+    monkeypatch.setenv(automatic.VARIABLE, "compiled")
+    choice = resolve_backend("nano")
+    assert choice.backend == "compiled" and automatic.VARIABLE in choice.reason
+    assert resolve_backend("dummy").backend == "dummy"
+    monkeypatch.setenv(automatic.VARIABLE, "auto")
+    assert resolve_backend("nano").backend == "openvino"
+    monkeypatch.setenv(automatic.VARIABLE, "fastest")
+    with pytest.raises(BackendError, match="'fastest' is unknown"):
+        resolve_backend("nano")
+
+
+def test_a_model_that_is_not_there_is_no_error_yet(machine: set[str], tmp_path: Path) -> None:
+    assert resolve_backend(str(tmp_path / "nothing")).backend == "eager"
