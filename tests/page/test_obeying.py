@@ -23,22 +23,29 @@ pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 FRAMES = 8
 
 
-def test_night_falls_on_the_page_and_a_drawn_start_keeps_its_colours(
+def test_night_falls_a_drawn_start_keeps_its_colours_and_gravity_turns(
     tmp_path: Path, browser: Browser
 ) -> None:
     worlds = LocalWorlds("nano", {}, start="a red ball and a blue box in a room by day")
     with demo(tmp_path, worlds) as server:
         visit = browser.visit(server.url).until_chunk(2)
-        before = readings(visit)
-        visit.said("night falls")
-        visit.until_chunk(visit.number("chunk") + 3)
-        asked = Question(Meaning("light", "night"), gravity="down", pace="normal")
-        assert judge(asked, before, readings(visit), FRAMES).obeyed
+        assert obeys(visit, "night falls", Meaning("light", "night"))
         visit.shot("night")
         visit.find("#pencil").click()
         visit.find("#draw-play").click()
         visit.find('.strip button[data-chunk="0"][aria-label*="large red ball"]').wait_for()
         assert colours(visit.thumbnail(0)) == {"red", "blue"}
+        visit.until(lambda: 3 <= visit.number("chunk") < 8, "the drawn world's fourth chunk")
+        assert obeys(visit, "gravity pulls up", Meaning("gravity", "up"))
+
+
+def obeys(visit: Visit, text: str, meaning: Meaning) -> bool:
+    """Says a prompt; whether the picture shows it a few chunks later."""
+    before = readings(visit)
+    visit.said(text)
+    visit.until_chunk(visit.number("chunk") + 4)
+    asked = Question(meaning, gravity="down", pace="normal")
+    return judge(asked, before, readings(visit), FRAMES).obeyed
 
 
 def readings(visit: Visit) -> Reading:
