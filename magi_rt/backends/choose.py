@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
     from magi_rt.backends.eager import EagerExecutor
 
-BACKENDS = ("eager", "openvino", "onnx", "compiled", "dummy")
+BACKENDS = ("eager", "openvino", "onnx", "compiled", "tensorrt", "dummy")
 """The executors of this version."""
-
-RESERVED = ("tensorrt",)
-"""Names kept free for executors of later versions."""
 
 DTYPES = ("auto", "float32", "bfloat16")
 """Working number formats; "auto" takes the model's own."""
@@ -53,11 +50,6 @@ def resolve_backend(
 
         name, reason = fastest(model, device, dtype)
         return replace(resolve_backend(model, name), reason=reason)
-    if backend in RESERVED:
-        raise BackendError(
-            f"backend {backend!r} is not part of this version; use one of {_spelled(BACKENDS)}",
-            field="backend",
-        )
     if backend not in BACKENDS:
         near = get_close_matches(str(backend), BACKENDS, n=1)
         hint = f"did you mean {near[0]!r}? There are" if near else "use one of"
@@ -118,6 +110,10 @@ def _kind(backend: str) -> type[EagerExecutor]:
         from magi_rt.backends.compiled import CompiledExecutor
 
         return CompiledExecutor
+    if backend == "tensorrt":
+        from magi_rt.backends.tensorrt import TensorRTExecutor
+
+        return TensorRTExecutor
     from magi_rt.backends.eager import EagerExecutor
 
     return EagerExecutor
