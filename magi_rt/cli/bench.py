@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from magi_rt.bench import LEAST_ENDURANCE_CHUNKS, LEAST_WORLD_CHUNKS
+from magi_rt.cli.bench_backends import bench_backends_command
 from magi_rt.cli.bench_gpu import bench_gpu_command
 from magi_rt.cli.bench_progress import Quiet, progress
 from magi_rt.cli.bench_stream import bench_stream_command
@@ -32,6 +33,7 @@ bench = typer.Typer(
       magi-rt bench stream transport
     """,
 )
+bench.command("backends")(bench_backends_command)
 bench.command("gpu")(bench_gpu_command)
 bench.command("stream")(bench_stream_command)
 
