@@ -17,6 +17,9 @@ from magi_rt.models.special_tokens import SpecialTokens
 class EngineInfo:
     """What runs a model, for people and for reports.
 
+    The same frames, bit for bit, come from the same name, device, dtype and number of threads; any
+    other executor of the same weights gives frames that are near. Logs keep all four.
+
     Attributes:
         name: the executor, "eager" for one.
         device: "cpu", "cuda:0" and the like.
