@@ -23,6 +23,7 @@ ROUTES = 1024
 """Clients whose way back is remembered."""
 
 LINGER_MS = 300
+REQ_ENVELOPE = 2  # route and empty part: a REQ socket, which takes one answer per message
 _LOG_EVERY_S = 1.0
 _log = logging.getLogger("magi_rt.stream")
 
@@ -109,7 +110,7 @@ class ControlSocket:
         """
         route, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
         envelope = [route]
-        if len(parts) == 2 and parts[0] == b"":
+        if len(parts) == 2 and parts[0] == b"":  # a REQ socket
             envelope.append(parts.pop(0))
         try:
             if len(parts) != 1:
@@ -144,8 +145,12 @@ class ControlSocket:
 
     def _answer(self, ticket: Ticket, answer: Answer) -> None:
         packed = pack_answer(answer)
+        later = bool(self._answered.answers(*ticket))
         self._answered.keep(*ticket, packed)
-        self._send(self._routes.get(ticket.client), packed)
+        envelope = self._routes.get(ticket.client)
+        if later and envelope is not None and len(envelope) == REQ_ENVELOPE:
+            return  # a REQ socket would take it for the answer to its next request
+        self._send(envelope, packed)
 
     def _send(self, envelope: list[bytes] | None, packed: bytes) -> None:
         if envelope is None:
@@ -161,8 +166,10 @@ class ControlSocket:
         if answers is None:
             return False
         self.counts.repeated += 1
-        for packed in answers:
-            self._send(self._routes.get(ticket.client), packed)
+        envelope = self._routes.get(ticket.client)
+        one = envelope is not None and len(envelope) == REQ_ENVELOPE
+        for packed in answers[-1:] if one else answers:
+            self._send(envelope, packed)
         return True
 
     def _not_understood(self, envelope: list[bytes], error: RequestError) -> None:

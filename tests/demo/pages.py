@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -35,8 +37,10 @@ def demo(
         yield server
     finally:
         server.stop()
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
+        thread.join(2 * WAIT_S)
+        if thread.is_alive():
+            faulthandler.dump_traceback(sys.__stderr__)
+        assert not thread.is_alive(), "the demo did not end"
 
 
 class Page:

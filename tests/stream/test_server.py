@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def test_while_paused_nothing_is_shown_and_heartbeats_say_so() -> None:
         RawFrames(server.address) as frames,
         RawControl(server.control_address) as control,
     ):
+        frames.until_seq(1)
         assert control.ask("pause")["paused"] is True
         frames.until(lambda: any(isinstance(each, Heartbeat) for each in frames.events))
         beat = next(each for each in frames.events if isinstance(each, Heartbeat))
@@ -91,10 +93,14 @@ def test_frames_are_due_one_after_the_other_at_the_asked_pace() -> None:
     assert all(header.sent_ns >= header.due_ns for header in heard)
 
 
-def test_a_REQ_socket_is_served_too() -> None:
+def test_a_REQ_socket_gets_one_answer_per_message_and_the_newest_when_it_asks_again() -> None:
     with served() as server, RawControl(server.control_address, zmq.REQ) as control:
         for text in ("rain", "snow"):
             assert control.ask("prompt", text=text)["type"] == "accepted"
+        assert control.ask("reset", id=900)["type"] == "accepted"
+        while (last := control.ask("reset", id=900))["type"] == "accepted":
+            time.sleep(0.02)
+        assert last["type"] == "applied"
         assert control.ask("bye")["type"] == "accepted"
 
 
