@@ -17,6 +17,7 @@ import zmq
 from magi_rt.errors import MagiError
 from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, unpack_answer
 from magi_rt.stream.connection import Connection
+from magi_rt.stream.contexts import end_context
 from magi_rt.stream.keys import ClientKeys, guard_client
 from magi_rt.stream.messages import pack_request
 from magi_rt.stream.requests import REQUEST_BYTES, Request
@@ -259,6 +260,6 @@ class Link:
             self._lose(asked, "the client was closed")
         self.connection.close()
         self._socket.close()
-        self._context.term()
+        end_context(self._context)
         self._bell.close()
         self._ringer.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zmq
 
 from magi_rt.errors import OptionError
+from magi_rt.stream.contexts import end_context
 from magi_rt.stream.keys import ServerKeys, guard_server
 from magi_rt.stream.topics import Topic, parse_topic
 
@@ -74,7 +75,7 @@ class Outgoing:
         if self._guard is not None:
             self._guard.release()
         if self._own_context:
-            self._context.term()
+            end_context(self._context)
 
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> str:

@@ -17,6 +17,7 @@ import zmq
 
 from magi_rt.errors import MagiError, OptionError
 from magi_rt.stream.addresses import DEFAULT_ADDRESS, control_address, wants_any_port
+from magi_rt.stream.contexts import end_context
 from magi_rt.stream.control import ControlSocket
 from magi_rt.stream.keys import ServerKeys, refuse_open_door
 from magi_rt.stream.maker import Maker
@@ -270,7 +271,7 @@ class WorldServer:
             self._over.set()
 
     def _let_go(self) -> None:
-        self._context.destroy(linger=_LINGER_MS)
+        end_context(self._context, _LINGER_MS)
         self._bell.close()
         self._ringer.close()
 

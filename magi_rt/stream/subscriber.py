@@ -19,6 +19,7 @@ from magi_rt.stream.addresses import (
     stays_here,
     wants_any_port,
 )
+from magi_rt.stream.contexts import end_context
 from magi_rt.stream.events import Event
 from magi_rt.stream.incoming import NEWEST_QUEUE, incoming, wake_pair
 from magi_rt.stream.intake import LOST_NS, Intake
@@ -245,7 +246,7 @@ class FrameSubscriber:
 
     def _end_context(self) -> None:
         if self._own_context:
-            self._context.term()
+            end_context(self._context)
 
     def close(self) -> None:
         """Ends the thread and closes the sockets; ``next`` and iteration end. Twice is fine."""
