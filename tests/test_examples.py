@@ -155,8 +155,8 @@ def test_the_screen_in_the_panda3d_room_shows_the_frame_upright_and_in_its_colou
     pytest.importorskip("panda3d", reason="panda3d is not installed: pip install panda3d")
     with served(dummy_world(image=quarters()), fps=1) as server:
         with WorldClient(server.address) as client, client.watching() as frames:
-            client.pause()
             wait_for(frames.latest, "a frame")
+            client.pause()
             run("05_panda3d_screen.py", "--connect", server.address, "--picture", "room.png",
                 folder=tmp_path)  # fmt: skip
             shown = frames.latest()

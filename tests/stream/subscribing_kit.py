@@ -33,3 +33,10 @@ def shown(subscriber: FrameSubscriber) -> Received:
     received = subscriber.next(SOON_S)
     assert received is not None
     return received
+
+
+def shown_after(subscriber: FrameSubscriber, seq: int) -> Received:
+    """The frame of that ``seq`` or a later one; earlier ones may still be on their way."""
+    while (received := shown(subscriber)).header.seq < seq:
+        pass
+    return received

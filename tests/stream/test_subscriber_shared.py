@@ -6,7 +6,7 @@ import numpy as np
 import zmq
 
 from magi_rt.stream.publisher import FramePublisher
-from tests.stream.subscribing_kit import SOON_S, heard_of, shown, subscribed
+from tests.stream.subscribing_kit import SOON_S, heard_of, shown, shown_after, subscribed
 from tests.stream.support import picture, publish, wait_until, wanted
 
 SHARED = "frame/rgb8/top/shared"
@@ -20,9 +20,7 @@ def test_shared_memory_is_taken_when_its_file_is_there(publisher: FramePublisher
             "frames come through shared memory",
         )
         wanted(publisher, SHARED)
-        subscriber.next(0)
-        publish(publisher, picture(seed=8))
-        received = shown(subscriber)
+        received = shown_after(subscriber, publish(publisher, picture(seed=8)))
         assert received.header.shared is not None
         assert np.array_equal(received.pixels, picture(seed=8))
         assert received.intact
@@ -39,8 +37,7 @@ def test_lent_pixels_tell_when_the_server_has_come_round(publisher: FramePublish
         wait_until(
             lambda: (publish(publisher), shown(subscriber))[1].header.shared, "a shared frame"
         )
-        publish(publisher, picture(seed=8))
-        received = shown(subscriber)
+        received = shown_after(subscriber, publish(publisher, picture(seed=8)))
         assert received.intact and np.array_equal(received.pixels, picture(seed=8))
         for _ in range(8):
             publish(publisher)
