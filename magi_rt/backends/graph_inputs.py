@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,13 +11,62 @@ from torch import Tensor
 from magi_rt.backends.remembered import Remembered
 from magi_rt.export.graphs import HIDDEN, DenoiserShape
 from magi_rt.models.inputs import DenoiseInputs, TextContext
-from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.models.kv_cache import RollingKVCache, copy_in_layers
 
 TEXTS_KEPT = 8
 
 
+@dataclass(frozen=True)
+class Call:
+    """One run of a graph.
+
+    visible: [branches, ranges, slots + ranges] float32, 0 where a range sees a chunk, else
+        ``HIDDEN``.
+    """
+
+    inputs: DenoiseInputs
+    visible: Tensor
+
+
+def calls_of(inputs: DenoiseInputs, cache: RollingKVCache) -> list[Call]:
+    """A finished chunk and the one that follows it, alone in a call, run one after the other.
+
+    The second sees the first in the staging slot. So a world with one chunk in flight needs a
+    single graph, of one range. All other calls are run as they are.
+    """
+    visible = visible_chunks(inputs, cache)
+    if (len(inputs.branches), len(inputs.times), inputs.stage_branch) != (1, 2, 0):
+        return [Call(inputs, visible)]
+    slots = cache.depth + 1
+    first, second = visible[:, :1, : slots + 1], visible[:, 1:, : slots + 1].clone()
+    second[..., cache.staging_slot] = second[..., slots]
+    second[..., slots] = visible[:, 1, slots + 1]
+    return [Call(_range(inputs, 0), first), Call(_range(inputs, 1), second)]
+
+
+def _range(inputs: DenoiseInputs, place: int) -> DenoiseInputs:
+    """One range of a call of one branch."""
+    (branch,), width = inputs.branches, inputs.latents.shape[1] // len(inputs.times)
+    return replace(
+        inputs,
+        latents=inputs.latents[:, place * width : (place + 1) * width],
+        times=inputs.times[place : place + 1],
+        first_chunk=inputs.first_chunk + place,
+        branches=(
+            replace(
+                branch,
+                texts=branch.texts[place : place + 1],
+                visible=branch.visible[place : place + 1],
+            ),
+        ),
+        stage_branch=inputs.stage_branch if place == 0 else None,
+    )
+
+
 def shape_of(inputs: DenoiseInputs, cache: RollingKVCache, room: int) -> DenoiserShape:
     """The graph that answers a call; tensors are not looked at, only their sizes.
+
+    With one branch there is one graph, which gives keys and values whether they are staged or not.
 
     Args:
         room: tokens of the longest prompt that is usual; longer ones get a graph of their own.
@@ -29,7 +79,7 @@ def shape_of(inputs: DenoiseInputs, cache: RollingKVCache, room: int) -> Denoise
         height=inputs.latents.shape[2],
         width=inputs.latents.shape[3],
         text=max(room, longest),
-        stage=inputs.stage_branch,
+        stage=0 if len(inputs.branches) == 1 else inputs.stage_branch,
     )
 
 
@@ -87,3 +137,30 @@ class TextRoom:
         # What is kept holds the prompts it was made of, so no other object gets their numbers.
         key = (room, *(id(text) for text in texts))
         return self._kept.get(key, lambda: PaddedTexts.of(texts, room))
+
+
+class HistoryRoom:
+    """A ring as attention reads it, laid out again when what is kept has changed.
+
+    keys, values: [layers, 1, groups, slots * tokens, head_dim].
+    """
+
+    def __init__(self, cache: RollingKVCache) -> None:
+        layers, slots, groups, tokens, dim = cache.shape.ring
+        self.keys = torch.zeros(layers, 1, groups, slots * tokens, dim)
+        self.values = torch.zeros_like(self.keys)
+        self._split = (layers, groups, slots, tokens, dim)
+        self._holds: tuple[weakref.ref[RollingKVCache], int] | None = None
+
+    def recall(self, cache: RollingKVCache) -> None:
+        """Lays out what a ring holds, unless it lies there already."""
+        if self._holds and self._holds[0]() is cache and self._holds[1] == cache.version:
+            return
+        copy_in_layers(self.keys.view(self._split), cache.keys.transpose(1, 2))
+        copy_in_layers(self.values.view(self._split), cache.values.transpose(1, 2))
+        self._holds = (weakref.ref(cache), cache.version)
+
+    def stage(self, slot: int, keys: Tensor, values: Tensor) -> None:
+        """What the ring has just staged, [layers, groups, tokens, head_dim] each."""
+        self.keys.view(self._split)[:, :, slot].copy_(keys)
+        self.values.view(self._split)[:, :, slot].copy_(values)

@@ -13,81 +13,32 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 import magi_rt
 from magi_rt.backends.eager import EagerExecutor, parts_of
-from magi_rt.backends.graph_inputs import TextRoom, shape_of, visible_chunks
+from magi_rt.backends.graph_inputs import Call, HistoryRoom, TextRoom, calls_of, shape_of
+from magi_rt.backends.graph_runtime import GraphOrder, GraphRuntime, Runner
 from magi_rt.backends.remembered import Remembered
 from magi_rt.errors import BackendError
-from magi_rt.export.graphs import DecoderGraph, DenoiserGraph, DenoiserShape, examples
+from magi_rt.export.graphs import DecoderGraph, DenoiserShape, examples
+from magi_rt.export.lean import LeanDenoiser, lean_sizes
+from magi_rt.export.lean_vae import LeanDecoder
 from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits
 from magi_rt.export.plan_cache import PlanCache
 from magi_rt.models.inputs import DenoiseInputs
-from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.models.kv_cache import CacheShape, RollingKVCache
 from magi_rt.models.vae_tiling import decode_frames
 
 logger = logging.getLogger(__name__)
 
 GATES_KEPT = 128
 GATES_BYTES = 2**28
-
-
-@dataclass(frozen=True)
-class GraphOrder:
-    """A graph that is wanted.
-
-    sizes: of its inputs by name, in order; all are float32.
-    outputs: names of what it gives.
-    """
-
-    name: str
-    graph: nn.Module
-    sizes: Mapping[str, tuple[int, ...]]
-    outputs: tuple[str, ...]
-
-    def example(self) -> dict[str, Tensor]:
-        """Inputs to trace with."""
-        return examples(self.sizes, torch.float32)
-
-
-class Runner(Protocol):
-    """A graph that is ready to run."""
-
-    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Outputs for contiguous inputs, in the graph's orders. The next call overwrites them."""
-        ...
-
-
-class GraphRuntime(Protocol):
-    """Turns graphs into runners.
-
-    name: as in manifests.
-    precision: "float32" or "bfloat16", what products are computed in.
-    flags: settings that shape what is saved, in words.
-    """
-
-    name: str
-    precision: str
-    flags: tuple[str, ...]
-
-    def version(self) -> str:
-        """The runtime's version."""
-        ...
-
-    def save(self, order: GraphOrder, into: Path) -> None:
-        """Converts a graph and writes it into an empty folder."""
-        ...
-
-    def load(self, folder: Path, threads: int) -> Runner:
-        """Makes a saved graph ready to run."""
-        ...
 
 
 class GraphExecutor(EagerExecutor):
@@ -148,7 +99,7 @@ class GraphExecutor(EagerExecutor):
             )
         self.runtime, self.plans = runtime, cache or PlanCache()
         self.info = replace(self.info, name=self.name, dtype=runtime.precision, reason=self._why())
-        self._texts = TextRoom()
+        self._texts, self._rooms = TextRoom(), dict[CacheShape, HistoryRoom]()
         self._stacked: Remembered[Tensor] = Remembered(GATES_KEPT, GATES_BYTES)
         self._runners: dict[object, Runner] = {}
         self._expected: dict[DenoiserShape, None] = {}
@@ -166,7 +117,8 @@ class GraphExecutor(EagerExecutor):
         """A call of this kind will come; tensors may be on the meta device."""
         room = self.config.model.caption_max_length
         for part in parts_of(inputs, cache):
-            self._expected[shape_of(part, cache, room)] = None
+            for call in calls_of(part, cache):
+                self._expected[shape_of(call.inputs, cache, room)] = None
 
     @torch.inference_mode()
     def warm_up(self) -> float:
@@ -174,31 +126,45 @@ class GraphExecutor(EagerExecutor):
         begun = time.perf_counter()
         expected, self._expected = self._expected, {}
         for shape in expected:
-            run = self._denoiser(shape)
-            run([*examples(self._sizes(shape), torch.float32).values()])
-        for channels, _, *size in {self._sizes(shape)["latents"][1:] for shape in expected}:
-            self.decode(torch.zeros(channels, self.config.runtime.chunk_width, *size))
+            sizes = lean_sizes(self.config.model, shape)
+            self._denoiser(shape)([*examples(sizes, torch.float32).values()])
+        width = self.config.runtime.chunk_width
+        for height, across in {(shape.height, shape.width) for shape in expected}:
+            self.decode(torch.zeros(self.config.model.latent_channels, width, height, across))
         return time.perf_counter() - begun
 
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        found = [self._call(call, cache) for call in calls_of(inputs, cache)]
+        return found[0] if len(found) == 1 else torch.cat(found, dim=2)
+
+    def _call(self, call: Call, cache: RollingKVCache) -> Tensor:
+        inputs = call.inputs
         shape = shape_of(inputs, cache, self.config.model.caption_max_length)
-        texts = self._texts.get(inputs, shape.text)
+        texts, history = self._texts.get(inputs, shape.text), self._history_of(cache)
+        history.recall(cache)
         found = self._denoiser(shape)(
             (
                 inputs.latents[None].contiguous(),
                 self._gates_of(inputs),
                 self._rope_of(inputs, cache),
-                cache.keys,
-                cache.values,
-                visible_chunks(inputs, cache),
+                history.keys,
+                history.values,
+                call.visible,
                 texts.keys,
                 texts.values,
                 texts.visible,
             )
         )
-        if shape.stage is not None:
+        if inputs.stage_branch is not None:
             cache.stage(slice(None), found[1], found[2])
+            history.stage(cache.staging_slot, found[1], found[2])
         return found[0].clone()
+
+    def _history_of(self, cache: RollingKVCache) -> HistoryRoom:
+        found = self._rooms.get(cache.shape)
+        if found is None:
+            found = self._rooms[cache.shape] = HistoryRoom(cache)
+        return found
 
     def _gates_of(self, inputs: DenoiseInputs) -> Tensor:
         key = (inputs.times, tuple(branch.drop for branch in inputs.branches), inputs.step_code)
@@ -207,16 +173,18 @@ class GraphExecutor(EagerExecutor):
     def _denoiser(self, shape: DenoiserShape) -> Runner:
         found = self._runners.get(shape)
         if found is None:
-            graph = DenoiserGraph(self.dit, shape)
-            order = GraphOrder(shape.name, graph, self._sizes(shape), shape.outputs)
+            sizes = lean_sizes(self.config.model, shape)
+            order = GraphOrder(
+                f"lean-{shape.name}",
+                lambda: LeanDenoiser(self.dit, shape, self._products()),
+                sizes,
+                shape.outputs,
+            )
             found = self._runners[shape] = self._ready(order)
         return found
 
-    def _sizes(self, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
-        """Sizes of a denoiser's inputs; the latents are those outside the network."""
-        sizes = shape.inputs(self.config.model)
-        one, _, *rest = sizes["latents"]
-        return {**sizes, "latents": (one, self.config.model.latent_channels, *rest)}
+    def _products(self) -> torch.dtype:
+        return torch.bfloat16 if self.runtime.precision == "bfloat16" else torch.float32
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -229,12 +197,19 @@ class GraphExecutor(EagerExecutor):
         key = ("decoder", size, finished)
         found = self._runners.get(key)
         if found is None:
-            ending = "" if finished else "-raw"
-            name = f"decoder-{'x'.join(map(str, size[2:]))}{ending}"
-            graph = DecoderGraph(self.vae, finished=finished)
-            order = GraphOrder(name, graph, {"latents": size}, ("pixels",))
+            grid = "x".join(map(str, size[2:]))
+            lean = finished and not self.vae.config.conv_last_layer
+            name = f"{'lean-' if lean else ''}decoder-{grid}{'' if finished else '-raw'}"
+
+            def make() -> nn.Module:
+                if lean:
+                    return LeanDecoder(self.vae, self._products())
+                return DecoderGraph(self.vae, finished=finished)
+
+            order = GraphOrder(name, make, {"latents": size}, ("pixels",))
             found = self._runners[key] = self._ready(order)
-        return found([latents.contiguous()])[0].clone()
+        pictures = found([latents.contiguous()])[0]
+        return torch.from_numpy(pictures.numpy().copy())  # see copy_in_layers
 
     def _ready(self, order: GraphOrder) -> Runner:
         """The graph from the plan cache, or from a folder for this run where none can be kept."""

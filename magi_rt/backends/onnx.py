@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magi_rt.backends.graph_runner import GraphExecutor, GraphOrder, Runner
+from magi_rt.backends.graph_runner import GraphExecutor
+from magi_rt.backends.graph_runtime import GraphOrder, Runner
 from magi_rt.errors import BackendError
 from magi_rt.export.builders import missing
 from magi_rt.export.to_onnx import OPSET, export_graph
@@ -58,7 +59,7 @@ class OnnxRuntime:
         return str(self._ort.__version__)
 
     def save(self, order: GraphOrder, into: Path) -> None:
-        export_graph(order.graph, order.example(), into / PLAN, outputs=order.outputs)
+        export_graph(order.graph(), order.example(), into / PLAN, outputs=order.outputs)
 
     def load(self, folder: Path, threads: int) -> Runner:
         options = self._ort.SessionOptions()

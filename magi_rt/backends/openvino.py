@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magi_rt.backends.graph_runner import GraphExecutor, GraphOrder, Runner
+from magi_rt.backends.graph_runner import GraphExecutor
+from magi_rt.backends.graph_runtime import GraphOrder, Runner
 from magi_rt.errors import BackendError
 from magi_rt.export.builders import missing
 
@@ -67,7 +68,7 @@ class OpenVINORuntime:
             # Sizes are fixed, so what tracing warns of (sizes that become constants) is meant.
             warnings.simplefilter("ignore")
             model = self._ov.convert_model(
-                order.graph,
+                order.graph().eval(),
                 example_input=tuple(example.values()),
                 input=[tuple(tensor.shape) for tensor in example.values()],
             )
@@ -78,7 +79,8 @@ class OpenVINORuntime:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
+            # Graphs say themselves which products are in bfloat16; the rest stays as it is.
+            "INFERENCE_PRECISION_HINT": "f32",
             # Two worlds on one machine would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
             "CACHE_DIR": str(folder.parent / COMPILED),

@@ -2,9 +2,10 @@
 
 Thread pools of two runtimes in one process disturb each other, and a machine is not equally busy
 all the time. So every round starts one process per way, in an order that turns around from round to
-round, and what counts is the ratio to eager float32 of the same round. Pictures of all ways start
-from the same noise under the same prompts; each way goes on from its own, so they tell how far the
-worlds drift apart, while ``step_difference`` compares single calls on equal inputs.
+round, and what counts is the ratio to eager float32 of the same round. Differences are told at
+three lengths, always from the same noise and prompts: ``step_difference`` of single calls on equal
+inputs (relative), ``chunk_psnr_db`` of whole chunks that follow the same history, and ``psnr_db``
+of runs that each go on from their own pictures, where a world that bounces a ball drifts apart.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Task:
     way: executor/dtype.
     threads: of the processor, 0 for PyTorch's own choice.
     pictures: the file for its pictures, "" for none.
-    shadow: compare every call with eager float32 on equal inputs instead of taking times.
+    shadow: compare calls and chunks with eager float32 instead of taking times.
     """
 
     model: str
@@ -83,7 +84,7 @@ def bench_backends(
                 found[way].append(measured(Task(model, way, chunks, threads, pictures)))
                 tell(sum(len(each) for each in found.values()))
         shadows = {
-            way: measured(Task(model, way, LEAST_CHUNKS, threads, shadow=True))
+            way: rounded(measured(Task(model, way, chunks, threads, shadow=True)))
             for way in order
             if not way.startswith("eager/")  # its memory has a number format of its own
         }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.choose import open_executor
-from magi_rt.bench.backends import SKIPPED, Task
+from magi_rt.bench.backends import LEAST_CHUNKS, SKIPPED, Task, psnr
 from magi_rt.bench.measure import Numbers, median
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
@@ -74,6 +74,30 @@ def play(machine: WorldMachine, chunks: int) -> tuple[list[float], NDArray[np.ui
     return times, np.stack(pictures)
 
 
+def compare(real: WorldMachine, other: WorldMachine, chunks: int) -> Numbers:
+    """Every chunk by both, from the same history, noise and prompt; the first one's goes on."""
+    shadow = Shadow(real.executor, other.executor)
+    play(_machine(shadow, real.model), LEAST_CHUNKS)
+    first, second = (World(Timeline(each, each.begin())) for each in (real, other))
+    told, errors = prompts(real.model), []
+    for chunk in range(chunks):
+        prompt = told[chunk // PROMPT_EVERY % len(told)] if chunk % PROMPT_EVERY == 0 else None
+        second.restore(first.snapshot())
+        expected, found = (np.stack([f.pixels for f in w.advance(prompt)]) for w in (first, second))
+        errors.append(float(np.mean((found.astype(np.float32) - expected) ** 2)))
+    return {
+        "step_difference": median(shadow.steps),
+        "step_difference_max": max(shadow.steps),
+        "decoder_difference_max": max(shadow.pictures),
+        "chunk_psnr_db": psnr(float(np.mean(errors))),
+        "chunk_psnr_db_worst": psnr(max(errors)),
+    }
+
+
+def _machine(executor: Executor, model: str) -> WorldMachine:
+    return WorldMachine.around(executor, model, WorldOptions(seed=SEED))
+
+
 def measure(task: Task) -> Numbers:
     """Opens, plays and tells."""
     if task.threads:
@@ -83,14 +107,8 @@ def measure(task: Task) -> Numbers:
     executor = open_executor(task.model, backend=backend, device="cpu", dtype=dtype)
     if task.shadow:
         real = open_executor(task.model, backend="eager", device="cpu", dtype="float32")
-        shadow = Shadow(real, executor)
-        play(WorldMachine.around(shadow, task.model, WorldOptions(seed=SEED)), task.chunks)
-        return {
-            "step_difference": max(shadow.steps),
-            "step_difference_median": median(shadow.steps),
-            "picture_difference": max(shadow.pictures),
-        }
-    machine = WorldMachine.around(executor, task.model, WorldOptions(seed=SEED))
+        return compare(_machine(real, task.model), _machine(executor, task.model), task.chunks)
+    machine = _machine(executor, task.model)
     opened = time.perf_counter() - begun
     times, pictures = play(machine, task.chunks)
     if task.pictures:

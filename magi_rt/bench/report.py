@@ -55,7 +55,7 @@ def table(numbers: Numbers) -> Table:
 
 
 def ways_table(title: str, found: Numbers) -> Table:
-    """A row for each way of doing one thing, a column for each number.
+    """A column for each way of doing one thing, a row for each number.
 
     Args:
         found: by way, what was measured; ways may lack some of the numbers.
@@ -63,10 +63,11 @@ def ways_table(title: str, found: Numbers) -> Table:
     names = dict.fromkeys(name for numbers in found.values() for name in numbers)
     shown = Table(box=box.SIMPLE, title=title.replace("_", " "), title_justify="left")
     shown.add_column("")
+    for way in found:
+        shown.add_column(way.replace("/", "\n"), justify="right")
     for name in names:
-        shown.add_column(name.replace("_", " "), justify="right")
-    for way, numbers in found.items():
-        shown.add_row(way, *(_spelled(numbers[n]) if n in numbers else "" for n in names))
+        spelled = (_spelled(numbers[name]) if name in numbers else "" for numbers in found.values())
+        shown.add_row(name.replace("_", " "), *spelled)
     return shown
 
 

@@ -99,6 +99,11 @@ class RollingKVCache:
         """Position of a chunk counted from the ring's zero point, in chunks."""
         return chunk - self.base
 
+    @property
+    def staging_slot(self) -> int:
+        """The slot that :meth:`stage` writes into; nobody sees it before the commit."""
+        return self._head
+
     def stage(self, layer: int | slice, keys: Tensor, values: Tensor) -> None:
         """Write one layer of a finished chunk into the staging slot; [groups, tokens, d] each.
 
@@ -197,8 +202,8 @@ class RollingKVCache:
         """An independent copy; the scratch is not copied."""
         return RollingKVCache(
             self.shape,
-            self.keys.clone(),
-            self.values.clone(),
+            copy_in_layers(torch.empty_like(self.keys), self.keys),
+            copy_in_layers(torch.empty_like(self.values), self.values),
             self.bands,
             self.chunks,
             self.base,
@@ -235,3 +240,16 @@ class RollingKVCache:
         self.keys[:, :count].copy_(tensors["keys"])
         self.values[:, :count].copy_(tensors["values"])
         self.chunks, self._head = tuple(chunks), count % (self.depth + 1)
+
+
+def copy_in_layers(into: Tensor, source: Tensor) -> Tensor:
+    """Copies [layers, ...], layer by layer on the CPU, and returns ``into``.
+
+    A large copy there wakes PyTorch's threads, which then spin for milliseconds beside a graph
+    runtime's own threads; a small world's layer is below the size at which they are used.
+    """
+    if into.device.type != "cpu":
+        return into.copy_(source)
+    for kept, given in zip(into, source, strict=True):
+        kept.copy_(given)
+    return into

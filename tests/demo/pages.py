@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import faulthandler
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -38,8 +36,6 @@ def demo(
     finally:
         server.stop()
         thread.join(2 * WAIT_S)
-        if thread.is_alive():
-            faulthandler.dump_traceback(sys.__stderr__)
         assert not thread.is_alive(), "the demo did not end"
 
 
