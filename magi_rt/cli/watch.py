@@ -45,6 +45,8 @@ def watch(
     """Watch a served world, in a window (q closes it) or as a video.
 
     Always the newest frame is shown, however slow this machine is; a video holds every frame.
+    Both end when no frame comes for --timeout seconds; but a window stays while the server says
+    that it lives, as a paused one does.
     The window needs opencv-python: pip install "magi-rt\\[viewer]"
 
     [bold]Examples[/bold]
@@ -62,7 +64,7 @@ def watch(
         check_target(headless, "--headless", ".mp4")
         code = _film(address, headless, seconds, timeout, keys)
     else:
-        code = _show(address, seconds, keys)
+        code = _show(address, seconds, timeout, keys)
     if code:
         raise typer.Exit(code)
 
@@ -123,7 +125,7 @@ def _frames_for(client: WorldClient, seconds: float | None, timeout_s: float) ->
             yield received
 
 
-def _show(address: str, seconds: float | None, keys: Path | None) -> int:
+def _show(address: str, seconds: float | None, timeout_s: float, keys: Path | None) -> int:
     """Show the newest frame in a window until it is closed. Returns the exit code."""
     from magi_rt.cli.windows import Window
     from magi_rt.stream.subscriber import FrameSubscriber
@@ -134,9 +136,13 @@ def _show(address: str, seconds: float | None, keys: Path | None) -> int:
         InterruptGuard() as guard,
         FrameSubscriber(address, format="bgr8", curve=client_keys(keys)) as frames,
     ):
+        patience = _Patience(address, timeout_s)
         shown: Received | None = None
         try:
             while time.monotonic() < end_s and window.open and window.key() not in _QUIT:
+                if not patience.lasts(frames.connected):
+                    typer.echo(f"magi-rt: no frame came for {timeout_s:g} s", err=True)
+                    break
                 window.say("" if frames.connected else "the server is lost, waiting")
                 received = frames.latest()
                 if received is not None and received is not shown:
@@ -147,3 +153,26 @@ def _show(address: str, seconds: float | None, keys: Path | None) -> int:
         finally:
             window.close()
     return guard.exit_code
+
+
+class _Patience:
+    """How long a window waits for a server that says nothing; a paused one says that it lives."""
+
+    def __init__(self, address: str, timeout_s: float) -> None:
+        self._address, self._timeout_s = address, timeout_s
+        self._heard, self._last_s = False, time.monotonic()
+
+    def lasts(self, connected: bool) -> bool:
+        """False once the server was silent for too long; ServerLostError if it always was."""
+        if connected:
+            self._heard, self._last_s = True, time.monotonic()
+        if time.monotonic() - self._last_s < self._timeout_s:
+            return True
+        if self._heard:
+            return False
+        from magi_rt.stream.link import ServerLostError
+
+        raise ServerLostError(
+            f"no answer from {self._address} within {self._timeout_s:g} s: is a server running "
+            "there, and if it wants keys, does it know this client's?"
+        )
