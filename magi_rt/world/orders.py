@@ -72,10 +72,12 @@ class WaitingOrders:
             for _ in range(count):
                 self._orders.popleft()
 
-    def clear(self) -> None:
-        """Takes all away."""
+    def clear(self) -> int:
+        """Takes all away; returns how many they were."""
         with self._lock:
+            count = len(self._orders)
             self._orders.clear()
+            return count
 
 
 def effective(orders: Sequence[Order]) -> list[Order]:

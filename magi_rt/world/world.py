@@ -171,6 +171,11 @@ class World(WorldFacts):
         self._refuse_closed()
         self._waiting.put(order)
 
+    def drop_prompts(self) -> int:
+        """Forgets the prompts that wait for the next ``advance``; returns how many."""
+        with self._lock:  # a call that has begun keeps those it has read
+            return self._waiting.clear()
+
     def frames(
         self,
         fps: float | None = 24,

@@ -89,6 +89,15 @@ def test_a_prompt_left_from_outside_shapes_the_next_chunk() -> None:
     assert same_pixels(asked.advance("night"), left.advance())
 
 
+def test_prompts_that_wait_can_be_dropped() -> None:
+    world, untold = dummy_world(), dummy_world()
+    world.prompt("night")
+    world.prompt("fog", at="now")
+    assert world.drop_prompts() == 2
+    assert world.drop_prompts() == 0
+    assert same_pixels(world.advance(), untold.advance())
+
+
 def test_a_world_states_what_it_is() -> None:
     world = World.open("dummy")
     assert (world.size, world.fps, world.frames_per_chunk) == ((64, 64), 24, 8)
