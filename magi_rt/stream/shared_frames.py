@@ -22,6 +22,7 @@ if sys.platform != "win32":
 
 MAGIC = b"MAGISHM1"
 PREFIX = "magi_rt-"
+_OURS = f"{PREFIX}{'[0-9a-f]' * 16}-*"
 SLOTS = 8
 """Frames that lie in a file: a frame stays for one fewer further ones."""
 
@@ -213,7 +214,7 @@ def lock(file: int) -> bool:
 def remove_abandoned(folder: Path | None = None) -> list[Path]:
     """Removes the files of this user whose servers have died; returns them."""
     removed = []
-    for path in (folder or shared_folder()).glob(f"{PREFIX}*"):
+    for path in (folder or shared_folder()).glob(_OURS):
         with suppress(OSError):
             young = path.name.endswith(".part")
             if young and time.time() - path.stat().st_mtime < _ABANDONED_S:

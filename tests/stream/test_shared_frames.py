@@ -187,6 +187,14 @@ def test_files_of_dead_servers_are_removed_and_those_of_living_ones_stay(
     assert remove_abandoned(tmp_path) == []
 
 
+def test_only_files_named_after_a_stream_are_removed(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("magi_rt-demo.mp4", "magi_rt-notes", "magi_rt-12ab-a")]
+    for path in others:
+        path.write_bytes(b"somebody's own")
+    assert remove_abandoned(tmp_path) == []
+    assert all(path.exists() for path in others)
+
+
 def test_no_reader_ever_sees_half_a_frame(tmp_path: Path) -> None:
     writer = SharedWriter(STREAM, "rgb8-top", 40_000, folder=tmp_path)
     reader = SharedReader(writer.path, STREAM)
