@@ -33,6 +33,8 @@ LOST_NS = 1_500_000_000
 AT_ONCE = 256
 """Messages read before the newest is handed out, even if more come all the time."""
 
+_READABLE, _NOW = int(zmq.POLLIN), int(zmq.DONTWAIT)
+
 _log = logging.getLogger("magi_rt.stream")
 
 
@@ -93,11 +95,9 @@ class Intake:
         """Reads what is there and hands on the newest frame, unless it is stale."""
         newest: Candidate | None = None
         for _ in range(AT_ONCE):
-            try:
-                parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
-            except zmq.Again:
+            if not self._socket.getsockopt(zmq.EVENTS) & _READABLE:  # type: ignore[operator]
                 break
-            found = self._sort(parts)
+            found = self._sort(_parts(self._socket))
             if found is None:
                 continue
             if self._every:
@@ -215,6 +215,14 @@ class Intake:
         if now - self._logged_ns >= 1_000_000_000:
             self._logged_ns = now
             _log.warning("a message from the server does not count: %s", error)
+
+
+def _parts(socket: zmq.Socket[bytes]) -> list[zmq.Frame]:
+    """One message that is there."""
+    parts = [socket.recv(_NOW, copy=False)]
+    while parts[-1].more:
+        parts.append(socket.recv(_NOW, copy=False))
+    return parts
 
 
 def _frame_in(parts: list[zmq.Frame]) -> tuple[FrameHeader, bytes | memoryview | None]:

@@ -16,6 +16,7 @@ old there."""
 # The keys of a guarded connection are exchanged in messages of some 300 bytes.
 _SUBSCRIPTION_BYTES = 1_024
 _LINGER_MS = 200
+_READABLE = int(zmq.POLLIN)
 
 
 class Outgoing:
@@ -53,11 +54,8 @@ class Outgoing:
         Readers can send anything here; only the names of topics that exist mean something.
         """
         left: list[Topic] = []
-        while True:
-            try:
-                said = self.socket.recv(zmq.DONTWAIT)
-            except zmq.Again:
-                return left
+        while self.socket.getsockopt(zmq.EVENTS) & _READABLE:  # type: ignore[operator]
+            said = self.socket.recv(zmq.DONTWAIT)
             topic = parse_topic(said[1:])
             if topic is None:
                 continue
@@ -68,6 +66,7 @@ class Outgoing:
                 del self.wanted[topic.name]
                 self.newcomers.discard(topic.name)
                 left.append(topic)
+        return left
 
     def close(self) -> None:
         """Waits at most 200 ms for what is on its way."""

@@ -16,6 +16,9 @@ from magi_rt.stream.wire import HEADER_BYTES, FrameHeader, pack_header, packed_h
 HEAD_ROOM = 2 * HEADER_BYTES
 """Bytes before the pixels of a packed frame, into which topic and header are written."""
 
+# Plain numbers: pyzmq's flags cost more to join than a small message to send.
+_NOW, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
+
 Kind = tuple[str, str]
 """Format and rows."""
 
@@ -119,35 +122,35 @@ class Outlets:
         """
         if topic.layout == "shared":
             return self._send_shared(socket, topic, picture, flags)
-        header, made = self._make(topic, picture, flags)
         if topic.layout == "packed":
-            self._send_packed(socket, topic, header, made)
+            self._send_packed(socket, topic, picture, flags)
             return True
+        kind = self._kind(topic)
+        made = self._make(picture, kind)
         copy = made.slot is not None and not made.slot.tracked
         self.copied += copy
-        parts = [topic.name, pack_header(stamped(header))]
+        parts = [topic.name, pack_header(stamped(picture.header, kind, made.size, flags))]
         tracker = self._send_parts(socket, parts, made.data, copy)
         if made.slot is not None:
             made.slot.sent(tracker)
         return True
 
-    def _make(self, topic: Topic, picture: Picture, flags: int) -> tuple[FrameHeader, Made]:
-        """The picture as the topic wants it, converted once however many topics want it so."""
-        kind = self._kind(topic)
-        header = described(picture.header, kind, flags)
+    def _make(self, picture: Picture, kind: Kind) -> Made:
+        """The picture in a format, converted once however many topics want it so."""
         made = picture.made.get(kind)
         if made is None:
-            made = picture.made[kind] = self._convert(picture, kind, header.size)
-        return replace(header, size=made.size), made
+            made = picture.made[kind] = self._convert(picture, kind)
+        return made
 
     def _kind(self, topic: Topic) -> Kind:
         chosen = self.any_format if topic.format == ANY else topic.format
         return (chosen, "top" if chosen == "jpeg" else topic.rows)
 
-    def _convert(self, picture: Picture, kind: Kind, size: int) -> Made:
+    def _convert(self, picture: Picture, kind: Kind) -> Made:
         if kind[0] == "jpeg":
             return Made(encode_jpeg(picture.pixels, self.quality))
-        slot = self._ring(kind, size).take()
+        height, width, _ = picture.pixels.shape
+        slot = self._ring(kind, payload_bytes(height, width, kind[0])).take()
         slot.held = True
         convert(picture.pixels, *kind, slot.data)
         return Made(slot.data, slot)
@@ -163,20 +166,23 @@ class Outlets:
         socket: Socket, parts: list[bytes], data: Bytes | bytes, copy: bool
     ) -> zmq.MessageTracker | None:
         for part in parts:
-            socket.send(part, zmq.SNDMORE | zmq.DONTWAIT)
+            socket.send(part, _MORE)
         buffer = data if isinstance(data, bytes) else data.data
-        sent = socket.send(buffer, zmq.DONTWAIT, copy=copy, track=not copy)
+        sent = socket.send(buffer, _NOW, copy=copy, track=not copy)
         return sent if isinstance(sent, zmq.MessageTracker) else None
 
-    def _send_packed(self, socket: Socket, topic: Topic, header: FrameHeader, made: Made) -> None:
+    def _send_packed(self, socket: Socket, topic: Topic, picture: Picture, flags: int) -> None:
+        kind = self._kind(topic)
+        made = self._make(picture, kind)
         if isinstance(made.data, bytes):
-            head = packed_head(topic.name, pack_header(stamped(header)))
-            socket.send(head + made.data, zmq.DONTWAIT, copy=False)
+            head = pack_header(stamped(picture.header, kind, made.size, flags))
+            socket.send(packed_head(topic.name, head) + made.data, _NOW, copy=False)
             return
         words = (topic.format, topic.rows, "packed")
         slot = self._ring(words, HEAD_ROOM + made.size).take()
         slot.data[HEAD_ROOM:] = made.data
-        head = packed_head(topic.name, pack_header(stamped(header)))
+        header = pack_header(stamped(picture.header, kind, made.size, flags))
+        head = packed_head(topic.name, header)
         begin = HEAD_ROOM - len(head)
         slot.data[begin:HEAD_ROOM] = bytearray(head)
         self.copied += not slot.tracked
@@ -184,9 +190,10 @@ class Outlets:
 
     def _send_shared(self, socket: Socket, topic: Topic, picture: Picture, flags: int) -> bool:
         kind = (topic.format, topic.rows)
-        header = described(picture.header, kind, flags)
+        height, width, _ = picture.pixels.shape
+        size = payload_bytes(height, width, kind[0])
         writer = self._shared.get(kind)
-        begun = writer.begin(header.size) if writer is not None else None
+        begun = writer.begin(size) if writer is not None else None
         if writer is None or begun is None:
             return False
         slot, pixels = begun
@@ -195,8 +202,10 @@ class Outlets:
             pixels[:] = made.data
         else:
             convert(picture.pixels, *kind, pixels)
-        header = stamped(replace(header, shared=(slot, writer.end(slot))))
-        socket.send_multipart([topic.name, pack_header(header)], zmq.DONTWAIT)
+        place = (slot, writer.end(slot))
+        header = pack_header(stamped(picture.header, kind, size, flags, place))
+        socket.send(topic.name, _MORE)
+        socket.send(header, _NOW)
         return True
 
     def ring_in_use(self) -> int:
@@ -210,16 +219,17 @@ class Outlets:
         self._shared.clear()
 
 
-def stamped(header: FrameHeader) -> FrameHeader:
-    """The header of a frame that is handed to the socket now."""
-    return replace(header, sent_ns=time.monotonic_ns())
-
-
-def described(header: FrameHeader, kind: Kind, flags: int) -> FrameHeader:
-    """A frame's header in a format; the size of a JPEG is put in once it is known."""
+def stamped(
+    header: FrameHeader,
+    kind: Kind,
+    size: int,
+    flags: int,
+    shared: tuple[int, int] | None = None,
+) -> FrameHeader:
+    """The header of a frame in a format, of ``size`` bytes, that is handed to the socket now."""
     pixel_format, rows = kind
-    stride = header.width * BYTES_PER_PIXEL.get(pixel_format, 0)
-    size = stride * header.height
     return replace(
-        header, format=pixel_format, rows=rows, stride=stride, size=size, flags=header.flags | flags
-    )
+        header, format=pixel_format, rows=rows, size=size, flags=header.flags | flags,
+        stride=header.width * BYTES_PER_PIXEL.get(pixel_format, 0), shared=shared,
+        sent_ns=time.monotonic_ns(),
+    )  # fmt: skip

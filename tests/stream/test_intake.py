@@ -23,6 +23,12 @@ PIXELS = picture().tobytes()
 PARTS, PACKED = b"frame/rgb8/top/parts", b"frame/rgb8/top/packed"
 
 
+class Part(zmq.Frame):
+    """One part of a message; libzmq alone can say of its own that more follow."""
+
+    more = False
+
+
 class Desk:
     """An intake whose messages and time a test decides."""
 
@@ -44,11 +50,18 @@ class Desk:
             clock=lambda: self.now,
         )
 
-    def recv_multipart(self, flags: int, copy: bool) -> list[zmq.Frame]:
+    def getsockopt(self, option: int) -> int:
+        assert option == zmq.EVENTS
+        return zmq.POLLIN if self.messages else 0
+
+    def recv(self, flags: int, copy: bool) -> Part:
         assert flags == zmq.DONTWAIT and not copy
-        if not self.messages:
-            raise zmq.Again
-        return [zmq.Frame(part) for part in self.messages.popleft()]
+        message = self.messages[0]
+        part = Part(message.pop(0))
+        part.more = bool(message)
+        if not message:
+            self.messages.popleft()
+        return part
 
     def ask_again(self) -> None:
         self.asked += 1
