@@ -83,7 +83,7 @@ static bool is_due(const mg_network *network, const mg_request *request)
     return network->now_ns - request->sent_ns >= wait_ns;
 }
 
-/* False when nobody is connected. */
+/* False when libzmq takes nothing now. */
 static bool send_request(mg_network *network, mg_request *request)
 {
     msgpack_sbuffer bytes;
@@ -117,7 +117,7 @@ static void time_out(mg_network *network, mg_request *request)
 
 void mg_control_send(mg_network *network)
 {
-    bool open = network->control != NULL;
+    bool open = network->connection.up; /* else requests wait here and not in libzmq */
     network->blocked = false;
     if (open && !network->hello_answered && is_due(network, &network->hello))
         network->blocked = !send_request(network, &network->hello);

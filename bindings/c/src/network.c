@@ -18,23 +18,31 @@ static bool set_curve(void *socket, const mg_settings *settings)
            zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, settings->curve_secret, 41) == 0;
 }
 
+static bool set_up(const mg_network *network, void *socket, const char *address, int queue,
+                   int64_t largest)
+{
+    return set_number(socket, ZMQ_LINGER, 0) && set_number(socket, ZMQ_RCVHWM, queue) &&
+           set_number(socket, ZMQ_SNDHWM, MG_MAX_WAITING) &&
+           set_number(socket, ZMQ_HEARTBEAT_IVL, 1000) &&
+           set_number(socket, ZMQ_HEARTBEAT_TIMEOUT, 5000) &&
+           set_number(socket, ZMQ_IPV6, strstr(address, "://[") != NULL) &&
+           zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
+           set_curve(socket, &network->client->settings);
+}
+
 static void *connect_socket(mg_network *network, int type, const char *address, int queue,
                             int64_t largest)
 {
     void *socket = zmq_socket(network->context, type);
     if (!socket) return NULL;
-    bool ready = set_number(socket, ZMQ_LINGER, 0) && set_number(socket, ZMQ_RCVHWM, queue) &&
-                 set_number(socket, ZMQ_SNDHWM, MG_MAX_WAITING) &&
-                 set_number(socket, ZMQ_HEARTBEAT_IVL, 1000) &&
-                 set_number(socket, ZMQ_HEARTBEAT_TIMEOUT, 5000) &&
-                 set_number(socket, ZMQ_IPV6, strstr(address, "://[") != NULL) &&
-                 zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
-                 set_curve(socket, &network->client->settings);
-    /* Requests wait here, not in libzmq, while nobody is there to take them. */
-    if (type == ZMQ_DEALER) ready = ready && set_number(socket, ZMQ_IMMEDIATE, 1);
+    bool ready = set_up(network, socket, address, queue, largest);
+    /* Not ZMQ_IMMEDIATE, by which libzmq throws away answers when the connection breaks. */
+    if (type == ZMQ_DEALER)
+        ready = ready && mg_connection_watch(&network->connection, network->context, socket);
     if (ready && zmq_connect(socket, address) == 0) return socket;
     mg_client_say(network->client, MAGI_LOG_ERROR, "cannot connect to %s: %s", address,
                   zmq_strerror(zmq_errno()));
+    if (type == ZMQ_DEALER) mg_connection_leave(&network->connection);
     zmq_close(socket);
     return NULL;
 }
@@ -75,6 +83,7 @@ static void close_network(mg_network *network)
     if (network->frames) mg_frames_close(network);
     mg_control_close(network);
     if (network->frames) zmq_close(network->frames);
+    mg_connection_leave(&network->connection);
     if (network->control) zmq_close(network->control);
     if (network->context)
         while (zmq_ctx_term(network->context) != 0 && zmq_errno() == EINTR) continue;
@@ -83,15 +92,16 @@ static void close_network(mg_network *network)
 
 static void wait_for_something(mg_network *network)
 {
-    zmq_pollitem_t items[3] = {
+    zmq_pollitem_t items[4] = {
         {.fd = network->client->wake.reader, .events = ZMQ_POLLIN},
         {.socket = network->frames, .events = ZMQ_POLLIN},
         {.socket = network->control, .events = ZMQ_POLLIN},
+        {.socket = network->connection.monitor, .events = ZMQ_POLLIN},
     };
     if (network->blocked) items[2].events |= ZMQ_POLLOUT;
     bool aside = network->candidate != MG_NO_SLOT;
     long wait_ms = aside ? STALE_TICK_MS : TICK_MS;
-    zmq_poll(items, network->control ? 3 : 2, wait_ms);
+    zmq_poll(items, network->control ? 4 : 2, wait_ms);
     mg_wake_lower(&network->client->wake);
 }
 
@@ -109,6 +119,7 @@ void mg_network_run(void *argument)
         wait_for_something(&network);
         network.now_ns = mg_now_ns();
         mg_frames_receive(&network);
+        if (network.control) mg_connection_look(&network.connection);
         mg_control_receive(&network);
         mg_frames_settle(&network);
         mg_control_take(&network);

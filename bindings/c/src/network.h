@@ -4,6 +4,7 @@
 
 #include "answers.h"
 #include "client.h"
+#include "connection.h"
 #include "gate.h"
 #include "shared.h"
 
@@ -34,7 +35,8 @@ typedef struct mg_network {
     mg_request hello;
     bool hello_answered;
     mg_request *pending; /* sent or to be sent, oldest first */
-    bool blocked;        /* the last send found nobody connected */
+    bool blocked;        /* the last send found libzmq's queue full */
+    mg_connection connection;
     char answer_stream[24];
     uint64_t answer_epoch;
 } mg_network;

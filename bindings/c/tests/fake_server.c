@@ -53,7 +53,7 @@ static void bind_to(void *socket, const char *wanted, char *bound)
 static void open_at(fake_server *server, const char *stream, const char *frames,
                     const char *control)
 {
-    int on = 1, unlimited = 0;
+    int on = 1, unlimited = 0, answers_sent_ms = 10000;
     server->stream = stream;
     server->context = zmq_ctx_new();
     server->frames = zmq_socket(server->context, ZMQ_XPUB);
@@ -61,7 +61,9 @@ static void open_at(fake_server *server, const char *stream, const char *frames,
     zmq_setsockopt(server->frames, ZMQ_XPUB_VERBOSER, &on, sizeof on);
     zmq_setsockopt(server->frames, ZMQ_SNDHWM, &unlimited, sizeof unlimited);
     bind_to(server->frames, frames, server->frames_address);
+    CHECK(mg_connection_watch(&server->door, server->context, server->control));
     bind_to(server->control, control, server->control_address);
+    zmq_setsockopt(server->control, ZMQ_LINGER, &answers_sent_ms, sizeof answers_sent_ms);
 }
 
 void fake_open(fake_server *server, const char *stream)
@@ -80,6 +82,7 @@ void fake_open_at(fake_server *server, const char *stream, const fake_server *be
 void fake_close(fake_server *server)
 {
     zmq_close(server->frames);
+    mg_connection_leave(&server->door);
     zmq_close(server->control);
     zmq_ctx_term(server->context);
 }
@@ -105,6 +108,11 @@ void fake_wait_for_subscribers(fake_server *server, int count)
         mg_sleep_ms(1);
     }
     CHECK_NUMBER(server->subscribers, count);
+}
+
+void fake_wait_for_client(fake_server *server)
+{
+    CHECK_SOON((mg_connection_look(&server->door), server->door.up));
 }
 
 void fake_send_raw(fake_server *server, const char *topic, const void *bytes, size_t size)

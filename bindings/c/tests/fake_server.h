@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "connection.h"
 #include "magi_rt.h"
 
 #define STREAM_A "00c0ffee5eed2a7f"
@@ -14,6 +15,7 @@ typedef struct fake_server {
     void *context;
     void *frames;
     void *control;
+    mg_connection door; /* of control */
     char frames_address[256];
     char control_address[256];
     const char *stream;
@@ -39,11 +41,14 @@ typedef struct fake_frame {
 void fake_open(fake_server *server, const char *stream);
 /* At the addresses of another one that was closed. */
 void fake_open_at(fake_server *server, const char *stream, const fake_server *before);
+/* Answers given are sent before. */
 void fake_close(fake_server *server);
 
 /* Takes subscriptions and requests in; hello, pause and stats are answered as a server would. */
 void fake_turn(fake_server *server);
 void fake_wait_for_subscribers(fake_server *server, int count);
+/* Until a client has connected to the control socket; nothing is read. */
+void fake_wait_for_client(fake_server *server);
 
 void fake_send_frame(fake_server *server, fake_frame frame);
 void fake_send_raw(fake_server *server, const char *topic, const void *bytes, size_t size);

@@ -1,4 +1,5 @@
 /* The client against a server that does what each test says. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "check.h"
@@ -330,6 +331,62 @@ static void what_a_dead_server_had_accepted_ends_when_the_next_one_is_heard(void
     end();
 }
 
+static _Atomic bool holding, held;
+
+/* Keeps the library's thread here, for as long as a test wants it not to read. */
+static void hold(magi_log_level level, const char *message, void *user)
+{
+    (void)level, (void)message, (void)user;
+    while (atomic_load(&holding)) {
+        atomic_store(&held, true);
+        mg_sleep_ms(1);
+    }
+}
+
+static void an_answer_that_came_before_the_connection_broke_still_counts(void)
+{
+    fake_request request;
+    fake_open(&server, STREAM_A);
+    magi_client_desc desc = desc_for(&server);
+    desc.log = hold;
+    begin_with(desc);
+    CHECK_NUMBER(magi_client_send_prompt(client, "rain", MAGI_AT_NEXT, 0, NULL), MAGI_OK);
+    CHECK(fake_next_request(&server, &request));
+    atomic_store(&holding, true);
+    fake_bye(&server);
+    CHECK_SOON(atomic_load(&held));
+    fake_refuse(&server, &request, "failed");
+    fake_close(&server);
+    fake_open_at(&server, STREAM_B, &server);
+    fake_wait_for_client(&server); /* so the old connection is gone */
+    atomic_store(&holding, false);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    CHECK_NUMBER(receipt.kind, MAGI_RECEIPT_ERROR);
+    CHECK_NUMBER(receipt.code, MAGI_CODE_FAILED);
+    end();
+}
+
+static void a_request_without_a_server_times_out_and_is_not_done_later(void)
+{
+    fake_request request;
+    uint64_t id;
+    fake_open(&server, STREAM_A);
+    magi_client_desc desc = desc_for(&server);
+    fake_close(&server);
+    desc.request_timeout_ms = 2000;
+    CHECK_NUMBER(magi_client_open(&desc, &client), MAGI_OK);
+    CHECK_NUMBER(magi_client_send_prompt(client, "too early", MAGI_AT_NEXT, 0, NULL), MAGI_OK);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    CHECK_NUMBER(receipt.code, MAGI_CODE_TIMEOUT);
+    CHECK(strstr(receipt.message, "no server was there") != NULL);
+    fake_open_at(&server, STREAM_B, &server);
+    fake_wait_for_client(&server);
+    CHECK_NUMBER(magi_client_send_prompt(client, "now", MAGI_AT_NEXT, 0, &id), MAGI_OK);
+    CHECK(fake_next_request(&server, &request));
+    CHECK_NUMBER(request.id, id);
+    end();
+}
+
 static void too_many_waiting_requests_are_refused(void)
 {
     fake_open(&server, STREAM_A);
@@ -359,6 +416,8 @@ int main(void)
     RUN(an_error_comes_as_a_receipt_with_code_and_sentence);
     RUN(an_unanswered_request_is_asked_again_with_its_id_and_then_ends);
     RUN(what_a_dead_server_had_accepted_ends_when_the_next_one_is_heard);
+    RUN(an_answer_that_came_before_the_connection_broke_still_counts);
+    RUN(a_request_without_a_server_times_out_and_is_not_done_later);
     RUN(too_many_waiting_requests_are_refused);
     return 0;
 }
