@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import zmq
 
 from magi_rt.errors import MagiError
 from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, unpack_answer
+from magi_rt.stream.bell import Bell
 from magi_rt.stream.connection import Connection
 from magi_rt.stream.contexts import end_context
 from magi_rt.stream.keys import ClientKeys, guard_client
@@ -111,8 +111,7 @@ class Link:
         self._socket.ipv6 = "[" in address
         guard_client(self._socket, keys)
         self.connection = Connection(self._socket, keyed=keys is not None)
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
+        self._bell = Bell()
         self._socket.connect(address)
         self._thread = threading.Thread(target=self._work, name="magi_rt client", daemon=True)
         self._thread.start()
@@ -121,7 +120,7 @@ class Link:
         """Sends a request; its futures are set when answers come."""
         asked.data = pack_request(asked.request)
         self._new.put(asked)
-        self._ring()
+        self._bell.ring()
 
     def give_up(self, asked: Asked, error: MagiError) -> None:
         """Asks no more; whoever waits gets the error."""
@@ -138,12 +137,8 @@ class Link:
     def close(self) -> None:
         """Ends the thread and the connection; whoever waits gets a ServerLostError."""
         self._ended = True
-        self._ring()
+        self._bell.ring()
         self._thread.join()
-
-    def _ring(self) -> None:
-        with suppress(OSError):
-            self._ringer.send(b"!")
 
     # The thread
 
@@ -154,8 +149,7 @@ class Link:
         try:
             while not self._ended:
                 poller.poll(_TICK_MS)
-                with suppress(OSError):
-                    self._bell.recv(4096)
+                self._bell.silence()
                 self._look_at_connection()
                 self._listen()
                 self._speak()
@@ -262,4 +256,3 @@ class Link:
         self._socket.close()
         end_context(self._context)
         self._bell.close()
-        self._ringer.close()

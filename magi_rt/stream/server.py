@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-import socket
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +15,7 @@ import zmq
 
 from magi_rt.errors import MagiError, OptionError
 from magi_rt.stream.addresses import DEFAULT_ADDRESS, control_address, wants_any_port
+from magi_rt.stream.bell import Bell
 from magi_rt.stream.contexts import end_context
 from magi_rt.stream.control import ControlSocket
 from magi_rt.stream.keys import ServerKeys, refuse_open_door
@@ -83,10 +82,10 @@ class WorldServer:
         folder = SnapshotFolder(snapshots)
         self.stream = secrets.token_hex(8)
         self._ended, self._over = threading.Event(), threading.Event()
-        self._begun = False
+        self._claim = threading.Lock()  # taken once, by whoever serves or closes first
         self._runner: threading.Thread | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._bell, self._ringer = _bell()
+        self._bell = Bell()
         try:
             publisher, requests = self._bind(address, control, keys, world.size)
         except BaseException:
@@ -94,7 +93,7 @@ class WorldServer:
             raise
         ids = itertools.count(1)
         self._steered = steered = SteeredWorld(world, folder, first_prompt=prompt, ids=ids)
-        maker = Maker(steered, ready=buffer, wake=self._ring)
+        maker = Maker(steered, ready=buffer, wake=self._bell.ring)
         publisher.fps = shown_fps
         self._serving = Serving(
             world, maker, publisher, requests,
@@ -106,15 +105,23 @@ class WorldServer:
 
     def start(self) -> Self:
         """Serves on a thread of its own; returns at once."""
-        if not self._begun:
-            self._begun = True
-            threading.Thread(target=self.run, name="magi_rt server", daemon=True).start()
+        if self._claim.acquire(blocking=False):
+            threading.Thread(target=self._serve, name="magi_rt server", daemon=True).start()
         return self
 
     def run(self, seconds: float | None = None) -> None:
-        """Serves on this thread until :meth:`close`, an interrupt, or the end of the time."""
+        """Serves on this thread until :meth:`close`, an interrupt, or the end of the time.
+
+        Raises:
+            MagiError: it serves already, or has ended.
+        """
+        if not self._claim.acquire(blocking=False):
+            raise MagiError("this server serves already, or has ended; make another one")
+        self._serve(seconds)
+
+    def _serve(self, seconds: float | None = None) -> None:
         end_ns = None if seconds is None else time.monotonic_ns() + round(seconds * 1e9)
-        self._begun, self._runner = True, threading.current_thread()
+        self._runner = threading.current_thread()
         reason = "it was closed"
         try:
             self._serving.maker.start()
@@ -134,9 +141,8 @@ class WorldServer:
     def close(self) -> None:
         """Ends the server: waits for the chunk being made; closing twice is fine."""
         self._ended.set()
-        self._ring()
-        if not self._begun:
-            self._begun = True
+        self._bell.ring()
+        if self._claim.acquire(blocking=False):
             self._end("it was closed")
         elif self._runner is not threading.current_thread():
             self._over.wait()
@@ -196,7 +202,7 @@ class WorldServer:
         poller.poll(wait_ns // _NS_PER_MS)
         if 0 < wait_ns < _NS_PER_MS:
             time.sleep(wait_ns / 1e9)  # a poller counts whole milliseconds only
-        self._silence()
+        self._bell.silence()
         serving.publisher.poll()
         self._take_requests()
         due = serving.showing.due(time.monotonic_ns())
@@ -221,15 +227,6 @@ class WorldServer:
         poller.register(self._serving.control.socket, zmq.POLLIN)
         poller.register(self._serving.publisher.socket, zmq.POLLIN)
         return poller
-
-    def _ring(self) -> None:
-        """Wakes the loop, from any thread; a bell that rings already is enough."""
-        with suppress(OSError):
-            self._ringer.send(b"!")
-
-    def _silence(self) -> None:
-        with suppress(OSError):
-            self._bell.recv(4096)
 
     # Beginning and end
 
@@ -273,7 +270,6 @@ class WorldServer:
     def _let_go(self) -> None:
         end_context(self._context, _LINGER_MS)
         self._bell.close()
-        self._ringer.close()
 
 
 def check_serving(fps: object, buffer: object) -> None:
@@ -289,11 +285,3 @@ def check_serving(fps: object, buffer: object) -> None:
             f"buffer is {buffer!r}; it must be a whole number of chunks from 1 to {BUFFER_LIMIT}",
             field="buffer",
         )
-
-
-def _bell() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a pair: what is sent into the second wakes a poller at the first."""
-    bell, ringer = socket.socketpair()
-    bell.setblocking(False)
-    ringer.setblocking(False)
-    return bell, ringer

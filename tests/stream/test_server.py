@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import zmq
 
-from magi_rt.errors import OptionError, PromptError
+from magi_rt.errors import MagiError, OptionError, PromptError
 from magi_rt.stream.events import Heartbeat, ServerEnds
 from magi_rt.stream.server import WorldServer
 from tests.stream.serving_kit import RawControl, RawFrames, applied, receipts, served
@@ -162,6 +162,15 @@ def test_serving_on_the_callers_thread_ends_after_the_stated_time() -> None:
     server = WorldServer(dummy_world(), "tcp://127.0.0.1:*", fps=100)
     server.run(seconds=0.2)
     assert server.stats()["frames_shown"] > 0
+
+
+def test_a_server_that_serves_already_is_not_run_once_more() -> None:
+    with served() as server, RawFrames(server.address) as frames:
+        with pytest.raises(MagiError, match="serves already"):
+            server.run(seconds=0.1)
+        frames.until_seq(frames.frames[-1].seq + 5 if frames.frames else 5)
+    with pytest.raises(MagiError, match="has ended"):
+        server.run(seconds=0.1)
 
 
 def test_an_address_that_is_taken_is_refused() -> None:
