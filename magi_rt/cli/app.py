@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ from magi_rt.cli import (
 )
 from magi_rt.cli import compile as compiling
 from magi_rt.cli import eval as evaluation
+from magi_rt.cli.first_time import tell_of_conversions
 from magi_rt.cli.refusals import PlainSpokenGroup
 
 app = typer.Typer(
@@ -81,4 +83,9 @@ app.add_typer(bench.bench, name="bench")
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    app()
+    tell_of_conversions()
+    try:
+        app()
+    finally:
+        # the verb has ended; one more Ctrl-C would only tear the interpreter's own end apart
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -112,7 +112,11 @@ Size = Annotated[
 ]
 Backend = Annotated[
     str,
-    typer.Option(metavar="NAME", help="What computes: auto, eager, dummy.", rich_help_panel=_HOW),
+    typer.Option(
+        metavar="NAME",
+        help="What computes: auto (the fastest here), eager, openvino, onnx, compiled or tensorrt.",
+        rich_help_panel=_HOW,
+    ),
 ]
 Device = Annotated[
     str,

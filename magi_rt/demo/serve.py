@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import webbrowser
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -53,7 +55,7 @@ class DemoServer:
             ws_max_size=MESSAGE_BYTES, ws_ping_interval=10, ws_ping_timeout=20,
             timeout_graceful_shutdown=2,
         )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        self._server = _Patient(config, self.room)
 
     def run(self, *, browse: bool = False, seconds: float | None = None) -> None:
         """Serves on this thread until Ctrl-C, :meth:`stop`, or the end of the time."""
@@ -75,6 +77,21 @@ class DemoServer:
     def stop(self) -> None:
         """Ends it, from any thread."""
         self._server.should_exit = True
+
+
+class _Patient(uvicorn.Server):
+    """Ends in order however often Ctrl-C is pressed: worlds that are not closed leave files."""
+
+    def __init__(self, config: uvicorn.Config, room: Room) -> None:
+        super().__init__(config)
+        self._room = room
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            return
+        if self._room.state == "warming up":
+            print("magi-rt: ends as soon as the world is open", file=sys.stderr)
+        super().handle_exit(sig, frame)
 
 
 def _bound(host: str, port: int) -> socket.socket:

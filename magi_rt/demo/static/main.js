@@ -14,6 +14,9 @@ const byId = (name) => document.getElementById(name);
 const address = new URL(`ws${location.search}`, location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 
+const PATIENCE_MS = 4000;
+const WHY_LONG = "The first time on a machine its networks are converted, which takes longer.";
+
 const link = new Link(address);
 const panel = new Panel(byId("numbers"));
 const state = {
@@ -119,7 +122,7 @@ const hear = {
     if (!before && state.steering && room.viewers.length > 1) notice("You steer now.");
     if (room.wheel === state.you) for (const each of asking) offerWheel(each);
     if (room.state === "failed") panes[0].veil(sentence(room.failure));
-    else if (!state.live) panes[0].veil("The world is warming up …", { busy: true });
+    else if (!state.live) warming();
     showTools(state);
     showState();
   },
@@ -164,6 +167,12 @@ const hear = {
   },
 };
 for (const [name, run] of Object.entries(hear)) link.addEventListener(name, ({ detail }) => run(detail));
+
+function warming() {
+  const long = performance.now() > PATIENCE_MS;
+  panes[0].veil(`The world is warming up …${long ? ` ${WHY_LONG}` : ""}`, { busy: true });
+}
+setTimeout(() => state.room.state === "warming up" && link.open && warming(), PATIENCE_MS + 50);
 
 function lostWords(wait_ms, why, refused) {
   if (refused) return ["This page may not use the demo. Open the address that magi-rt demo printed.", {}];

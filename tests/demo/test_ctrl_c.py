@@ -1,0 +1,47 @@
+"""Ctrl-C ends the demo in order, however often it is pressed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from magi_rt.demo.app import Door
+from magi_rt.demo.serve import DemoServer
+from magi_rt.demo.worlds import LocalWorlds
+from magi_rt.world.actions import ActionMap
+from tests.demo.pages import WAIT_S
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX systems")
+
+
+def test_an_impatient_ctrl_c_leaves_no_traceback() -> None:
+    command = [sys.executable, "-m", "magi_rt.cli", "demo", "dummy", "--port", "0", "--no-browser"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as running:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[-1]
+        with urllib.request.urlopen(address, timeout=WAIT_S) as page:  # waits until it is served
+            assert page.status == 200
+        for _ in range(3):
+            running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=2 * WAIT_S)
+    assert running.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_who_ends_a_demo_that_is_still_opening_is_told_what_it_waits_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = DemoServer(LocalWorlds("dummy", {}), ActionMap.of("dummy"), tmp_path, Door())
+    try:
+        for _ in range(2):
+            server._server.handle_exit(signal.SIGINT, None)
+    finally:
+        server._socket.close()
+    assert server._server.should_exit and not server._server.force_exit
+    assert capsys.readouterr().err == "magi-rt: ends as soon as the world is open\n"
