@@ -27,6 +27,7 @@ from magi_rt.stream.showing import Showing
 from magi_rt.stream.snapshot_folder import SnapshotFolder
 from magi_rt.stream.steered import SteeredWorld
 from magi_rt.world import World
+from magi_rt.world.prompt_text import checked_prompt
 from magi_rt.world.run_log import RunLog
 
 BUFFER_LIMIT = 8
@@ -79,6 +80,7 @@ class WorldServer:
     ) -> None:
         shown_fps = float(world.fps if fps is None else fps)
         check_serving(shown_fps, buffer)
+        checked_prompt(prompt)
         folder = SnapshotFolder(snapshots)
         self.stream = secrets.token_hex(8)
         self._ended, self._over = threading.Event(), threading.Event()

@@ -182,6 +182,16 @@ def test_an_address_that_is_taken_is_refused() -> None:
             WorldServer(dummy_world(), f"tcp://127.0.0.1:{port}")
 
 
+def test_a_prompt_that_is_too_long_leaves_the_address_free() -> None:
+    with served() as server:
+        address, control = server.address, server.control_address
+    with pytest.raises(PromptError) as kept:  # with its traceback, as a notebook keeps it
+        WorldServer(dummy_world(), address, control=control, prompt="x" * 4001)
+    with served(address=address, control=control) as server:
+        assert server.address == address
+    assert "4,001" in str(kept.value)
+
+
 def test_frames_and_requests_go_over_a_file_too(tmp_path: Path) -> None:
     with served(address=f"ipc://{tmp_path}/world") as server:
         assert server.control_address == f"{server.address}.control"
