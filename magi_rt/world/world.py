@@ -36,7 +36,7 @@ class World(WorldFacts):
         self._buffer: FrameBuffer | None = None
         self._dropped = 0
         self._closed = False
-        self._thread: ThreadPoolExecutor | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="magi_rt asyncio")
 
     @classmethod
     def open(
@@ -151,16 +151,16 @@ class World(WorldFacts):
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.
 
-        A call that is cancelled before its turn does nothing; one that is cancelled later still
-        finishes its chunk, whose frames are lost.
+        The event loop never waits for a chunk. A call that is cancelled before its turn does
+        nothing; one that is cancelled later still finishes its chunk, whose frames are lost.
         """
-        with self._lock:
-            self._refuse_closed()
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="magi_rt asyncio")
-            thread = self._thread
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(thread, self.advance, prompt, at)
+        try:
+            frames = loop.run_in_executor(self._pool, self.advance, prompt, at)
+        except RuntimeError:  # what a pool says that was shut down
+            self._refuse_closed()
+            raise
+        return await frames
 
     def prompt(self, text: str, at: str = "next") -> None:
         """Leaves a prompt for the next ``advance``; returns at once, from any thread.
@@ -277,9 +277,7 @@ class World(WorldFacts):
         with self._lock:
             self._closed = True
             self._timeline.history.clear()
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)  # calls that wait for their turn refuse themselves
 
     def __enter__(self) -> Self:
         return self

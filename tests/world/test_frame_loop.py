@@ -176,6 +176,42 @@ def test_asyncio_programs_get_chunks_in_the_order_of_their_calls() -> None:
     assert same_pixels(frames, story(dummy_world(), *(f"scene {k}" for k in range(6))))
 
 
+def test_an_asyncio_program_goes_on_while_another_thread_makes_a_chunk() -> None:
+    world = dummy_world()
+    held, goes_on, waited = threading.Event(), threading.Event(), []
+
+    def make() -> None:
+        with world._timeline.machine.lock:
+            held.set()
+            waited.append(goes_on.wait(20))
+
+    async def program() -> list[Frame]:
+        chunk = asyncio.ensure_future(world.aadvance())
+        await asyncio.sleep(0)
+        goes_on.set()
+        return await chunk
+
+    other = threading.Thread(target=make)
+    other.start()
+    assert held.wait(20)
+    assert len(asyncio.run(program())) == 8
+    other.join()
+    assert waited == [True]
+
+
+def test_calls_that_wait_when_a_world_is_closed_are_told_so() -> None:
+    async def program() -> list[object]:
+        world, goes_on = dummy_world(), threading.Event()
+        world._pool.submit(goes_on.wait, 20)
+        waiting = [asyncio.ensure_future(world.aadvance()) for _ in range(2)]
+        await asyncio.sleep(0)
+        world.close()
+        goes_on.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(answer) for answer in asyncio.run(program())] == [ClosedWorldError] * 2
+
+
 def test_calls_from_many_threads_are_served_one_after_the_other() -> None:
     world = dummy_world()
     with ThreadPoolExecutor(8) as pool:
