@@ -30,6 +30,8 @@ _MEANINGS = {
     "frames_shown": "frames whose time came",
     "frames_late": "times the next frame was not there when it was due",
     "frames_dropped_by_jumps": "frames not shown since a reset, restore or rewind cut in",
+    "steps": "denoising steps that the chunk on show took",
+    "steps_changed": "how often that has changed, as it does to keep a deadline",
     "clients": "clients that have asked something so far",
     "requests": "different requests",
     "requests_repeated": "requests that came again, clients' signs of life among them",

@@ -94,6 +94,7 @@ class FramePublisher:
         due_ns: int,
         first: bool = False,
         borrowed: bool = False,
+        steps: int = 0,
     ) -> int:
         """Sends a frame on every topic that somebody wants, and returns its ``seq``.
 
@@ -103,6 +104,7 @@ class FramePublisher:
             due_ns: when it is to be shown, ``time.monotonic_ns``.
             first: first frame of its epoch.
             borrowed: the caller never changes these pixels: they are sent from where they lie.
+            steps: denoising steps that its chunk took, 0 where that is not known.
 
         Raises:
             ShapeError: the pixels are no picture.
@@ -119,6 +121,7 @@ class FramePublisher:
                 stream=self.stream, epoch=epoch, seq=self._seq, frame=frame, chunk=chunk,
                 prompt=prompt, due_ns=due_ns, sent_ns=0, width=width, height=height, stride=0,
                 format="rgb8", rows="top", size=0, flags=FIRST_OF_EPOCH if first else 0,
+                steps=steps,
             )  # fmt: skip
             self._size = (height, width)
             self._last = self._picture(header, pixels, borrowed)

@@ -96,6 +96,7 @@ class Serving:
         seq = self.publisher.publish(
             frame.pixels, epoch=chunk.epoch, frame=frame.index, chunk=chunk.chunk,
             prompt=chunk.prompt, due_ns=due.due_ns, first=due.first, borrowed=True,
+            steps=frame.steps,
         )  # fmt: skip
         for shown in self.receipts.shown(chunk.prompt, chunk.epoch):
             self.control.applied(
@@ -128,6 +129,8 @@ class Serving:
             "frames_shown": shown.frames,
             "frames_late": shown.late,
             "frames_dropped_by_jumps": shown.dropped,
+            "steps": self.showing.steps,
+            "steps_changed": shown.steps_changed,
             "clients": self.control.clients,
             "requests": asked.requests,
             "requests_repeated": asked.repeated,

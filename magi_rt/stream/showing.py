@@ -13,11 +13,18 @@ NS = 1_000_000_000
 
 @dataclass
 class ShowingCounts:
-    """What the clock has seen: ``late`` counts frames that were not there when they were due."""
+    """What the clock has seen.
+
+    Attributes:
+        late: frames that were not there when they were due.
+        dropped: frames that a jump cut off.
+        steps_changed: times a frame's chunk took other steps than the one shown before it.
+    """
 
     frames: int = 0
     late: int = 0
     dropped: int = 0
+    steps_changed: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,10 @@ class Showing:
 
     Args:
         fps: frames per second, 1 to 240.
+
+    Attributes:
+        steps: denoising steps that the last frame's chunk took, 0 before the first and where that
+            is not known.
     """
 
     def __init__(self, maker: Maker, fps: float) -> None:
@@ -55,6 +66,7 @@ class Showing:
         self._late = False
         self._epoch: int | None = None
         self._prompt = 0
+        self.steps = 0
 
     @property
     def epoch(self) -> int:
@@ -116,5 +128,7 @@ class Showing:
         self._due_ns += period_ns
         self._place += 1
         self._epoch, self._prompt = chunk.epoch, chunk.prompt
+        self.counts.steps_changed += self.steps not in (0, frame.steps)
+        self.steps = frame.steps
         self.counts.frames += 1
         return given

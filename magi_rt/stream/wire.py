@@ -51,6 +51,7 @@ class FrameHeader:
         size: bytes of the payload, 1 to 268,435,456.
         flags: ``REPEATED``, ``FIRST_OF_EPOCH``, or both.
         shared: slot and turn in shared memory, None when the pixels come with the header.
+        steps: denoising steps that the frame's chunk took, 0 where that is not known.
     """
 
     stream: str
@@ -69,6 +70,7 @@ class FrameHeader:
     size: int
     flags: int = 0
     shared: tuple[int, int] | None = None
+    steps: int = 0
 
     @property
     def repeated(self) -> bool:
@@ -101,6 +103,8 @@ def pack_header(header: FrameHeader) -> bytes:
         "size": header.size,
         "flags": header.flags,
     }
+    if header.steps:
+        values["steps"] = header.steps
     if header.shared is not None:
         values["shared"] = {"slot": header.shared[0], "turn": header.shared[1]}
     return bytes(msgpack.packb(values))
@@ -132,6 +136,7 @@ def unpack_header(data: bytes | memoryview) -> FrameHeader:
         size=read_uint(values, "size", least=1, most=MAX_PAYLOAD_BYTES),
         flags=read_uint(values, "flags", most=REPEATED | FIRST_OF_EPOCH),
         shared=_shared(values),
+        steps=read_uint(values, "steps", most=2**32 - 1) if "steps" in values else 0,
     )
     _check_sizes(header)
     return header

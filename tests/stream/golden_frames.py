@@ -76,6 +76,8 @@ def good_headers() -> Iterator[Golden]:
     yield good("header-repeated", header(flags=1))
     yield good("header-first-of-epoch", header(flags=2))
     yield good("header-both-flags", header(flags=3))
+    yield good("header-steps", header(steps=8))
+    yield good("header-most-steps", header(steps=2**32 - 1))
     yield good("header-padded-rows", header(stride=16, size=48))
     yield good(
         "header-largest-numbers",

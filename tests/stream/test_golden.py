@@ -37,6 +37,8 @@ def content(entry: Mapping[str, str]) -> bytes:
 def spelled(header: FrameHeader) -> dict[str, Any]:
     """A header as the index spells it."""
     values = {"version": 1, **asdict(header)}
+    if not values["steps"]:
+        del values["steps"]
     place = values.pop("shared")
     return values if place is None else values | {"shared": {"slot": place[0], "turn": place[1]}}
 

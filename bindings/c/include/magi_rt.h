@@ -242,6 +242,8 @@ typedef struct magi_frame {
     uint64_t sent_ns;      /* when it was sent, on the server's clock */
     uint64_t received_ns;  /* when it was taken from the network, on this machine's clock */
     char stream[24];       /* the server's run: 16 hexadecimal digits and a zero byte */
+    uint32_t steps;        /* denoising steps that its chunk took; 0: the server does not say */
+    uint32_t reserved;
 } magi_frame;
 
 /* Borrows the newest frame that you have not had (with MAGI_KEEP_EVERY: the oldest such).

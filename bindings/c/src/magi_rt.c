@@ -72,10 +72,16 @@ magi_status magi_client_close(magi_client handle)
     return MAGI_OK;
 }
 
+/* Programs compiled before `steps` was there pass a frame that ends before it. */
+static bool is_frame_size(uint32_t size)
+{
+    return size == sizeof(magi_frame) || size == offsetof(magi_frame, steps);
+}
+
 magi_status magi_client_acquire_frame(magi_client handle, magi_frame *out)
 {
     if (!out) return MAGI_BAD_ARGUMENT;
-    if (out->struct_size != sizeof *out) return MAGI_BAD_SIZE;
+    if (!is_frame_size(out->struct_size)) return MAGI_BAD_SIZE;
     mg_client *client = mg_handle_pin(handle);
     if (!client) return MAGI_BAD_HANDLE;
     magi_status status = mg_slots_acquire(&client->slots, out);

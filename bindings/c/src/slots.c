@@ -141,8 +141,9 @@ magi_status mg_slots_acquire(mg_slots *slots, magi_frame *out)
     }
     mg_slot *slot = &slots->slots[index];
     uint32_t generation = ((load(slot) >> 2) + 1) & GENERATION_MASK;
-    *out = slot->frame;
-    out->lease.id = generation << INDEX_BITS | (index + 1);
+    slot->frame.struct_size = out->struct_size;
+    slot->frame.lease.id = generation << INDEX_BITS | (index + 1);
+    memcpy(out, &slot->frame, out->struct_size);
     atomic_store_explicit(&slot->word, generation << 2 | LEASED, memory_order_release);
     mg_count(&slots->counters->frames_acquired, 1);
     return MAGI_OK;

@@ -53,7 +53,8 @@ void mg_slots_begin_stream(mg_slots *slots); /* epochs count from the beginning 
 
 /* Any thread: ---------------------------------------------------------------------------------- */
 
-magi_status mg_slots_acquire(mg_slots *slots, magi_frame *out); /* MAGI_OK, NO_FRAME or BUSY */
+/* MAGI_OK, NO_FRAME or BUSY. Fills as many bytes of *out as its struct_size says. */
+magi_status mg_slots_acquire(mg_slots *slots, magi_frame *out);
 magi_status mg_slots_release(mg_slots *slots, magi_lease lease);
 
 #endif

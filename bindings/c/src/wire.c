@@ -27,6 +27,12 @@ static bool sizes_agree(const magi_frame *frame)
            frame->size == (uint64_t)frame->height * frame->stride;
 }
 
+/* Older servers do not tell them. */
+static bool read_steps(const msgpack_object_map *map, magi_frame *frame)
+{
+    return !mg_get(map, "steps") || mg_get_uint32(map, "steps", &frame->steps);
+}
+
 static bool read_picture(const msgpack_object_map *map, magi_frame *frame)
 {
     mg_text format, rows;
@@ -34,7 +40,7 @@ static bool read_picture(const msgpack_object_map *map, magi_frame *frame)
     frame->format = mg_format_of(format.bytes, format.size);
     frame->rows = mg_rows_of(rows.bytes, rows.size);
     if (!frame->format || frame->format == MAGI_FORMAT_ANY || !frame->rows) return false;
-    return mg_get_uint32(map, "width", &frame->width) && frame->width >= 1 &&
+    return read_steps(map, frame) && mg_get_uint32(map, "width", &frame->width) && frame->width >= 1 &&
            frame->width <= MG_MAX_SIDE && mg_get_uint32(map, "height", &frame->height) &&
            frame->height >= 1 && frame->height <= MG_MAX_SIDE &&
            mg_get_uint32(map, "stride", &frame->stride) &&

@@ -133,7 +133,7 @@ static const char *format_of(const char *topic, char out[16])
 static void pack_frame(fake_server *server, const fake_frame *frame, uint32_t size, message *m)
 {
     char format[16];
-    begin(m, frame->shared_turn ? 16 : 15);
+    begin(m, frame->shared_turn ? 17 : 16);
     put_text(m, "stream", server->stream);
     put(m, "epoch", frame->epoch);
     put(m, "seq", frame->seq);
@@ -149,6 +149,7 @@ static void pack_frame(fake_server *server, const fake_frame *frame, uint32_t si
     put_text(m, "rows", strstr(frame->topic, "/top/") ? "top" : "bottom");
     put(m, "size", size);
     put(m, "flags", 0);
+    put(m, "steps", 8);
     if (!frame->shared_turn) return;
     text(m, "shared");
     msgpack_pack_map(&m->packer, 2);

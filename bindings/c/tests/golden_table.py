@@ -26,6 +26,7 @@ CODES = (
 
 def describe_header(value: dict[str, Any]) -> str:
     words = [f"{key}={value[key]}" for key in HEADER]
+    words.append(f"steps={value.get('steps', 0)}")
     if "shared" in value:
         words.append(f"shared={value['shared']['slot']}/{value['shared']['turn']}")
     return " ".join(words)

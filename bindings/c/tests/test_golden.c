@@ -35,10 +35,11 @@ static bool describe_header(const uint8_t *bytes, size_t size, const mg_topic *t
     const magi_frame *frame = &out->frame;
     say("stream=%s epoch=%" PRIu64 " seq=%" PRIu64 " frame=%" PRIu64 " chunk=%" PRIu64
         " prompt=%" PRIu64 " due_ns=%" PRIu64 " sent_ns=%" PRIu64
-        " width=%u height=%u stride=%u format=%s rows=%s size=%" PRIu64 " flags=%u",
+        " width=%u height=%u stride=%u format=%s rows=%s size=%" PRIu64 " flags=%u steps=%u",
         frame->stream, frame->epoch, frame->seq, frame->frame, frame->chunk, frame->prompt,
         frame->due_ns, frame->sent_ns, frame->width, frame->height, frame->stride,
-        mg_format_word(frame->format), mg_rows_word(frame->rows), frame->size, frame->flags);
+        mg_format_word(frame->format), mg_rows_word(frame->rows), frame->size, frame->flags,
+        frame->steps);
     if (out->shared) say(" shared=%" PRIu64 "/%" PRIu64, out->slot, out->turn);
     return true;
 }

@@ -118,6 +118,20 @@ static void a_wrong_struct_size_is_refused_everywhere(void)
     CHECK_NUMBER(magi_client_close(client), MAGI_OK);
 }
 
+static void a_program_compiled_before_frames_had_steps_still_gets_frames(void)
+{
+    magi_client client = open_dummy();
+    magi_frame frame;
+    memset(&frame, 0xab, sizeof frame);
+    frame.struct_size = offsetof(magi_frame, steps);
+    CHECK_SOON(magi_client_acquire_frame(client, &frame) == MAGI_OK);
+    CHECK_NUMBER(frame.struct_size, offsetof(magi_frame, steps));
+    CHECK_NUMBER(frame.height * frame.stride, frame.size);
+    CHECK_NUMBER(frame.steps, 0xabababab); /* not written to: it is not there */
+    CHECK_NUMBER(magi_client_release_frame(client, frame.lease), MAGI_OK);
+    CHECK_NUMBER(magi_client_close(client), MAGI_OK);
+}
+
 static magi_status status_of(magi_client_desc desc)
 {
     magi_client client;
@@ -201,6 +215,7 @@ int main(void)
     RUN(more_leases_than_allowed_are_refused_until_one_returns);
     RUN(a_held_frame_keeps_its_pixels_while_others_arrive);
     RUN(a_wrong_struct_size_is_refused_everywhere);
+    RUN(a_program_compiled_before_frames_had_steps_still_gets_frames);
     RUN(values_outside_their_range_are_refused);
 #if defined(MAGI_RT_NETWORK)
     RUN(addresses_and_keys_that_cannot_be_are_refused);

@@ -81,6 +81,7 @@ static void a_frame_arrives_with_its_header_and_pixels(void)
     CHECK_NUMBER(frame.rows, MAGI_ROWS_TOP);
     CHECK_NUMBER(frame.epoch, 2);
     CHECK_NUMBER(frame.seq, 1);
+    CHECK_NUMBER(frame.steps, 8);
     CHECK(strcmp(frame.stream, STREAM_A) == 0 && frame.received_ns >= frame.sent_ns);
     CHECK((uintptr_t)frame.pixels % 4 == 0);
     for (size_t i = 0; i < frame.size; i++) CHECK(frame.pixels[i] == 77);

@@ -43,7 +43,7 @@ static void read_pictures(void *nothing)
     (void)nothing;
     for (;;) {
         bool last_round = atomic_load(&stop);
-        magi_frame frame;
+        magi_frame frame = {.struct_size = sizeof frame};
         if (mg_slots_acquire(&slots, &frame) == MAGI_OK) {
             CHECK(frame.seq > before);
             before = frame.seq;

@@ -34,7 +34,7 @@ int main(int count, char **arguments)
     auto applied = soon([&] { return client.poll(); });
     magi_rt::Frame frame = soon([&] { return client.acquire(); });
     bool right = sent && accepted->kind == MAGI_RECEIPT_ACCEPTED &&
-                 applied->kind == MAGI_RECEIPT_APPLIED && frame->prompt == applied->prompt;
+                 applied->kind == MAGI_RECEIPT_APPLIED && frame->prompt == applied->prompt && frame->steps > 0;
     std::printf("%s: %llu frames, layout %d\n", right ? "agreed" : "wrong",
                 static_cast<unsigned long long>(client.counters().frames_received),
                 static_cast<int>(client.info().layout));

@@ -53,7 +53,7 @@ namespace MagiRt.Tests
                 + " chunk=" + frame.Chunk + " prompt=" + frame.Prompt + " due_ns=" + frame.DueNs + " sent_ns=" + frame.SentNs
                 + " width=" + frame.Width + " height=" + frame.Height + " stride=" + frame.Stride
                 + " format=" + frame.Format.ToString().ToLowerInvariant() + " rows=" + frame.Rows.ToString().ToLowerInvariant()
-                + " size=" + frame.Size + " flags=" + flags + " pixels=" + Hexadecimal(Clients.Bytes(frame));
+                + " size=" + frame.Size + " flags=" + flags + " steps=" + frame.Steps + " pixels=" + Hexadecimal(Clients.Bytes(frame));
         }
 
         static void Event(string address)

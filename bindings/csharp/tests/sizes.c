@@ -56,6 +56,8 @@ static void frame(void)
     FIELD(magi_frame, sent_ns);
     FIELD(magi_frame, received_ns);
     FIELD(magi_frame, stream);
+    FIELD(magi_frame, steps);
+    FIELD(magi_frame, reserved);
 }
 
 static void info(void)

@@ -52,6 +52,9 @@ namespace MagiRt
         /// <summary>Id of the prompt that shaped it, 0 before the first.</summary>
         public ulong Prompt { get { return Native.Prompt; } }
 
+        /// <summary>Denoising steps that its chunk took; 0 where the server does not say.</summary>
+        public uint Steps { get { return Native.Steps; } }
+
         /// <summary>When it is to be shown, on the server's clock.</summary>
         public ulong DueNs { get { return Native.DueNs; } }
 

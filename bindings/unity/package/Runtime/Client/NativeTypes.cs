@@ -60,6 +60,8 @@ namespace MagiRt
         public ulong SentNs;
         public ulong ReceivedNs;
         public fixed byte Stream[24];
+        public uint Steps;
+        public uint Reserved;
     }
 
     [StructLayout(LayoutKind.Sequential)]
