@@ -57,6 +57,11 @@ class FrameBuffer:
                 self._changed.wait_for(lambda: self._ended or len(self._frames) < self.limit)
             return not self._ended
 
+    def wait_for_frame(self) -> None:
+        """Blocks until :meth:`take` has an answer."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._ended or self._failure is not None)
+
     def take(self) -> Frame | None:
         """The oldest frame, waiting for one; None after the end.
 
@@ -64,7 +69,7 @@ class FrameBuffer:
             BaseException: what stopped the worker, after the frames made before are taken.
         """
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._frames) or self._ended or self._failed)
+            self.wait_for_frame()
             if self._frames:
                 frame = self._frames.popleft()
                 self._changed.notify_all()
@@ -72,10 +77,6 @@ class FrameBuffer:
             if self._failure is not None and not self._ended:
                 raise self._failure
             return None
-
-    @property
-    def _failed(self) -> bool:
-        return self._failure is not None
 
     def fail(self, failure: BaseException) -> None:
         """Tells the loop why no more frames will come."""
@@ -134,10 +135,12 @@ def stream_frames(
     pace = Pace(fps)
     try:
         worker.start()
-        while (frame := buffer.take()) is not None:
-            wait_s = pace.wait_s()
-            if wait_s > 0:
-                buffer.pause(wait_s)
+        while True:
+            buffer.wait_for_frame()
+            buffer.pause(pace.wait_s())
+            frame = buffer.take()  # only now: while it waited the world may have jumped
+            if frame is None:
+                return
             yield frame
     finally:
         buffer.end()

@@ -123,6 +123,25 @@ def test_after_a_rewind_older_frames_are_not_shown() -> None:
     stream.close()
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_frame_that_waits_for_its_time_is_not_shown_after_a_jump(
+    closes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = dummy_world()
+    story(world, "day", "day")
+    stream = world.frames(fps=1)
+    assert next(stream).index == 16
+
+    def jump(*_: object) -> None:
+        monkeypatch.undo()
+        world.close() if closes else world.rewind(world.rewindable)
+
+    monkeypatch.setattr(FrameBuffer, "pause", jump)
+    shown = [frame.index for frame in islice(stream, 1)]
+    assert shown == ([] if closes else [0])
+    stream.close()
+
+
 def test_one_loop_at_a_time_runs_on_a_world() -> None:
     world = dummy_world()
     stream = world.frames(fps=None)
