@@ -37,6 +37,18 @@ def checked_address(address: object) -> str:
     return text
 
 
+def checked_destination(address: object) -> str:
+    """The address itself when it can be connected to.
+
+    Raises:
+        OptionError: it is no address, or names no port.
+    """
+    text = checked_address(address)
+    if wants_any_port(text):
+        raise OptionError(f"address {text} names no port to connect to", field="address")
+    return text
+
+
 def control_address(frames: str) -> str:
     """The control address that belongs to a frames address: the next port, or PATH.control.
 

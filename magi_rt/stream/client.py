@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from magi_rt.stream.addresses import DEFAULT_ADDRESS, control_address
+from magi_rt.stream.addresses import DEFAULT_ADDRESS, checked_destination, control_address
 from magi_rt.stream.answers import Accepted
 from magi_rt.stream.keys import ClientKeys
 from magi_rt.stream.link import Asked, Link, RemoteError, ServerLostError
@@ -76,13 +76,13 @@ class WorldClient:
         timeout_s: float = 10.0,
         name: str = "",
     ) -> None:
-        self.address, self.timeout_s = address, timeout_s
+        self.address, self.timeout_s = checked_destination(address), timeout_s
         self._client, self._name, self._keys = secrets.token_hex(8), name, keys
         self._ids = itertools.count(1)
         self._watching: list[FrameSubscriber] = []
         hello = Hello((VERSION,), name)
         ping = Request(self._client, next(self._ids), hello)
-        self.control_address = control or control_address(address)
+        self.control_address = checked_destination(control or control_address(address))
         self._link = Link(self.control_address, ping, keys, on_applied=self._applied)
         try:
             self.facts = self.hello()

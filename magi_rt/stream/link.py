@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from magi_rt.errors import MagiError
+from magi_rt.errors import MagiError, OptionError
 from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, unpack_answer
 from magi_rt.stream.bell import Bell
 from magi_rt.stream.connection import Connection
@@ -84,6 +84,9 @@ class Link:
     Attributes:
         connection: whether it stands, and why not.
         stream, epoch: the newest that an answer told.
+
+    Raises:
+        OptionError: libzmq cannot connect there.
     """
 
     def __init__(
@@ -112,7 +115,13 @@ class Link:
         guard_client(self._socket, keys)
         self.connection = Connection(self._socket, keyed=keys is not None)
         self._bell = Bell()
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError as error:
+            self._end()
+            raise OptionError(
+                f"address {address} cannot be connected to ({error.strerror})", field="address"
+            ) from error
         self._thread = threading.Thread(target=self._work, name="magi_rt client", daemon=True)
         self._thread.start()
 

@@ -61,14 +61,24 @@ class SharedWay:
         self.state = State.SOCKET
         self.dealer: zmq.Socket[bytes] | None = None
         if control and not file:
-            self.dealer = socket.context.socket(zmq.DEALER)
-            self.dealer.setsockopt(zmq.LINGER, 0)
-            guard_client(self.dealer, curve)
-            self.dealer.connect(control)
+            self.dealer = self._asking(control, curve)
         self._client, self._asked = secrets.token_hex(8), 0
         self._stream, self._faults = "", 0
         self._reader: SharedReader | None = None
         socket.subscribe(topic.name)
+
+    def _asking(self, control: str, curve: ClientKeys | None) -> zmq.Socket[bytes] | None:
+        dealer: zmq.Socket[bytes] = self._socket.context.socket(zmq.DEALER)
+        dealer.setsockopt(zmq.LINGER, 0)
+        dealer.setsockopt(zmq.IPV6, 1 if "[" in control else 0)
+        guard_client(dealer, curve)
+        try:
+            dealer.connect(control)
+        except zmq.ZMQError as error:  # the path of a file can be too long by the last letters
+            _log.info("%s cannot be asked (%s); frames come by socket", control, error.strerror)
+            dealer.close()
+            return None
+        return dealer
 
     def begin(self, stream: str) -> None:
         """The first frame of a stream has come: asks for its file, once."""

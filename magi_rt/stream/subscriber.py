@@ -14,10 +14,9 @@ import zmq
 from magi_rt.errors import OptionError
 from magi_rt.stream.addresses import (
     DEFAULT_ADDRESS,
-    checked_address,
+    checked_destination,
     control_address,
     stays_here,
-    wants_any_port,
 )
 from magi_rt.stream.contexts import end_context
 from magi_rt.stream.events import Event
@@ -58,7 +57,7 @@ class FrameSubscriber:
         context: of ZeroMQ; an own one when left out.
 
     Raises:
-        OptionError: the address or one of the words is none.
+        OptionError: an address or one of the words is none.
     """
 
     def __init__(
@@ -78,10 +77,10 @@ class FrameSubscriber:
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         topic, try_shared = _chosen(format, rows, layout)
-        if wants_any_port(checked_address(address)):
-            raise OptionError(f"address {address} names no port to connect to", field="address")
         if control is None and try_shared and stays_here(address):
             control = control_address(address)
+        for each in filter(None, (address, control)):
+            checked_destination(each)
         self._on_frame, self._on_event = on_frame, on_event
         self._changed = threading.Condition()
         self._latest: Received | None = None

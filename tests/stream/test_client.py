@@ -120,10 +120,20 @@ def test_without_a_server_a_client_says_so_in_its_time() -> None:
         WorldClient("tcp://127.0.0.1:9", timeout_s=0.3)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:5590", "udp://x:1", "tcp://h:99999", ""])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:5590", "udp://x:1", "tcp://h:99999", "", "tcp://h:*"]
+)
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(OptionError):
         WorldClient(address)
+
+
+@pytest.mark.parametrize(
+    "control", ["nonsense", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0", "ipc:///" + "x" * 200]
+)
+def test_a_control_address_that_is_none_is_refused(control: str) -> None:
+    with pytest.raises(OptionError, match="address"):
+        WorldClient("tcp://127.0.0.1:9", control=control, timeout_s=0.3)
 
 
 def test_a_receipt_that_does_not_come_is_not_waited_for_for_ever() -> None:

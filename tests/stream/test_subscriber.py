@@ -207,6 +207,8 @@ def test_noise_between_frames_does_not_stop_them() -> None:
         {"address": "tcp://127.0.0.1:*"},
         {"address": "nowhere"},
         {"address": "tcp://127.0.0.1:70000"},
+        {"control": "nowhere"},
+        {"control": "tcp://127.0.0.1:*"},
         {"format": "rgb16"},
         {"rows": "left"},
         {"layout": "fastest"},

@@ -103,3 +103,12 @@ def test_the_control_address_is_asked_for_shared_memory(publisher: FramePublishe
                 lambda: (publish(publisher), subscriber.stats.layout == "shared")[1],
                 "frames come through shared memory",
             )
+
+
+def test_frames_come_by_socket_where_nobody_can_be_asked_for_shared_memory(
+    publisher: FramePublisher,
+) -> None:
+    too_long = "ipc:///" + "x" * 200
+    with subscribed(publisher, layout="auto", control=too_long) as subscriber:
+        received = shown_after(subscriber, publish(publisher))
+        assert received.header.shared is None
