@@ -100,7 +100,7 @@ class FlowLoss:
         counted = torch.ones(batch, target.shape[2])
         counted[:, : clean.shape[2]] = 0
         for first in range(clean.shape[2], target.shape[2], clean.shape[2]):
-            self._give(packed.latents, clips, counted, first)
+            self._weigh(packed.latents, clips, counted, first)
         return packed, target, counted
 
     def _staircase(
@@ -125,12 +125,14 @@ class FlowLoss:
             ),
         )
         counted = ((times > 0) & ~is_clean).float().repeat_interleave(self.chunk_width, 1)
-        self._give(packed.latents, clips, counted, 0)
+        self._weigh(packed.latents, clips, counted, 0)
         return packed, clips.latents - noise, counted
 
-    def _give(self, latents: Tensor, clips: Clips, counted: Tensor, first: int) -> None:
-        """Paste the given picture into the copy of each clip that begins at frame ``first``."""
+    def _weigh(self, latents: Tensor, clips: Clips, counted: Tensor, first: int) -> None:
+        """The first chunk of the copies that begin at frame ``first``: its weight, and where one
+        is given the picture, which does not count."""
         given = clips.given
+        counted[:, first : first + self.chunk_width] *= self.settings.first_weight
         latents[given, :, first] = clips.latents[given, :, 0]
         counted[given, first] = 0
 

@@ -34,6 +34,8 @@ class FlowSettings:
     history_noise: largest noise share of a clean chunk; half of the clips get none.
     caption_dropout: share of noisy chunks whose caption is dropped.
     own_history: share of batches whose history is the model's own.
+    first_weight: what a clip's first chunk counts; nothing says where its things are, so most of
+        its error cannot be learned away.
     """
 
     width: int = 5
@@ -45,3 +47,4 @@ class FlowSettings:
     history_noise: float = 0.1
     caption_dropout: float = 0.15
     own_history: float = 0.0
+    first_weight: float = 1.0

@@ -199,6 +199,17 @@ def test_a_given_picture_is_shown_clean_and_not_asked_for(dit: VideoDiT) -> None
             assert counted[0, first] == 0
 
 
+def test_a_first_chunk_counts_as_much_as_it_is_told_to(dit: VideoDiT) -> None:
+    loss = FlowLoss(dit, FlowSettings(copies=2, first_weight=0.25), WIDTH)
+    clips = some_clips()
+    frames = clips.latents.shape[2]
+    _, _, counted = loss._history(clips, clips.latents, torch.Generator().manual_seed(4))
+    for copy in counted[:, frames:].split(frames, 1):
+        assert (copy[:, :WIDTH] == 0.25).all()
+        assert (copy[:, WIDTH:] == 1).all()
+    assert (counted[:, :frames] == 0).all()
+
+
 def test_history_lived_by_the_model_differs_from_the_truth_and_starts_from_it(
     dit: VideoDiT, text: TextBatch
 ) -> None:

@@ -66,7 +66,7 @@ def test_a_rhythm_says_how_often_prompts_change() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("sandbox", "There is no world 'sandbox'; there is: toybox"),
+        ("sandbox", "There is no world 'sandbox'; there is: calm-toybox, toybox"),
         ("nowhere.py", '"path/to/world.py:ClassName"'),
         ("nowhere.py:World", "There is no file 'nowhere.py'"),
         (LANTERN.replace(":Lantern", ":Candle"), "no class 'Candle'; its classes are .*Lantern"),

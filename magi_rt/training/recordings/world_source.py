@@ -13,20 +13,22 @@ from torch import Tensor
 
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipBatch
 from magi_rt.training.worlds import open_world
-from magi_rt.training.worlds.base import Prompt, World
-from magi_rt.training.worlds.film import film
+from magi_rt.training.worlds.base import Film, Prompt, World
+from magi_rt.training.worlds.film import Rhythm, film
 
 
 class WorldSource:
     """Clips of a world, made when they are drawn.
 
     ``name`` is "toybox" or "path/to/world.py:ClassName". The held-out split is another set of
-    wordings, as far as the world has one. OptionError as in ``open_world``.
+    wordings, as far as the world has one. A world may have a ``rhythm`` of its own. OptionError as
+    in ``open_world``.
     """
 
     def __init__(self, name: str, size: int) -> None:
         self.world = open_world(name, size)
         self._name, self._size = name, size
+        self._rhythm: Rhythm | None = getattr(self.world, "rhythm", None)
 
     @property
     def size(self) -> int:
@@ -43,17 +45,27 @@ class WorldSource:
     def draw(
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
     ) -> ClipBatch:
-        made = film(
-            self.world, batch, chunks, generator, frames_per_chunk=FRAMES_PER_CHUNK, split=split
-        )
+        made = self._film(self.world, batch, chunks, generator, split)
         return ClipBatch(made.pixels, made.prompts)
 
     def prompts(
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
     ) -> list[list[str]]:
         blind = _Unseen(self.world, batch)
-        made = film(blind, batch, chunks, generator, frames_per_chunk=FRAMES_PER_CHUNK, split=split)
-        return made.prompts
+        return self._film(blind, batch, chunks, generator, split).prompts
+
+    def _film(
+        self, world: World, batch: int, chunks: int, generator: torch.Generator, split: str
+    ) -> Film:
+        return film(
+            world,
+            batch,
+            chunks,
+            generator,
+            frames_per_chunk=FRAMES_PER_CHUNK,
+            split=split,
+            rhythm=self._rhythm,
+        )
 
 
 class _Unseen:

@@ -12,7 +12,10 @@ from typing import Any
 from magi_rt.errors import OptionError
 from magi_rt.training.worlds.base import World
 
-WORLDS = {"toybox": "magi_rt.training.worlds.toybox:Toybox"}
+WORLDS = {
+    "toybox": "magi_rt.training.worlds.toybox:Toybox",
+    "calm-toybox": "magi_rt.training.worlds.calm_toybox:CalmToybox",
+}
 """Name -> module and class. A new built-in world is one module and one line here."""
 CALLS = ("sample", "caption", "prompt", "apply", "step", "render")
 """What a world must offer; see ``base.World``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -107,7 +108,9 @@ def _jumpers(facts: Facts, seen: Seen) -> tuple[Thing, ...]:
     return tuple(thing for thing in facts.things if thing.place in seen.grounded)
 
 
-def shown_kinds(facts: Facts, seen: Seen = ANYTHING) -> dict[str, float]:
+def shown_kinds(
+    facts: Facts, seen: Seen = ANYTHING, kinds: Mapping[str, float] = KINDS
+) -> dict[str, float]:
     """The kinds whose clauses show in this room when they stand alone, and their weights."""
     hidden: set[str] = set()
     if facts.gravity in ("left", "right"):
@@ -124,7 +127,7 @@ def shown_kinds(facts: Facts, seen: Seen = ANYTHING) -> dict[str, float]:
         hidden.add("pace")
     if facts.pace == "freeze":
         hidden |= {*FORCES, "pace"}
-    return {kind: weight for kind, weight in KINDS.items() if kind not in hidden}
+    return {kind: weight for kind, weight in kinds.items() if kind not in hidden}
 
 
 def _go_together(clause: Meaning, kind: str) -> bool:
@@ -133,13 +136,18 @@ def _go_together(clause: Meaning, kind: str) -> bool:
     return len(both) == 2 and not any(both <= group for group in _ONE_OF)
 
 
-def draw_clauses(facts: Facts, random: Random, seen: Seen = ANYTHING) -> Clauses:
-    """One clause, or two of different kinds."""
+def draw_clauses(
+    facts: Facts,
+    random: Random,
+    seen: Seen = ANYTHING,
+    kinds: Mapping[str, float] = KINDS,
+) -> Clauses:
+    """One clause, or two of different kinds, chosen by the weights of ``kinds``."""
     clauses: list[Meaning] = []
     if random.random() < GO_ON.get(facts.pace, 0.0):
         clauses.append(Meaning("pace", "normal"))
         facts = replace(facts, pace="normal")
-    weights = shown_kinds(facts, seen)
+    weights = shown_kinds(facts, seen, kinds)
     if not clauses:
         kind = random.choices(tuple(weights), tuple(weights.values()))[0]
         clauses.append(draw_clause(kind, facts, random, seen))

@@ -1,0 +1,69 @@
+"""The toybox at the pace of play: rooms at rest, prompts that hold, and the same rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from random import Random
+
+import torch
+
+from magi_rt.training.recordings.source import open_source
+from magi_rt.training.worlds import open_world
+from magi_rt.training.worlds.calm_toybox import KINDS, CalmToybox
+from magi_rt.training.worlds.film import film
+from magi_rt.training.worlds.toybox import Toybox
+from magi_rt.training.worlds.toybox_scene import DIRECTIONS, State
+from magi_rt.training.worlds.toybox_script import KINDS as LIVELY
+from tests.training.toybox_kit import seeded
+
+ROOMS = 200
+
+
+def still(state: State) -> float:
+    """Share of rooms in which nothing moves."""
+    fastest = (state.velocity.norm(dim=-1) * state.alive).amax(1)
+    return float((fastest < 1).float().mean())
+
+
+def spans(prompts: list[list[str]]) -> list[int]:
+    """Chunks for which prompts hold, without those that a clip's end cuts off."""
+    found = []
+    for row in prompts:
+        changes = [chunk for chunk in range(1, len(row)) if row[chunk] != row[chunk - 1]]
+        found += [after - before for before, after in pairwise(changes)]
+    return found
+
+
+def test_most_rooms_have_come_to_rest_on_any_wall() -> None:
+    calm, lively = (world(16).sample(ROOMS, seeded(1)) for world in (CalmToybox, Toybox))
+    assert still(calm) > still(lively) + 0.15
+    pulls = Counter(facts.gravity for facts in calm.facts)
+    assert all(pulls[way] > ROOMS / 15 for way in DIRECTIONS)
+    assert {facts.pace for facts in calm.facts} == {"normal", "slow", "freeze"}
+
+
+def test_prompts_hold_longer_than_in_the_toybox() -> None:
+    held = {
+        name: spans(open_source(name, 16).prompts(ROOMS, 8, seeded(2)))
+        for name in ("calm-toybox", "toybox")
+    }
+    calm, lively = (sum(spans) / len(spans) for spans in held.values())
+    assert calm > 1.2 * lively
+
+
+def test_it_asks_for_all_that_the_toybox_asks_for_and_for_pulls_most() -> None:
+    assert set(KINDS) == set(LIVELY)
+    world, random = CalmToybox(16), Random(3)
+    state = world.sample(ROOMS, seeded(3))
+    clauses = [c for row in range(ROOMS) for c in world.prompt(state, row, random).meaning]
+    asked = Counter(clause.kind for clause in clauses)
+    assert set(asked) == set(KINDS)
+    assert asked.most_common(1)[0][0] == "gravity"
+
+
+def test_the_same_generator_gives_the_same_film() -> None:
+    world = open_world("calm-toybox", 16)
+    one, same, other = (film(world, 4, 3, seeded(seed)) for seed in (4, 4, 5))
+    assert torch.equal(one.pixels, same.pixels) and one.prompts == same.prompts
+    assert not torch.equal(one.pixels, other.pixels)
