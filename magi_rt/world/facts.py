@@ -100,8 +100,3 @@ class WorldFacts:
     def replaying(self) -> bool:
         """True while :meth:`advance` follows a log."""
         return self._timeline.replaying
-
-    @property
-    def rewindable(self) -> int:
-        """Chunks that :meth:`rewind` can take back now."""
-        return len(self._timeline.history)

@@ -21,11 +21,12 @@ class FrameBuffer:
     """A bounded queue between one worker that makes chunks and one loop that takes frames.
 
     ``epoch`` counts the jumps of the world (rewind, restore): frames made before a jump are
-    neither kept nor taken.
+    neither kept nor taken. ``chunks`` is the number after the last chunk that was seen: chunks
+    from it on were made ahead.
     """
 
-    def __init__(self, limit: int, when_slow: str) -> None:
-        self.limit, self.when_slow = limit, when_slow
+    def __init__(self, limit: int, when_slow: str, chunks: int = 0) -> None:
+        self.limit, self.when_slow, self.chunks = limit, when_slow, chunks
         self.dropped = 0
         self.epoch = 0
         self._frames: deque[Frame] = deque()
@@ -72,6 +73,7 @@ class FrameBuffer:
             self.wait_for_frame()
             if self._frames:
                 frame = self._frames.popleft()
+                self.chunks = frame.chunk + 1
                 self._changed.notify_all()
                 return frame
             if self._failure is not None and not self._ended:
@@ -84,10 +86,11 @@ class FrameBuffer:
             self._failure = failure
             self._changed.notify_all()
 
-    def jump(self) -> None:
-        """Forgets what was made before the world jumped to another place."""
+    def jump(self, chunks: int) -> None:
+        """Forgets what was made before the world jumped to where it has made so many chunks."""
         with self._changed:
             self.epoch += 1
+            self.chunks = chunks
             self._frames.clear()
             self._changed.notify_all()
 

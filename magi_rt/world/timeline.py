@@ -94,13 +94,16 @@ class Timeline:
     def _own_steps(self) -> int:
         return self.machine.pipeline.sampler.steps
 
-    def rewind(self, chunks: int) -> None:
+    def rewind(self, chunks: int, unseen: int = 0) -> None:
         """Goes back to before the last chunks.
+
+        Args:
+            unseen: chunks that go back besides.
 
         Raises:
             OptionError: that many are not kept.
         """
-        kept = len(self.history)
+        kept = max(0, len(self.history) - unseen)
         if isinstance(chunks, bool) or not isinstance(chunks, int) or not 1 <= chunks <= kept:
             way_out = (
                 f"give 1 to {kept}"
@@ -110,9 +113,8 @@ class Timeline:
             raise OptionError(
                 f"cannot rewind {chunks!r} chunks: {kept} are kept; {way_out}", field="chunks"
             )
-        target = self.history[-chunks]
-        self.moment = target.copy()
-        for _ in range(chunks):
+        self.moment = self.history[-chunks - unseen].copy()
+        for _ in range(chunks + unseen):
             self.history.pop()
 
     def snapshot(self) -> Snapshot:

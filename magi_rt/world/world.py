@@ -214,6 +214,7 @@ class World(WorldFacts):
                 raise OptionError(
                     "another frames() loop runs on this world; close it, or fork() the world"
                 )
+            buffer.chunks = self.chunks
             self._buffer = buffer
 
         def make() -> tuple[int, list[Frame]]:
@@ -250,15 +251,27 @@ class World(WorldFacts):
     def rewind(self, chunks: int = 1) -> None:
         """Takes the last chunks back: the world continues as if they had never been made.
 
-        Prompts that came with them are forgotten too, and prompts that wait are dropped.
+        Prompts that came with them are forgotten too, and prompts that wait are dropped. While a
+        :meth:`frames` loop runs, the last chunk is the one that it showed last: those made ahead
+        go back as well.
 
         Raises:
             OptionError: fewer than 1, or more than ``rewindable``.
         """
         with self._lock:
             self._refuse_closed()
-            self._timeline.rewind(chunks)
+            self._timeline.rewind(chunks, self._unseen)
             self._jumped()
+
+    @property
+    def rewindable(self) -> int:
+        """Chunks that :meth:`rewind` can take back now."""
+        return max(0, len(self._timeline.history) - self._unseen)
+
+    @property
+    def _unseen(self) -> int:
+        """Chunks that a running loop has not shown anything of."""
+        return self.chunks - self._buffer.chunks if self._buffer else 0
 
     def fork(self) -> World:
         """A second world that continues exactly as this one would, and can be steered apart.
@@ -297,4 +310,4 @@ class World(WorldFacts):
     def _jumped(self) -> None:
         self._waiting.clear()
         if self._buffer is not None:
-            self._buffer.jump()
+            self._buffer.jump(self.chunks)

@@ -123,6 +123,24 @@ def test_after_a_rewind_older_frames_are_not_shown() -> None:
     stream.close()
 
 
+def test_a_rewind_counts_from_the_chunk_that_is_shown_not_from_those_made_ahead() -> None:
+    world = dummy_world()
+    story(world, "day", "day")
+    stream = world.frames(fps=None)
+    shown = next(stream)
+    while world.chunks < 5 or world.rewindable < 3:  # one chunk waits whole, one in part
+        threading.Event().wait(0.001)
+    assert world.rewindable == 3
+    with pytest.raises(OptionError, match=r"cannot rewind 4 chunks: 3 are kept; give 1 to 3"):
+        world.rewind(4)
+    world.rewind()
+    assert next(stream).index == shown.index == 16
+    world.rewind(2)
+    assert next(stream).index == 8
+    stream.close()
+    assert world.rewindable == world.chunks
+
+
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_frame_that_waits_for_its_time_is_not_shown_after_a_jump(
     closes: bool, monkeypatch: pytest.MonkeyPatch
@@ -175,7 +193,7 @@ def test_frames_made_before_a_jump_are_not_kept() -> None:
     buffer = FrameBuffer(8, "wait")
     frames = dummy_world().advance()
     buffer.put(frames, buffer.epoch)
-    buffer.jump()
+    buffer.jump(0)
     buffer.put(frames[:4], buffer.epoch - 1)
     buffer.put(frames[4:], buffer.epoch)
     first = buffer.take()
