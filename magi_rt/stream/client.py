@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -224,9 +225,8 @@ class WorldClient:
         """Says good-bye and lets go of the connection; closing twice is fine."""
         for frames in self._watching:
             frames.close()
-        if self._link.connected:
-            asked = Asked(Request(self._client, next(self._ids), Bye()))
-            self._link.ask(asked)
+        with suppress(ServerLostError):  # closed already
+            self._link.ask(Asked(Request(self._client, next(self._ids), Bye())))
         self._link.close()
 
     def __enter__(self) -> Self:

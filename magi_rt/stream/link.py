@@ -105,7 +105,7 @@ class Link:
         self._broken = False
         self._asked: dict[int, Asked] = {}
         self._new: queue.SimpleQueue[Asked] = queue.SimpleQueue()
-        self._ended = False
+        self._ended, self._ending = False, threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = _LINGER_MS
@@ -126,9 +126,16 @@ class Link:
         self._thread.start()
 
     def ask(self, asked: Asked) -> None:
-        """Sends a request; its futures are set when answers come."""
+        """Sends a request; its futures are set when answers come.
+
+        Raises:
+            ServerLostError: the client is closed.
+        """
         asked.data = pack_request(asked.request)
-        self._new.put(asked)
+        with self._ending:
+            if self._ended:
+                raise ServerLostError("this client is closed; make another one")
+            self._new.put(asked)
         self._bell.ring()
 
     def give_up(self, asked: Asked, error: MagiError) -> None:
@@ -141,11 +148,12 @@ class Link:
     @property
     def connected(self) -> bool:
         """True when the server was heard within the last 1.5 s."""
-        return time.monotonic() - self._heard_s < LOST_S
+        return not self._ended and time.monotonic() - self._heard_s < LOST_S
 
     def close(self) -> None:
         """Ends the thread and the connection; whoever waits gets a ServerLostError."""
-        self._ended = True
+        with self._ending:
+            self._ended = True
         self._bell.ring()
         self._thread.join()
 
@@ -254,7 +262,8 @@ class Link:
         self.give_up(asked, ServerLostError(f"{asked.request.body.kind}: {why}; ask again"))
 
     def _end(self) -> None:
-        self._ended = True
+        with self._ending:
+            self._ended = True
         with suppress(queue.Empty):
             while True:
                 asked = self._new.get_nowait()

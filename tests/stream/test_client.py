@@ -153,6 +153,16 @@ def test_closing_the_client_ends_every_wait() -> None:
             receipt.wait(LIMIT_S)
 
 
+def test_a_closed_client_refuses_at_once_and_may_be_closed_again() -> None:
+    with served() as server:
+        client = WorldClient(server.address)
+        client.close()
+        client.close()
+        assert not client.connected
+        with pytest.raises(ServerLostError, match="this client is closed"):
+            client.prompt("rain")
+
+
 def test_a_server_that_ends_in_order_fails_the_open_receipts() -> None:
     with served() as server, WorldClient(server.address) as client:
         client.pause()
