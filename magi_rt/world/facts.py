@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
 from magi_rt.world.deadline import Adaptation
+from magi_rt.world.frame_loop import FrameBuffer
 from magi_rt.world.machine import deadline_of
 from magi_rt.world.packing import log_of
 from magi_rt.world.prompt_text import CHARACTER_LIMIT
@@ -36,6 +37,8 @@ class WorldFacts:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._deadline = deadline_of(timeline.machine)
+        self._buffer: FrameBuffer | None = None
+        self._dropped = 0
         self.notes: list[str] = [*timeline.machine.notes, *timeline.notes]
 
     @property
@@ -100,3 +103,18 @@ class WorldFacts:
     def replaying(self) -> bool:
         """True while :meth:`advance` follows a log."""
         return self._timeline.replaying
+
+    @property
+    def rewindable(self) -> int:
+        """Chunks that :meth:`rewind` can take back now."""
+        return max(0, len(self._timeline.history) - self._unseen)
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames that :meth:`frames` has dropped because the loop was too slow."""
+        return self._dropped + (self._buffer.dropped if self._buffer else 0)
+
+    @property
+    def _unseen(self) -> int:
+        """Chunks of which a running loop has shown nothing."""
+        return self.chunks - self._buffer.chunks if self._buffer else 0

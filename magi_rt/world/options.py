@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
@@ -108,7 +108,7 @@ class WorldOptions:
         Raises:
             OptionError: a key is unknown or a value is outside its range.
         """
-        refuse_unknown({key: value for key, value in values.items() if key not in _names()})
+        _refuse_unknown(values)
         size, adapt = values.get("size"), values.get("adapt", False)
         return cls(
             **{
@@ -119,17 +119,14 @@ class WorldOptions:
         )
 
 
-def _names() -> tuple[str, ...]:
-    return tuple(field.name for field in fields(WorldOptions))
-
-
-def refuse_unknown(unknown: Mapping[str, object]) -> None:
+def _refuse_unknown(names: Iterable[str]) -> None:
     """Raise OptionError when there is any unknown option, naming it and the nearest known one."""
-    for name in unknown:
-        known = ("image", "video", *_names())
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise OptionError(f"option {name!r} is unknown; {hint}", field=name)
+    known = tuple(field.name for field in fields(WorldOptions))
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise OptionError(f"option {name!r} is unknown; {hint}", field=name)
 
 
 def check_whole(name: str, value: object, least: int, most: int) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from magi_rt.errors import ClosedWorldError, OptionError, PromptError
@@ -14,7 +13,7 @@ from magi_rt.frames import Frame
 from magi_rt.world.facts import WorldFacts
 from magi_rt.world.frame_loop import FrameBuffer, check_stream_options, stream_frames
 from magi_rt.world.machine import WorldMachine
-from magi_rt.world.options import WorldOptions, checked_size, refuse_unknown
+from magi_rt.world.options import WorldOptions, checked_size
 from magi_rt.world.orders import Order, WaitingOrders, checked_when
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.snapshot import Snapshot
@@ -33,8 +32,6 @@ class World(WorldFacts):
         super().__init__(timeline)
         self._lock = timeline.machine.lock
         self._waiting = WaitingOrders()
-        self._buffer: FrameBuffer | None = None
-        self._dropped = 0
         self._closed = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="magi_rt asyncio")
 
@@ -56,7 +53,6 @@ class World(WorldFacts):
         history: int | None = None,
         adapt: bool | tuple[int, ...] = False,
         fps: float | None = None,
-        **unknown: object,
     ) -> World:
         """Opens a world; nothing is generated yet.
 
@@ -73,7 +69,6 @@ class World(WorldFacts):
             OptionError, MediaError: an option, the image or the video cannot be used.
             CheckpointError, ConfigError, BackendError: the model cannot be opened.
         """
-        refuse_unknown(unknown)
         options = WorldOptions(
             seed=seed, steps=steps, window=window, depth=depth, backend=backend, device=device,
             dtype=dtype, history=history, size=None if size is None else checked_size(size),
@@ -104,11 +99,6 @@ class World(WorldFacts):
         return cls(Timeline(machine, machine.begin(), script=log))
 
     # Moving on
-
-    @property
-    def dropped_frames(self) -> int:
-        """Frames that :meth:`frames` has dropped because the loop was too slow."""
-        return self._dropped + (self._buffer.dropped if self._buffer else 0)
 
     def advance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """Generates the next chunk and returns its frames, oldest first.
@@ -263,16 +253,6 @@ class World(WorldFacts):
             self._timeline.rewind(chunks, self._unseen)
             self._jumped()
 
-    @property
-    def rewindable(self) -> int:
-        """Chunks that :meth:`rewind` can take back now."""
-        return max(0, len(self._timeline.history) - self._unseen)
-
-    @property
-    def _unseen(self) -> int:
-        """Chunks that a running loop has not shown anything of."""
-        return self.chunks - self._buffer.chunks if self._buffer else 0
-
     def fork(self) -> World:
         """A second world that continues exactly as this one would, and can be steered apart.
 
@@ -295,12 +275,7 @@ class World(WorldFacts):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _refuse_closed(self) -> None:

@@ -119,7 +119,6 @@ REFUSED_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"size": (0, 64)}, "size is 0"),
     ({"size": (64, 10**9)}, "4096"),
     ({"history": -1}, "history is -1"),
-    ({"sede": 3}, "'sede' is unknown; did you mean 'seed'"),
     ({"device": 3}, "device is 3"),
     ({"dtype": "float8"}, "float8"),
 ]
@@ -129,6 +128,11 @@ REFUSED_OPTIONS: list[tuple[dict[str, Any], str]] = [
 def test_a_wrong_option_is_refused_with_its_value(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         World.open("dummy", **options)
+
+
+def test_a_misspelt_option_is_an_error_of_python_and_of_type_checkers() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sede'"):
+        World.open("dummy", sede=3)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("seed", [0, 2**63 - 1])
