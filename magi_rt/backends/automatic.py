@@ -20,9 +20,8 @@ def fastest(model: str, device: str = "auto", dtype: str = "auto") -> tuple[str,
 
     A model that cannot be found is left to the executor, whose message names what is missing.
     """
-    wished = os.environ.get(VARIABLE)
-    if wished and wished != "auto":
-        return wished, f"{VARIABLE} says {wished!r}"
+    if name := wished():
+        return name, f"{VARIABLE} says {name!r}"
     if _on_gpu(device):
         return "eager", "PyTorch runs the model on the GPU"
     size, eight_bits = _look_at(model)
@@ -40,6 +39,12 @@ def fastest(model: str, device: str = "auto", dtype: str = "auto") -> tuple[str,
         "PyTorch runs on every machine and defines the results; "
         "pip install magi-rt[openvino] is faster on processors"
     )
+
+
+def wished() -> str:
+    """The backend that the environment names, "" for none."""
+    name = os.environ.get(VARIABLE, "")
+    return "" if name == "auto" else name
 
 
 def has(package: str) -> bool:

@@ -17,7 +17,8 @@ BACKENDS = ("eager", "openvino", "onnx", "compiled", "tensorrt", "dummy")
 """The executors of this version."""
 
 DTYPES = ("auto", "float32", "bfloat16")
-"""Working number formats; "auto" takes the model's own."""
+"""Working number formats; "auto" takes the executor's usual one: PyTorch the model's own, a graph
+runtime its fastest."""
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -29,10 +30,12 @@ class BackendChoice:
     Attributes:
         backend: one of ``BACKENDS``.
         reason: a sentence for people.
+        wished: somebody named it, so nothing else will do.
     """
 
     backend: str
     reason: str
+    wished: bool = False
 
 
 def resolve_backend(
@@ -46,10 +49,10 @@ def resolve_backend(
     if backend == "auto":
         if model == "dummy":
             return BackendChoice("dummy", "the dummy world needs no model: synthetic colours")
-        from magi_rt.backends.automatic import fastest
+        from magi_rt.backends.automatic import fastest, wished
 
         name, reason = fastest(model, device, dtype)
-        return replace(resolve_backend(model, name), reason=reason)
+        return replace(resolve_backend(model, name), reason=reason, wished=bool(wished()))
     if backend not in BACKENDS:
         near = get_close_matches(str(backend), BACKENDS, n=1)
         hint = f"did you mean {near[0]!r}? There are" if near else "use one of"
@@ -66,13 +69,16 @@ def resolve_backend(
             f"use backend={fitting!r}",
             field="backend",
         )  # fmt: skip
-    return BackendChoice(backend, f"backend {backend!r} was asked for")
+    return BackendChoice(backend, f"backend {backend!r} was asked for", wished=True)
 
 
 def open_executor(
     model: str, *, backend: str = "auto", device: str = "auto", dtype: str = "auto"
 ) -> Executor:
     """Opens a model in the executor that fits; runtimes are imported only when chosen.
+
+    When the one that "auto" chose cannot be opened, PyTorch runs the model and ``info.reason`` says
+    why.
 
     Args:
         model: the name of a built-in world, or a folder in the published layout.
@@ -90,9 +96,17 @@ def open_executor(
     choice = resolve_backend(model, backend, device, dtype)
     if choice.backend == "dummy":
         return _open_dummy(device, dtype)
-    opened: EagerExecutor = _kind(choice.backend).open(model, device=device, dtype=dtype)
-    if backend == "auto":
-        opened.info = replace(opened.info, reason=f"{choice.reason}; {opened.info.reason}")
+    if backend != "auto":
+        return _kind(choice.backend).open(model, device=device, dtype=dtype)
+    reason = choice.reason
+    try:
+        opened: EagerExecutor = _kind(choice.backend).open(model, device=device, dtype=dtype)
+    except BackendError as error:
+        if choice.backend == "eager" or choice.wished:
+            raise
+        reason = f"PyTorch runs the model, because {choice.backend} does not: {error.message}"
+        opened = _kind("eager").open(model, device=device, dtype=dtype)
+    opened.info = replace(opened.info, reason=f"{reason}; {opened.info.reason}")
     return opened
 
 

@@ -28,9 +28,11 @@ class WorldOptions:
             react (``World.delay_chunks``); ``None``: the model's own.
         depth: finished chunks kept for the model to look back at; ``None``: all it can see.
         size: (height, width) in pixels, multiples of what the model needs; ``None``: its own.
-        backend: "auto", "eager" or "dummy".
+        backend: "auto" (the fastest that is installed), or a name of ``backends/choose.py``:
+            "eager", "openvino", "onnx", "compiled", "tensorrt" or "dummy".
         device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
-        dtype: "auto" (the model's own), "float32" or "bfloat16".
+        dtype: "float32", "bfloat16" or "auto": PyTorch takes the model's own, a graph runtime its
+            fastest.
         history: chunks that ``World.rewind`` can take back; each costs one copy of the model's
             memory. ``None``: 8, or fewer where 8 copies exceed 1 GiB (``World.notes`` says so).
             0: none is copied, and a call that is interrupted may have moved in part.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from magi_rt.backends import automatic
-from magi_rt.backends.choose import resolve_backend
+from magi_rt.backends.choose import open_executor, resolve_backend
 from magi_rt.checkpoints.layout import ModelFolder, locate
 from magi_rt.errors import BackendError
 
@@ -82,3 +83,18 @@ def test_the_environment_may_say_what_auto_means(
 
 def test_a_model_that_is_not_there_is_no_error_yet(machine: set[str], tmp_path: Path) -> None:
     assert resolve_backend(str(tmp_path / "nothing")).backend == "eager"
+
+
+def test_what_auto_chose_and_cannot_be_opened_is_told_while_pytorch_runs_the_model(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.add("openvino")
+    monkeypatch.setitem(sys.modules, "openvino", None)  # installed, and cannot be imported
+    info = open_executor("nano").info
+    assert info.name == "eager"
+    assert "openvino does not: openvino cannot be imported" in info.reason
+    monkeypatch.setenv(automatic.VARIABLE, "openvino")
+    with pytest.raises(BackendError, match="cannot be imported"):
+        open_executor("nano")
+    with pytest.raises(BackendError, match="cannot be imported"):
+        open_executor("nano", backend="openvino")
