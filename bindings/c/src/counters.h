@@ -16,12 +16,12 @@ typedef struct mg_counters {
 
 static inline void mg_count(mg_counter *counter, uint64_t more)
 {
-    atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
+    atomic_fetch_add_explicit(counter, more, memory_order_release);
 }
 
 static inline uint64_t mg_counted(mg_counter *counter)
 {
-    return atomic_load_explicit(counter, memory_order_relaxed);
+    return atomic_load_explicit(counter, memory_order_acquire);
 }
 
 #endif

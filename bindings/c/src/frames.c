@@ -244,9 +244,8 @@ static void read_event(mg_network *network, int count)
         mg_watch_malformed(network, "an event");
         return;
     }
-    mg_count(&network->client->counters.events, 1);
-    if (!mg_watch_stream(network, event.stream)) return;
-    mg_watch_event(network, &event);
+    if (mg_watch_stream(network, event.stream)) mg_watch_event(network, &event);
+    mg_count(&network->client->counters.events, 1); /* last: who sees it sees what it did */
 }
 
 static void read_message(mg_network *network, int count)
