@@ -207,10 +207,8 @@ class SteeredWorld:
 
     def give_up_prompts(self) -> list[int]:
         """Drops the prompts that wait for the next chunk; returns their ids."""
-        now = self.world.chunks
-        given = [each.prompt for each in self._shapings if each.given == now]
-        # a twin that continues just so, without what waits
-        return [] if not given else [*self._enter(self.world.fork(), self._before(now))]
+        self.world.drop_prompts()
+        return self._keep(self._before(self.world.chunks))
 
     def close(self) -> None:
         """Lets go of all worlds."""
@@ -244,15 +242,14 @@ class SteeredWorld:
 
     def _go_back(self, chunks: int) -> list[int]:
         self.world.rewind(chunks)
-        kept = self._before(self.world.chunks)
-        dropped = [each.prompt for each in self._shapings if each not in kept]
-        self._shapings = kept
+        dropped = self._keep(self._before(self.world.chunks))
         if self.world.chunks == 0:
             self._say_first_prompt()
         return dropped
 
     def _seen(self, unseen: int) -> Branch:
         twin = self.world.fork()
+        twin.drop_prompts()
         back = min(unseen, twin.rewindable)
         if back:
             twin.rewind(back)
@@ -260,9 +257,13 @@ class SteeredWorld:
 
     def _enter(self, world: World, shapings: tuple[Shaping, ...]) -> list[int]:
         self.world.close()
+        self.world = world
+        return self._keep(shapings)
+
+    def _keep(self, shapings: tuple[Shaping, ...]) -> list[int]:
         kept = {each.prompt for each in shapings}
         dropped = [each.prompt for each in self._shapings if each.prompt not in kept]
-        self.world, self._shapings = world, shapings
+        self._shapings = shapings
         return dropped
 
     def _new_epoch(self, reason: str, *, cut: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import zmq
 from magi_rt.errors import MagiError, OptionError, PromptError
 from magi_rt.stream.events import Heartbeat, ServerEnds
 from magi_rt.stream.server import WorldServer
+from magi_rt.world import World
 from tests.stream.serving_kit import RawControl, RawFrames, applied, receipts, served
 from tests.world.kit import dummy_world
 
@@ -134,6 +136,25 @@ def test_a_prompt_that_the_world_cannot_read_fails_and_the_show_goes_on(
         accepted, last = receipts(control, number)[number]
         assert (accepted["type"], last["code"]) == ("accepted", "failed")
         assert "no text" in last["message"]
+        assert applied(control, "prompt", text="snow")["prompt"] == 2
+
+
+def test_a_server_whose_world_ran_out_of_memory_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    advance, full = World.advance, threading.Event()
+
+    def without_memory(world: World, *given: Any) -> Any:
+        if full.is_set():
+            raise MemoryError
+        return advance(world, *given)
+
+    monkeypatch.setattr(World, "advance", without_memory)
+    monkeypatch.setattr(World, "fork", without_memory)
+    with served() as server, RawControl(server.control_address) as control:
+        full.set()
+        number = control.send("prompt", text="rain")
+        accepted, last = receipts(control, number)[number]
+        assert (accepted["type"], last["code"]) == ("accepted", "failed")
+        full.clear()
         assert applied(control, "prompt", text="snow")["prompt"] == 2
 
 
