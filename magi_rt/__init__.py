@@ -19,11 +19,14 @@ if TYPE_CHECKING:
         MediaError,
         OptionError,
         PromptError,
+        RemoteError,
+        ServerLostError,
         ShapeError,
         SnapshotError,
     )
     from magi_rt.frames import Frame
     from magi_rt.stream.client import WorldClient
+    from magi_rt.stream.keys import ClientKeys, ServerKeys
     from magi_rt.stream.publisher import FramePublisher
     from magi_rt.stream.server import WorldServer
     from magi_rt.stream.subscriber import FrameSubscriber
@@ -37,6 +40,7 @@ __all__ = [
     "ActionMap",
     "BackendError",
     "CheckpointError",
+    "ClientKeys",
     "ClosedWorldError",
     "ConfigError",
     "Frame",
@@ -46,6 +50,9 @@ __all__ = [
     "MediaError",
     "OptionError",
     "PromptError",
+    "RemoteError",
+    "ServerKeys",
+    "ServerLostError",
     "ShapeError",
     "Snapshot",
     "SnapshotError",
@@ -58,9 +65,11 @@ __all__ = [
 
 _HOMES = {
     "ActionMap": "world.actions",
+    "ClientKeys": "stream.keys",
     "Frame": "frames",
     "FramePublisher": "stream.publisher",
     "FrameSubscriber": "stream.subscriber",
+    "ServerKeys": "stream.keys",
     "Snapshot": "world.snapshot",
     "World": "world",
     "WorldClient": "stream.client",

@@ -51,3 +51,19 @@ class BackendError(MagiError):
 
 class OptionError(MagiError):
     """An option is unknown or outside its allowed range."""
+
+
+class RemoteError(MagiError):
+    """A server refused a request, or could not do it.
+
+    Attributes:
+        code: one of the codes in docs/protocol.md: ``refused``, ``superseded``, ...
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ServerLostError(MagiError):
+    """No answer came in time, or the server that had accepted a request is no more."""

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 import magi_rt
+from magi_rt import errors
 
-HEAVY = ("torch", "transformers", "av", "safetensors", "typer", "rich", "PIL")
+HEAVY = ("torch", "zmq", "transformers", "av", "safetensors", "typer", "rich", "PIL")
 
 
 def loaded_by(statement: str) -> list[str]:
@@ -43,3 +44,12 @@ def test_every_error_is_a_magi_error_with_message_and_field() -> None:
     error = magi_rt.ConfigError("num_steps is 7; it must divide by 4", field="num_steps")
     assert isinstance(error, magi_rt.MagiError)
     assert (error.message, error.field) == (str(error), "num_steps")
+
+
+def test_all_errors_stand_in_the_package_itself() -> None:
+    own = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert own <= set(magi_rt.__all__)
+
+
+def test_errors_of_a_server_need_no_sockets() -> None:
+    assert loaded_by("from magi_rt import RemoteError, ServerLostError") == []

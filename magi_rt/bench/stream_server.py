@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from magi_rt.bench.measure import Numbers, median, percentile, rounded
 from magi_rt.bench.served import ServedProcess
-from magi_rt.errors import BackendError, MagiError, OptionError
-from magi_rt.stream.client import Receipt, RemoteError, WorldClient
+from magi_rt.errors import BackendError, MagiError, OptionError, RemoteError
+from magi_rt.stream.client import Receipt, WorldClient
 from magi_rt.stream.received import Received
 from magi_rt.stream.subscriber import FrameSubscriber
 

@@ -11,7 +11,7 @@ import typer
 
 from magi_rt.cli.interrupt import InterruptGuard
 from magi_rt.cli.remote import ADDRESS, Keys, Timeout, client_keys, client_of
-from magi_rt.errors import MediaError, OptionError
+from magi_rt.errors import MediaError, OptionError, ServerLostError
 
 if TYPE_CHECKING:
     from magi_rt.media.video_writer import VideoWriter
@@ -170,8 +170,6 @@ class _Patience:
             return True
         if self._heard:
             return False
-        from magi_rt.stream.link import ServerLostError
-
         raise ServerLostError(
             f"no answer from {self._address} within {self._timeout_s:g} s: is a server running "
             "there, and if it wants keys, does it know this client's?"

@@ -11,10 +11,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from magi_rt.errors import RemoteError, ServerLostError
 from magi_rt.stream.addresses import DEFAULT_ADDRESS, checked_destination, control_address
 from magi_rt.stream.answers import Accepted
 from magi_rt.stream.keys import ClientKeys
-from magi_rt.stream.link import Asked, Link, RemoteError, ServerLostError
+from magi_rt.stream.link import Asked, Link
 from magi_rt.stream.receipt import Receipt
 from magi_rt.stream.requests import (
     APPLIED_LATER,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from magi_rt.errors import MagiError, OptionError
+from magi_rt.errors import MagiError, OptionError, RemoteError, ServerLostError
 from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, unpack_answer
 from magi_rt.stream.bell import Bell
 from magi_rt.stream.connection import Connection
@@ -30,22 +30,6 @@ _ASK_AGAIN_S = 1.0
 _TICK_MS = 100
 _LINGER_MS = 200
 _log = logging.getLogger("magi_rt.stream")
-
-
-class RemoteError(MagiError):
-    """The server refused a request, or could not do it.
-
-    Attributes:
-        code: one of the codes in docs/protocol.md: ``refused``, ``superseded``, ...
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class ServerLostError(MagiError):
-    """No answer came in time, or the server that had accepted a request is no more."""
 
 
 @dataclass

@@ -5,8 +5,9 @@ from __future__ import annotations
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
+from magi_rt.errors import ServerLostError
 from magi_rt.stream.answers import Applied
-from magi_rt.stream.link import Asked, ServerLostError
+from magi_rt.stream.link import Asked
 
 
 class Receipt:

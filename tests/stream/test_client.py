@@ -16,8 +16,8 @@ import pytest
 import zmq
 from PIL import Image
 
-from magi_rt.errors import MediaError, OptionError, PromptError
-from magi_rt.stream.client import RemoteError, ServerLostError, WorldClient
+from magi_rt.errors import MediaError, OptionError, PromptError, RemoteError, ServerLostError
+from magi_rt.stream.client import WorldClient
 from magi_rt.stream.seed_pictures import picture_file
 from magi_rt.stream.server import WorldServer
 from tests.cli.test_interrupt import surroundings

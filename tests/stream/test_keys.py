@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from magi_rt.errors import OptionError
+from magi_rt.errors import OptionError, ServerLostError
 from magi_rt.stream.addresses import control_address, reachable, stays_here
-from magi_rt.stream.client import ServerLostError, WorldClient
+from magi_rt.stream.client import WorldClient
 from magi_rt.stream.keys import ClientKeys, ServerKeys, make_keys, refuse_open_door
 from magi_rt.stream.server import WorldServer
 from magi_rt.stream.subscriber import FrameSubscriber

@@ -8,8 +8,9 @@ from threading import Event
 import pytest
 import zmq
 
+from magi_rt.errors import RemoteError
 from magi_rt.stream.answers import Accepted, Refusal, pack_answer
-from magi_rt.stream.link import Asked, Link, RemoteError
+from magi_rt.stream.link import Asked, Link
 from magi_rt.stream.messages import unpack_request
 from magi_rt.stream.requests import Prompt, Request, Stats
 from tests.stream.serving_kit import LIMIT_S, wait_for
