@@ -134,7 +134,7 @@ def _show(address: str, seconds: float | None, timeout_s: float, keys: Path | No
     end_s = float("inf") if seconds is None else time.monotonic() + seconds
     with (
         InterruptGuard() as guard,
-        FrameSubscriber(address, format="bgr8", curve=client_keys(keys)) as frames,
+        FrameSubscriber(address, format="bgr8", keys=client_keys(keys)) as frames,
     ):
         patience = _Patience(address, timeout_s)
         shown: Received | None = None

@@ -211,7 +211,7 @@ class WorldClient:
         from magi_rt.stream.subscriber import FrameSubscriber
 
         address = self.facts.frames or self.address
-        frames = FrameSubscriber(address, curve=self._keys, control=self.control_address, **options)
+        frames = FrameSubscriber(address, keys=self._keys, control=self.control_address, **options)
         self._watching = [each for each in self._watching if not each.closed] + [frames]
         return frames
 

@@ -40,7 +40,7 @@ class FramePublisher:
             free port.
         ring: buffers per kind of frame, 4 or more.
         stream: 16 hexadecimal digits; random when left out.
-        curve: keys; needed for addresses that other machines can reach.
+        keys: needed for addresses that other machines can reach.
         context: of ZeroMQ; an own one when left out.
         size: height and width of the frames in pixels, if known before the first one (shared
             memory can be offered from then on).
@@ -63,17 +63,17 @@ class FramePublisher:
         *,
         ring: int = 16,
         stream: str | None = None,
-        curve: ServerKeys | None = None,
+        keys: ServerKeys | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
         if ring < LEAST_RING:
             raise OptionError(f"ring is {ring}; use {LEAST_RING} or more", field="ring")
-        refuse_open_door(checked_address(address), curve)
+        refuse_open_door(checked_address(address), keys)
         self.stream = stream or secrets.token_hex(8)
         self.epoch, self.fps, self.paused = 0, 0.0, False
         self._size = size
-        self._out = Outgoing(address, curve, context)
+        self._out = Outgoing(address, keys, context)
         self.socket, self.address = self._out.socket, self._out.address
         self._lock = threading.RLock()
         self._outlets = Outlets(ring)

@@ -245,7 +245,7 @@ class WorldServer:
         tries = _PORT_TRIES if control is None and wants_any_port(address) else 1
         for left in reversed(range(tries)):
             publisher = FramePublisher(
-                address, stream=self.stream, curve=keys, context=self._context, size=size
+                address, stream=self.stream, keys=keys, context=self._context, size=size
             )
             wanted = control or control_address(publisher.address)
             try:

@@ -41,7 +41,7 @@ class SharedWay:
         topic: the ``parts`` topic.
         control: address that is asked for the file, "" when nobody is asked.
         file: path of the file, where it is known already.
-        curve: keys for the control address.
+        keys: for the control address.
 
     Attributes:
         dealer: the socket to be polled for the answer, None when nobody is asked.
@@ -54,24 +54,24 @@ class SharedWay:
         *,
         control: str = "",
         file: str = "",
-        curve: ClientKeys | None = None,
+        keys: ClientKeys | None = None,
     ) -> None:
         self._socket, self._parts, self._file = socket, topic, file
         self._shared = Topic(topic.format, topic.rows, "shared")
         self.state = State.SOCKET
         self.dealer: zmq.Socket[bytes] | None = None
         if control and not file:
-            self.dealer = self._asking(control, curve)
+            self.dealer = self._asking(control, keys)
         self._client, self._asked = secrets.token_hex(8), 0
         self._stream, self._faults = "", 0
         self._reader: SharedReader | None = None
         socket.subscribe(topic.name)
 
-    def _asking(self, control: str, curve: ClientKeys | None) -> zmq.Socket[bytes] | None:
+    def _asking(self, control: str, keys: ClientKeys | None) -> zmq.Socket[bytes] | None:
         dealer: zmq.Socket[bytes] = self._socket.context.socket(zmq.DEALER)
         dealer.setsockopt(zmq.LINGER, 0)
         dealer.setsockopt(zmq.IPV6, 1 if "[" in control else 0)
-        guard_client(dealer, curve)
+        guard_client(dealer, keys)
         try:
             dealer.connect(control)
         except zmq.ZMQError as error:  # the path of a file can be too long by the last letters

@@ -47,7 +47,7 @@ class FrameSubscriber:
         layout: ``auto`` takes shared memory where the server is on this machine and offers it,
             else ``parts``; ``shared`` is the same with an error for formats that cannot be shared.
         every: keep every frame, up to 240, instead of the newest only.
-        curve: keys, for servers that want them.
+        keys: for servers that want them.
         control: address that is asked for shared memory; the one that belongs to ``address`` when
             left out, nobody when "".
         shared_file: path of the file, where it is known (``FramePublisher.offer_shared``).
@@ -68,7 +68,7 @@ class FrameSubscriber:
         rows: str = "top",
         layout: str = "auto",
         every: bool = False,
-        curve: ClientKeys | None = None,
+        keys: ClientKeys | None = None,
         control: str | None = None,
         shared_file: str = "",
         copy: bool = True,
@@ -89,16 +89,14 @@ class FrameSubscriber:
         self._own_context = context is None
         self._context = context or zmq.Context()
         try:
-            socket = incoming(self._context, address, curve, QUEUE if every else NEWEST_QUEUE)
+            socket = incoming(self._context, address, keys, QUEUE if every else NEWEST_QUEUE)
         except BaseException:
             self._end_context()
             raise
         self._wake, self._woken = wake_pair(self._context)
         self._way = None
         if try_shared:
-            self._way = SharedWay(
-                socket, topic, control=control or "", file=shared_file, curve=curve
-            )
+            self._way = SharedWay(socket, topic, control=control or "", file=shared_file, keys=keys)
         else:
             socket.subscribe(topic.name)
         self._topic = topic

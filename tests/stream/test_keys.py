@@ -45,7 +45,7 @@ def stranger(folder: Path) -> ClientKeys:
 
 def shut_out(server: WorldServer, keys: ClientKeys | None) -> bool:
     """True when neither requests are answered nor frames come."""
-    with FrameSubscriber(server.address, curve=keys, control="", layout="parts") as frames:
+    with FrameSubscriber(server.address, keys=keys, control="", layout="parts") as frames:
         with pytest.raises(ServerLostError):
             WorldClient(server.address, keys=keys, timeout_s=SILENCE_S)
         return frames.latest() is None and not frames.connected
