@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Chromium]:
-    """One for a module: Playwright keeps an event loop on the main thread while it lives."""
+    """One for this folder, no longer: Playwright's event loop keeps the main thread from others."""
     api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     path = os.environ.get("MAGI_RT_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:

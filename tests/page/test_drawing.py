@@ -62,7 +62,7 @@ def test_a_full_room_takes_no_more_and_says_so(tmp_path: Path, browser: Browser)
         for place_of, colour in enumerate(("red", "green", "blue", "purple")):
             choose(visit, colour=colour)
             place(visit, 12 + 14 * place_of, 30)
-        expect(visit.find("#draw-words")).to_contain_text("The room is full")
+        visit.reads("#draw-words", "The room is full")
 
 
 def test_things_are_placed_and_taken_away_by_keys(tmp_path: Path, browser: Browser) -> None:
@@ -73,9 +73,9 @@ def test_things_are_placed_and_taken_away_by_keys(tmp_path: Path, browser: Brows
         room = visit.find("#draw-room")
         room.press("ArrowLeft")
         room.press("Enter")
-        expect(visit.find("#draw-words")).to_contain_text("a small yellow ball in a room")
+        visit.reads("#draw-words", "a small yellow ball in a room")
         room.press("Delete")
-        expect(visit.find("#draw-words")).to_contain_text("nothing in a room")
+        visit.reads("#draw-words", "nothing in a room")
 
 
 def test_a_picture_file_begins_a_world(tmp_path: Path, browser: Browser) -> None:
@@ -85,7 +85,7 @@ def test_a_picture_file_begins_a_world(tmp_path: Path, browser: Browser) -> None
         visit = browser.visit(server.url).until_chunk(3)
         epoch = visit.number("epoch")
         visit.find("#chosen").set_input_files(file)
-        expect(visit.find("#toasts")).to_contain_text("begins from green.png")
+        visit.reads("#toasts", "begins from green.png")
         visit.until(lambda: visit.number("epoch") > epoch, "the new beginning")
         assert visit.number("chunk") <= 1
 

@@ -29,21 +29,21 @@ def test_night_falls_a_drawn_start_keeps_its_colours_and_gravity_turns(
     worlds = LocalWorlds("nano", {}, start="a red ball and a blue box in a room by day")
     with demo(tmp_path, worlds) as server:
         visit = browser.visit(server.url).until_chunk(2)
-        assert obeys(visit, "night falls", Meaning("light", "night"))
+        assert obeys(visit, "night falls", Meaning("light", "night"), chunks=2)
         visit.shot("night")
         visit.find("#pencil").click()
         visit.find("#draw-play").click()
         visit.find('.strip button[data-chunk="0"][aria-label*="large red ball"]').wait_for()
         assert colours(visit.thumbnail(0)) == {"red", "blue"}
         visit.until(lambda: 3 <= visit.number("chunk") < 8, "the drawn world's fourth chunk")
-        assert obeys(visit, "gravity pulls up", Meaning("gravity", "up"))
+        assert obeys(visit, "gravity pulls up", Meaning("gravity", "up"), chunks=4)
 
 
-def obeys(visit: Visit, text: str, meaning: Meaning) -> bool:
-    """Says a prompt; whether the picture shows it a few chunks later."""
+def obeys(visit: Visit, text: str, meaning: Meaning, *, chunks: int) -> bool:
+    """Says a prompt; whether the picture shows it so many chunks later."""
     before = readings(visit)
     visit.said(text)
-    visit.until_chunk(visit.number("chunk") + 4)
+    visit.until_chunk(visit.number("chunk") + chunks)
     asked = Question(meaning, gravity="down", pace="normal")
     return judge(asked, before, readings(visit), FRAMES).obeyed
 

@@ -25,7 +25,7 @@ def test_the_page_connects_and_its_picture_moves(tmp_path: Path, browser: Browse
         visit.until(lambda: visit.number("frame") > frame, "a newer frame")
         assert first.shape == (64, 64, 3)
         visit.until(lambda: not np.array_equal(first, visit.pixels()), "another picture")
-        expect(visit.find("#numbers")).to_contain_text("dummy, 64")
+        visit.reads("#numbers", "dummy, 64")
 
 
 def test_a_typed_prompt_gets_its_receipt_and_its_run_on_the_strip(
@@ -37,7 +37,7 @@ def test_a_typed_prompt_gets_its_receipt_and_its_run_on_the_strip(
         assert visit.said("night falls") > 0
         after = visit.pixels().mean((0, 1))
         assert np.abs(after - before).max() > 4  # each prompt has a colour of its own there
-        expect(visit.find(".strip h3").last).to_have_text("night falls")
+        visit.reads(visit.find(".strip h3").last, "night falls")
         expect(visit.find('.chips button[data-text="night falls"]')).to_have_class("now-on")
         visit.find("#say-0").press("ArrowUp")
         expect(visit.find("#say-0")).to_have_value("night falls")
@@ -47,20 +47,20 @@ def test_keys_chips_and_drags_say_what_they_promise(tmp_path: Path, browser: Bro
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(0)
         visit.page.keyboard.press("ArrowLeft")
-        expect(visit.receipt()).to_contain_text("gravity pulls left")
+        visit.reads(visit.receipt(), "gravity pulls left")
         visit.find('.chips button[data-text="it snows"]').click()
-        expect(visit.receipt()).to_contain_text("it snows")
+        visit.reads(visit.receipt(), "it snows")
         box = visit.view().bounding_box()
         assert box is not None
         visit.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 200)
         visit.page.mouse.down()
         visit.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60, steps=8)
-        expect(visit.receipt()).to_contain_text("gravity pulls up")
+        visit.reads(visit.receipt(), "gravity pulls up")
         visit.page.mouse.up()
         visit.find("#say-0").press_sequentially("n")
         visit.find("#keys-on").uncheck()
         visit.page.keyboard.press("m")
-        expect(visit.receipt()).to_contain_text("gravity pulls up")
+        visit.reads(visit.receipt(), "gravity pulls up")
 
 
 def test_a_click_on_the_strip_goes_back(tmp_path: Path, browser: Browser) -> None:
@@ -72,7 +72,7 @@ def test_a_click_on_the_strip_goes_back(tmp_path: Path, browser: Browser) -> Non
         visit.find("#moment-back").click()
         visit.until(lambda: visit.number("epoch") > epoch, "a new epoch")
         assert visit.number("chunk") < 6
-        expect(visit.receipt()).to_contain_text("Back at moment 2")
+        visit.reads(visit.receipt(), "Back at moment 2")
 
 
 def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> None:
@@ -83,7 +83,7 @@ def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> 
         visit.until_chunk(2, picture=1)
         visit.said("night falls", picture=1)
         visit.said("it snows", picture=0)
-        expect(visit.find(".strip").nth(1).locator("h3").last).to_have_text("night falls")
+        visit.reads(visit.find(".strip").nth(1).locator("h3").last, "night falls")
         difference = visit.pixels(visit.view(0)).mean((0, 1)) - visit.pixels(visit.view(1)).mean(
             (0, 1)
         )
@@ -99,7 +99,7 @@ def test_a_pause_stops_the_picture_and_is_told(tmp_path: Path, browser: Browser)
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(0)
         visit.find("#pause").click()
-        expect(visit.find("#state")).to_have_text("Paused")
+        visit.reads("#state", "Paused")
         stopped = visit.number("frame")
         visit.page.wait_for_timeout(300)
         assert visit.number("frame") <= stopped + 2  # frames that were on their way
@@ -111,7 +111,7 @@ def test_a_video_a_snapshot_and_the_replay_file_are_kept(tmp_path: Path, browser
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(1)
         visit.find("#record").click()
-        expect(visit.find("#record")).to_have_text("Stop recording")
+        visit.reads("#record", "Stop recording")
         visit.until_chunk(visit.number("chunk") + 1)
         with visit.page.expect_download() as video:
             visit.find("#record").click()
@@ -119,7 +119,7 @@ def test_a_video_a_snapshot_and_the_replay_file_are_kept(tmp_path: Path, browser
         visit.find("#keep").click()
         visit.find("#saved-name").fill("first")
         visit.find("#save").click()
-        expect(visit.find("#toasts")).to_contain_text("is saved")
+        visit.reads("#toasts", "is saved")
         epoch = visit.number("epoch")
         visit.find("#keep").click()
         visit.find("#load").click()
@@ -134,8 +134,8 @@ def test_the_page_comes_back_when_the_program_does(tmp_path: Path, browser: Brow
         port = int(server.url.rsplit(":", 1)[1].strip("/"))
         visit = browser.visit(server.url).until_chunk(3)
         visit.said("night falls")
-    expect(visit.find("#state")).to_contain_text("Disconnected")
-    expect(visit.find(".veil").first).to_contain_text("keeps trying")
+    visit.reads("#state", "Disconnected")
+    visit.reads(".veil", "keeps trying")
     visit.shot("disconnected")
     with demo(tmp_path, port=port):
         expect(visit.find("#state")).to_have_text(re.compile("Live|Slower"))
@@ -147,15 +147,15 @@ def test_two_tabs_share_one_wheel(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
         first = browser.visit(server.url).until_chunk(0)
         second = browser.visit(server.url).until_chunk(0)
-        expect(first.find("#wheel")).to_contain_text("You steer")
+        first.reads("#wheel", "You steer")
         second.say("it snows")
-        expect(second.receipt()).to_contain_text("ask for the wheel")
+        second.reads(second.receipt(), "ask for the wheel")
         expect(second.find("#pause")).to_be_disabled()
         second.find("#wheel button").click()
         first.find("#wheel button").click()
-        expect(second.find("#wheel")).to_contain_text("You steer")
+        second.reads("#wheel", "You steer")
         second.said("it snows")
-        expect(first.receipt()).to_contain_text("it snows")
+        first.reads(first.receipt(), "it snows")
         second.page.close()
         expect(first.find("#pause")).to_be_enabled()
 
@@ -187,7 +187,7 @@ def test_everything_can_be_done_with_the_keyboard(tmp_path: Path, browser: Brows
         visit.until(lambda: _focused(visit, "#say-0"), "the focus on the prompt box")
         keys.type("night falls")
         keys.press("Enter")
-        expect(visit.receipt()).to_contain_text("on the picture after")
+        visit.reads(visit.receipt(), "on the picture after")
         _tab_to(visit, ".strip button")
         keys.press("Home")
         keys.press("ArrowRight")
@@ -198,7 +198,7 @@ def test_everything_can_be_done_with_the_keyboard(tmp_path: Path, browser: Brows
         visit.until(lambda: visit.number("epoch") > epoch, "the way back")
         _tab_to(visit, "#pause")
         keys.press("Enter")
-        expect(visit.find("#state")).to_have_text("Paused")
+        visit.reads("#state", "Paused")
 
 
 def _focused(visit: Visit, selector: str) -> bool:

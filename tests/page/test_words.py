@@ -13,7 +13,7 @@ from tests.demo.pages import demo
 from tests.page.visits import Browser
 
 pytestmark = pytest.mark.slow
-api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 PAIRS = [
     (front, back)
@@ -33,8 +33,8 @@ class NoWorld(LocalWorlds):
 def test_a_world_that_cannot_be_opened_is_explained(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path, NoWorld("dummy", {})) as server:
         visit = browser.visit(server.url)
-        api.expect(visit.find(".veil")).to_contain_text("There are no weights here")
-        api.expect(visit.find("#state")).to_have_text("The world could not be opened")
+        visit.reads(".veil", "There are no weights here")
+        visit.reads("#state", "The world could not be opened")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -96,7 +96,15 @@ class Visit:
         end_s = time.monotonic() + WAIT_MS / 1e3
         while not found():
             assert time.monotonic() < end_s, f"{what} did not happen"
-            self.page.wait_for_timeout(30)
+            self.page.wait_for_timeout(20)
+
+    def reads(self, place: str | Locator, words: str) -> None:
+        """Waits until a place says these words, among others.
+
+        Playwright's own expectations look once a second after a while, which adds up.
+        """
+        found = self.find(place).first if isinstance(place, str) else place
+        self.until(lambda: words in " ".join((found.text_content() or "").split()), repr(words))
 
     def until_chunk(self, chunk: int, picture: int = 0) -> Visit:
         """Waits until this chunk, or a later one, is on show."""
@@ -113,10 +121,7 @@ class Visit:
         before = self.number("prompt", picture)
         self.say(text, picture)
         self.until(lambda: self.number("prompt", picture) > before, f"a picture of {text!r}")
-        self.until(
-            lambda: "on the picture after" in (self.receipt(picture).text_content() or ""),
-            f"the receipt of {text!r}",
-        )
+        self.reads(self.receipt(picture), "on the picture after")
         return int(self.view(picture).get_attribute("data-shown-ms") or -1)
 
     def open_menu(self, chunk: int, picture: int = 0) -> None:
