@@ -77,7 +77,7 @@ class Session:
     def _rewind(self) -> None:
         facts = self.facts
         newest = self.frames.latest()
-        shown = 1 if newest is None else newest.header.chunk + 1
+        shown = 1 if newest is None else newest.chunk + 1
         self._client.rewind(max(1, min(shown, round(BACK_S * facts.fps / facts.frames_per_chunk))))
 
     def _record(self) -> None:
@@ -132,7 +132,7 @@ class Session:
             return "the world is warming up"
         parts = [
             "paused" if self.paused else f"{self.fps:.0f} fps",
-            f"chunk {newest.header.chunk}",
+            f"chunk {newest.chunk}",
             *([f"delay {self._delay_ms:.0f} ms"] if self._delay_ms is not None else []),
             *(["recording"] if self._recorder is not None else []),
             self._texts.get(newest.header.prompt, ""),

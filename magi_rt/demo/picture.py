@@ -93,7 +93,7 @@ class Picture:
     @property
     def chunk(self) -> int:
         """Number of the chunk on show, -1 before the first."""
-        return -1 if self.newest is None else self.newest.header.chunk
+        return -1 if self.newest is None else self.newest.chunk
 
     def text_at(self, chunk: int) -> str:
         """The prompt that shaped a chunk, "" where it is not known any more."""

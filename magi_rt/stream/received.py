@@ -20,7 +20,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Received:
-    """One frame as it came.
+    """One frame as it came; ``pixels``, ``index`` and ``chunk`` are those of a ``Frame``.
 
     Attributes:
         header: what the server says of it.
@@ -47,6 +47,16 @@ class Received:
         pixels = raw_pixels(self.header, self.payload)
         pixels.flags.writeable = False
         return pixels
+
+    @property
+    def index(self) -> int:
+        """The world's own number of the picture, as in :class:`magi_rt.Frame`."""
+        return self.header.frame
+
+    @property
+    def chunk(self) -> int:
+        """Number of the chunk it was generated in, as in :class:`magi_rt.Frame`."""
+        return self.header.chunk
 
     @property
     def intact(self) -> bool:

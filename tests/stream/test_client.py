@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,7 +18,9 @@ import zmq
 from PIL import Image
 
 from magi_rt.errors import MediaError, OptionError, PromptError, RemoteError, ServerLostError
+from magi_rt.frames import Frame
 from magi_rt.stream.client import WorldClient
+from magi_rt.stream.received import Received
 from magi_rt.stream.seed_pictures import picture_file
 from magi_rt.stream.server import WorldServer
 from tests.cli.test_interrupt import surroundings
@@ -96,6 +99,22 @@ def test_frames_come_and_none_is_older_than_the_last_receipt(layout: str) -> Non
                 assert received.header.epoch >= shown.epoch
             if number == 12:
                 break
+
+
+def test_one_loop_shows_the_frames_of_a_world_and_those_of_a_client() -> None:
+    def shown(frames: Iterable[Frame | Received], last: int) -> dict[tuple[int, int], bytes]:
+        pictures = {}
+        for frame in frames:
+            pictures[frame.index, frame.chunk] = frame.pixels.tobytes()
+            if frame.index >= last:
+                break
+        return pictures
+
+    with served() as server, WorldClient(server.address) as client:
+        received = shown(client.frames(every=True), last=20)
+    with dummy_world() as world:
+        made = shown(world.frames(fps=None), last=max(received)[0])
+    assert received.items() <= made.items()
 
 
 def test_a_client_lets_go_of_subscribers_that_were_closed() -> None:
