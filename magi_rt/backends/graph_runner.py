@@ -13,23 +13,25 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-import magi_rt
 from magi_rt.backends.eager import EagerExecutor, parts_of
 from magi_rt.backends.graph_inputs import Call, HistoryRoom, TextRoom, calls_of, shape_of
 from magi_rt.backends.graph_runtime import GraphOrder, GraphRuntime, Runner
 from magi_rt.backends.remembered import Remembered
-from magi_rt.errors import BackendError
+from magi_rt.errors import BackendError, MagiError
 from magi_rt.export.graphs import DecoderGraph, DenoiserShape, examples
 from magi_rt.export.lean import LeanDenoiser, lean_sizes
 from magi_rt.export.lean_vae import LeanDecoder
-from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits
+from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits, maker
 from magi_rt.export.plan_cache import PlanCache
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
@@ -212,29 +214,41 @@ class GraphExecutor(EagerExecutor):
         return torch.from_numpy(pictures.numpy().copy())  # see copy_in_layers
 
     def _ready(self, order: GraphOrder) -> Runner:
-        """The graph from the plan cache, or from a folder for this run where none can be kept."""
-        identity = self._identity(order)
-        known = self.plans.place(identity).is_dir()
-        if not known:
-            logger.info(
-                "%s converts %s, once; it is kept in %s",
-                self.runtime.name,
-                order.name,
-                self.plans.folder,
-            )
+        """The graph from the plan cache, or from a folder for this run where none can be kept.
+
+        Raises:
+            BackendError: the runtime refuses the graph; the message holds its own words.
+        """
         try:
-            plan = self.plans.get(identity, lambda into: self._save(order, into))
-            folder = plan.folder
+            folder = self.plans.get(self._identity(order), partial(self._save, order)).folder
         except OSError as error:
             logger.warning("plans cannot be kept in %s: %s", self.plans.folder, error)
             folder = Path(tempfile.mkdtemp(prefix="magi_rt-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self._save(order, folder)
-        return self.runtime.load(folder, torch.get_num_threads())
+        with self._refusals(order):
+            return self.runtime.load(folder, torch.get_num_threads())
 
     def _save(self, order: GraphOrder, into: Path) -> None:
-        with torch.inference_mode(False), torch.no_grad():
+        name, folder = self.runtime.name, self.plans.folder
+        logger.info("%s converts %s, once; it is kept in %s", name, order.name, folder)
+        with self._refusals(order), torch.inference_mode(False), torch.no_grad():
             self.runtime.save(order, into)
+
+    @contextmanager
+    def _refusals(self, order: GraphOrder) -> Iterator[None]:
+        """What a runtime raises, as errors of this package; an OSError is one of the folder."""
+        try:
+            yield
+        except (MagiError, OSError):
+            raise
+        except Exception as error:  # runtimes have classes of their own
+            told = " ".join(str(error).split())[:400]
+            raise BackendError(
+                f"{self.runtime.name} refuses {order.name} in {self.runtime.precision}: {told}; "
+                "use another dtype, or backend='eager', which runs everything",
+                field="backend",
+            ) from error
 
     def _identity(self, order: GraphOrder) -> PlanIdentity:
         runtime = self.runtime
@@ -251,7 +265,7 @@ class GraphExecutor(EagerExecutor):
             runtime_version=runtime.version(),
             flags=runtime.flags,
             opset=0,
-            maker=magi_rt.__version__,
+            maker=maker(),
         )
 
 

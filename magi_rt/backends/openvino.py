@@ -21,7 +21,7 @@ from magi_rt.errors import BackendError
 from magi_rt.export.builders import missing
 
 PLAN = "plan.xml"
-COMPILED = "openvino"  # beside the plans: what OpenVINO made of them for this processor
+COMPILED = "openvino"  # in the plan's folder: what OpenVINO made of it for this processor
 
 
 class OpenVINOExecutor(GraphExecutor):
@@ -83,9 +83,12 @@ class OpenVINORuntime:
             "INFERENCE_PRECISION_HINT": "f32",
             # Two worlds on one machine would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
-            "CACHE_DIR": str(folder.parent / COMPILED),
         }
-        compiled = self._core.compile_model(str(folder / PLAN), "CPU", settings)
+        plan, kept = str(folder / PLAN), {"CACHE_DIR": str(folder / COMPILED)}
+        try:
+            compiled = self._core.compile_model(plan, "CPU", {**settings, **kept})
+        except RuntimeError:  # for one, the folder cannot be written
+            compiled = self._core.compile_model(plan, "CPU", settings)
         return _OpenVINORunner(self._ov, compiled)
 
 

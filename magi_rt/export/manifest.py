@@ -13,10 +13,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import magi_rt
 from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError
 
 FORMAT = 1
+GRAPHS = 1
+"""Grows whenever the code changes what graphs compute; plans of other graphs are not used."""
+
 MANIFEST = "manifest.json"
 
 
@@ -35,9 +39,29 @@ class TensorSpec:
     usual: tuple[int, ...] = ()
     largest: tuple[int, ...] = ()
 
+    @classmethod
+    def spanning(
+        cls,
+        name: str,
+        dtype: str,
+        smallest: tuple[int, ...],
+        usual: tuple[int, ...],
+        largest: tuple[int, ...],
+    ) -> TensorSpec:
+        """Sizes that vary where the smallest and the largest differ."""
+        if smallest == largest:
+            return cls(name, dtype, largest)
+        pairs = zip(smallest, largest, strict=True)
+        shape = tuple(low if low == high else -1 for low, high in pairs)
+        return cls(name, dtype, shape, smallest, usual, largest)
+
     @property
     def dynamic(self) -> bool:
         return -1 in self.shape
+
+    def sizes(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """The smallest, usual and largest sizes; all the same where none varies."""
+        return (self.smallest, self.usual, self.largest) if self.dynamic else (self.shape,) * 3
 
     def __str__(self) -> str:
         sizes = "x".join("?" if size < 0 else str(size) for size in self.shape)
@@ -56,7 +80,7 @@ class PlanIdentity:
     capability: CUDA compute capability, "8.9" for one, "" for processors.
     runtime, runtime_version: what built it; plans do not move between versions.
     flags: the builder's settings, in words.
-    maker: the version of magi_rt that wrote the graph.
+    maker: the version of magi_rt that wrote the graph, and of its graphs (:func:`maker`).
     """
 
     graph: str
@@ -201,6 +225,11 @@ def mark_files(folder: Path) -> dict[str, FileMark]:
 def sha256_of(path: Path) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def maker() -> str:
+    """What writes graphs here."""
+    return f"{magi_rt.__version__}, graphs {GRAPHS}"
 
 
 def config_digits(config: MagiConfig) -> str:

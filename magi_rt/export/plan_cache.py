@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,13 +46,16 @@ class Plan:
 
 
 def default_cache() -> Path:
-    """``$MAGI_RT_CACHE``, else ``magi_rt`` in the user's cache folder."""
+    """``$MAGI_RT_CACHE``, else ``magi_rt`` in the user's cache folder; in the folder for temporary
+    files where the user has no home."""
     own = os.environ.get(CACHE_VARIABLE)
     if own:
         return Path(own)
-    windows = os.environ.get("LOCALAPPDATA")
-    base = windows or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "magi_rt"
+    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base or Path.home() / ".cache") / "magi_rt"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "magi_rt"
 
 
 class PlanCache:
@@ -81,16 +85,23 @@ class PlanCache:
     ) -> Plan:
         """The plan of this identity, built when it is not there.
 
-        Of several processes that ask at once, one builds and the others wait for it. A damaged
-        plan is built again in its place.
+        A plan that is there is only read, so the folder may be read-only then. Of several
+        processes that ask at once, one builds and the others wait for it. A damaged plan is built
+        again in its place.
 
         Args:
             build: called with an empty folder; what it leaves there becomes the plan.
             waiting: called once when another process is building.
+
+        Raises:
+            OSError: it is not there, and the folder cannot be written.
         """
         import filelock
 
         place = self.place(identity)
+        found = _whole(place, identity)
+        if found is not None:
+            return found
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(place.with_name(f".{place.name}.lock"))
         try:
@@ -118,10 +129,10 @@ def open_plan(folder: Path, wanted: PlanIdentity | None = None) -> Plan:
 
 
 def _whole(place: Path, identity: PlanIdentity) -> Plan | None:
-    """The plan when it is there and undamaged; called under its lock."""
+    """The plan when it is there, undamaged and may be read."""
     try:
         return open_plan(place, identity) if place.is_dir() else None
-    except BackendError:
+    except (BackendError, OSError):
         return None
 
 

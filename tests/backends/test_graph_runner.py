@@ -89,6 +89,27 @@ def test_a_folder_that_cannot_be_written_costs_only_time(
     assert "cannot be kept" in caplog.text
 
 
+def test_what_openvino_compiles_is_kept_with_its_plan(plans: Path) -> None:
+    graph_executor("openvino", plans).decode(torch.zeros(16, 2, *SIZE))
+    folders = [path for path in plans.iterdir() if path.is_dir()]
+    assert folders and all((path / "manifest.json").is_file() for path in folders)
+    assert any((path / "openvino").is_dir() for path in folders)
+
+
+@pytest.mark.parametrize("step", ["save", "load"])
+def test_what_a_runtime_refuses_is_told_in_its_own_words(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = graph_executor("openvino", tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("unsupported\n  operation")
+
+    monkeypatch.setattr(executor.runtime, step, refuse)
+    with pytest.raises(BackendError, match=r"refuses lean-decoder.*: unsupported operation; use"):
+        executor.decode(torch.zeros(16, 2, *SIZE))
+
+
 def test_after_a_rehearsal_no_call_waits_for_a_graph(
     plans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

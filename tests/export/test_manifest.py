@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from magi_rt.errors import BackendError
+from magi_rt.export import manifest
 from magi_rt.export.manifest import (
     MANIFEST,
     Manifest,
     PlanIdentity,
     TensorSpec,
     config_digits,
+    maker,
     mark_files,
 )
 from magi_rt.presets import PRESETS
@@ -41,6 +43,12 @@ def test_what_is_written_is_read_back(folder: Path) -> None:
     manifest.check(identity(), folder)
     manifest.check_files(folder)
     manifest.check_card((8, 9), "the card here", folder)
+
+
+def test_graphs_of_changed_code_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = maker()
+    monkeypatch.setattr(manifest, "GRAPHS", manifest.GRAPHS + 1)
+    assert maker() != before
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(PlanIdentity)])

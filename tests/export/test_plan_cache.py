@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 import threading
 from pathlib import Path
 
+import filelock
 import pytest
 
 from magi_rt.errors import BackendError
@@ -28,6 +30,32 @@ def test_a_plan_is_built_once_and_then_found(tmp_path: Path) -> None:
     assert not cache.get(identity(), refuse).fresh
     found = cache.find(identity())
     assert found is not None and found.manifest == first.manifest
+
+
+def test_a_plan_in_a_folder_that_cannot_be_written_is_only_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PlanCache(tmp_path).get(identity(), build)
+
+    def read_only(*_: object, **__: object) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", read_only)
+    assert not PlanCache(tmp_path).get(identity(), refuse).fresh
+
+
+def test_a_folder_that_may_not_be_looked_into_has_no_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, is_dir = PlanCache(tmp_path), Path.is_dir
+
+    def locked(path: Path) -> bool:
+        if path == cache.place(identity()):
+            raise PermissionError("not yours")
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", locked)
+    assert cache.get(identity(), build).fresh
 
 
 def test_another_identity_is_another_plan(tmp_path: Path) -> None:
@@ -126,3 +154,10 @@ def test_the_place_of_the_cache_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     assert default_cache() == Path("/x/magi_rt")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert default_cache().parent == Path(tempfile.gettempdir())
