@@ -3,6 +3,9 @@
 Step codes pass through the embedder of the times, which has never seen numbers beyond 1 and would
 answer with noise. Fitting that small embedder once takes a second and saves the many steps of
 training that would go into undoing it.
+
+Where the teacher is an earlier one that was trained further, and that one had a student, the new
+student starts with all that the old one had changed in itself: most of the way is gone already.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from magi_rt.errors import OptionError
 from magi_rt.models.dit import TimestepEmbedder, VideoDiT, timestep_features
 from magi_rt.training.distill_grid import codes_of
 
@@ -28,6 +32,26 @@ def fresh_student(teacher: VideoDiT) -> VideoDiT:
     student = deepcopy(teacher).requires_grad_(True).train()
     silence(student.t_embedder, torch.tensor(STRIDES))
     return student
+
+
+def heir(teacher: VideoDiT, before: VideoDiT, student: VideoDiT) -> VideoDiT:
+    """A trainable copy of the teacher, changed as ``student`` was from its teacher ``before``.
+
+    Raises:
+        OptionError: the three are not networks of one size.
+    """
+    if not teacher.config == before.config == student.config:
+        raise OptionError(
+            f"the earlier teacher is {before.config}, its student {student.config} and the new "
+            f"teacher {teacher.config}; leave like out to start from the teacher alone",
+            field="like",
+        )
+    found = deepcopy(teacher).requires_grad_(True).train()
+    old, new = dict(before.named_parameters()), dict(student.named_parameters())
+    with torch.no_grad():
+        for name, parameter in found.named_parameters():
+            parameter += (new[name] - old[name]).to(parameter.device)
+    return found
 
 
 def silence(embedder: TimestepEmbedder, stride: Tensor) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -36,7 +36,7 @@ from magi_rt.training.distill_history import OwnHistory
 from magi_rt.training.distill_layouts import Sight
 from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_measure import Distance
-from magi_rt.training.distill_start import fresh_student
+from magi_rt.training.distill_start import fresh_student, heir
 from magi_rt.training.distill_targets import Teacher
 from magi_rt.training.dit_trainer import HELD_OUT_SEED, Trainee, held_out_feed, optimisers
 from magi_rt.training.flow_settings import Clips
@@ -112,6 +112,7 @@ def train_distill(
     batch: int = 12,
     steps_per_shard: int = 36,
     shards: str | Path | None = None,
+    like: tuple[str | Path, str | Path] | None = None,
     seed: int = 1,
     rate: float = 5e-4,
     device: str = "cpu",
@@ -129,21 +130,24 @@ def train_distill(
         batch: clips per step; the strides take turns over them, 12 is one full round.
         shards: a folder of clips of an earlier run with the same seed and auto-encoder, to read
             them from and to add to; None for a folder of its own.
+        like: a teacher and a student that was distilled from it, as in ("nano-base", "nano"): where
+            ``teacher`` is that one trained further, the new student starts near its end.
         workers: processes that make clips ahead of time; 0 makes them here.
         plan: further fields of Plan. clips: other fields of ShardRecipe.
 
     Raises:
         CheckpointError: ``teacher`` is no whole model.
-        OptionError: not one budget, the teacher is distilled already, or ``out_dir`` holds another
-            run.
+        OptionError: not one budget, the teacher is distilled already, ``out_dir`` holds another
+            run, or ``like`` has other sizes.
     """
     folder, settings = Path(out_dir), settings or DistillSettings()
     stride_cycle(settings.shortest)
     source = Source.open(teacher)
+    earlier = None if like is None else [load_denoiser(resolve(each)) for each in like]
     recipe = source.recipe(seed, **dict(clips or {}))
     kept = Path(shards or folder / "shards")
     store = ShardStore(kept, recipe, source.codec.vae.to(device), workers)
-    lesson = Lesson(source, settings, device, seed, batch)
+    lesson = Lesson(source, settings, device, seed, batch, earlier)
     lesson.feed = ClipFeed(store, FeedPlan(batch, steps_per_shard))
     lesson.held_out = held_out_feed(folder, recipe, source.codec.vae, batch)
     card: dict[str, Any] = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard}
@@ -175,13 +179,14 @@ class Lesson:
         device: str,
         seed: int,
         batch: int,
+        earlier: Sequence[VideoDiT] | None = None,
     ) -> None:
         self.source, self.settings, self.device = source, settings, device
         self.seed, self.batch = seed, batch
         source.text.model.to(device)
         self.sight = Sight.from_config(source.config.runtime)
         self.teacher = Teacher.from_config(source.dit.to(device), source.config)
-        self.student = fresh_student(source.dit)
+        self.student = fresh_student(source.dit) if earlier is None else heir(source.dit, *earlier)
         self.target = deepcopy(self.student).requires_grad_(False)
         self.reader = PromptReader(source.dit, source.text.model, source.text.tokenizer)
         history = OwnHistory(self.target, self.sight, settings.own_history)

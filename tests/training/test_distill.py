@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ from magi_rt.training.distill_grid import (
 from magi_rt.training.distill_history import OwnHistory
 from magi_rt.training.distill_layouts import AfterHistory, InFlight, Sight
 from magi_rt.training.distill_loss import DistillLoss, DistillSettings
-from magi_rt.training.distill_start import fresh_student
+from magi_rt.training.distill_start import fresh_student, heir
 from magi_rt.training.distill_targets import (
     Situation,
     Teacher,
@@ -245,6 +247,25 @@ def test_a_long_step_is_taught_as_two_euler_steps_of_half_its_size(
         end = middle[:, :, frames] + (times[at + 8] - times[at + 4]) * second[:, :, frames]
         one_step = noisy[:, :, frames] + (times[at + 8] - times[at]) * target[:, :, frames]
         torch.testing.assert_close(one_step, end, atol=1e-5, rtol=1e-4)
+
+
+def test_a_student_of_the_same_teacher_starts_as_the_earlier_student() -> None:
+    before, student, further = denoiser(1), denoiser(2), denoiser(3)
+    again = heir(before, before, student)
+    for name, parameter in again.named_parameters():
+        torch.testing.assert_close(parameter, student.get_parameter(name))
+    moved = heir(further, before, student)
+    assert all(parameter.requires_grad for parameter in moved.parameters())
+    changed = before.final_linear.linear.weight, moved.final_linear.linear.weight
+    wanted = further.final_linear.linear.weight + student.final_linear.linear.weight - changed[0]
+    torch.testing.assert_close(changed[1], wanted)
+
+
+def test_a_student_takes_after_none_of_another_size() -> None:
+    small = small_config().model
+    other = VideoDiT(replace(small, ffn_hidden_size=2 * small.ffn_hidden_size))
+    with pytest.raises(OptionError, match="leave like out"):
+        heir(denoiser(), denoiser(), other)
 
 
 def test_a_fresh_student_heeds_no_step_size_and_is_its_teacher() -> None:

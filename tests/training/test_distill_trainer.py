@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from magi_rt.checkpoints.layout import resolve
+from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError
 from magi_rt.sampling.schedule import SamplerConfig
@@ -69,6 +71,19 @@ def test_a_killed_distillation_goes_on_exactly_as_if_it_had_not_been(
     assert curve(run) == curve(finished)
     for name, value in load_file(finished / "checkpoint.safetensors").items():
         assert torch.equal(load_file(run / "checkpoint.safetensors")[name], value), name
+
+
+def test_a_student_may_take_after_an_earlier_one(
+    teacher: Path, finished: Path, tmp_path: Path
+) -> None:
+    """Distilled again from the same teacher at a rate of nothing it is the earlier one."""
+    earlier = finished / "export"
+    distil(tmp_path / "again", teacher, like=(teacher, earlier), steps=1, rate=1e-12)
+    old, new = (load_denoiser(resolve(at)) for at in (earlier, tmp_path / "again" / "export"))
+    fresh = load_denoiser(resolve(teacher))
+    for name, parameter in new.named_parameters():
+        torch.testing.assert_close(parameter, old.get_parameter(name), rtol=1e-2, atol=1e-4)
+    assert any(not torch.equal(p, fresh.get_parameter(n)) for n, p in old.named_parameters())
 
 
 def test_an_evaluation_says_how_far_the_ends_are_from_the_teachers(finished: Path) -> None:
