@@ -1,4 +1,4 @@
-"""A first picture on its way to a server: whatever it is, as the bytes of a file."""
+"""A first picture on its way to a server, as the bytes of a file, and there as pixels again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import io
 from pathlib import Path
 from typing import Any
 
-from magi_rt.errors import MediaError
+from magi_rt.errors import MagiError, MediaError
+from magi_rt.media.pictures import Pixels, picture_to_pixels, pixels_in_memory, read_image
 from magi_rt.stream.requests import IMAGE_BYTES
+
+_FILES = ("PNG", "JPEG", "WEBP")
+"""Picture files that a server reads; each further decoder would be one more way in."""
 
 
 def picture_file(image: Any) -> bytes:
@@ -26,10 +30,28 @@ def picture_file(image: Any) -> bytes:
     return data
 
 
+def picture_pixels(data: bytes) -> Pixels:
+    """The pixels of a PNG, JPEG or WebP file that came from somebody.
+
+    Raises:
+        MediaError: it is none, or cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        # sizes are checked before anything is decoded
+        return picture_to_pixels(Image.open(io.BytesIO(data), formats=_FILES))
+    except MagiError:
+        raise
+    except Exception as error:  # decoders of damaged files raise almost anything
+        raise MediaError(
+            f"the image cannot be read ({error}); send a whole PNG, JPEG or WebP file",
+            field="image",
+        ) from error
+
+
 def _as_png(image: Any) -> bytes:
     from PIL import Image as Pictures
-
-    from magi_rt.media.pictures import picture_to_pixels, pixels_in_memory, read_image
 
     if isinstance(image, str | Path):
         pixels = read_image(image)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
-from magi_rt.stream.beginnings import begin_anew
+from magi_rt.stream.seed_pictures import picture_pixels
 from magi_rt.stream.snapshot_folder import SnapshotFolder
 from magi_rt.world import World
 from magi_rt.world.prompt_text import checked_prompt
@@ -137,7 +137,8 @@ class SteeredWorld:
         Raises:
             OptionError, MediaError: seed or picture cannot be used.
         """
-        dropped = self._enter(begin_anew(self.world, seed=seed, image=image), ())
+        pixels = None if image is None else picture_pixels(image)
+        dropped = self._enter(self.world.anew(seed=seed, image=pixels), ())
         self._say_first_prompt()
         self._new_epoch("reset" if image is None else "image", cut=True)
         return dropped

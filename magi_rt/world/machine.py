@@ -114,6 +114,14 @@ class WorldMachine:
         )
         return replace(machine, notes=_made_ready(machine))
 
+    def anew(self, seed: int | None, image: Any) -> WorldMachine:
+        """The same with another seed or first picture, ``None`` for its own; errors as in ``open``."""
+        options = self.options if seed is None else replace(self.options, seed=seed)
+        if image is None:
+            return replace(self, options=options)
+        start = read_start(image, None, executor=self.executor, size=self.size)
+        return replace(self, options=options, start=start, notes=start.notes)
+
     @property
     def latent_size(self) -> tuple[int, int]:
         """Height and width of the latents."""

@@ -262,6 +262,16 @@ class World(WorldFacts):
             self._refuse_closed()
             return World(self._timeline.fork())
 
+    def anew(self, *, seed: int | None = None, image: Any = None) -> World:
+        """A second world at the beginning, with this one's model, options, seed and first picture.
+
+        Another seed or image may be given as in :meth:`open`, whose errors are raised.
+        """
+        with self._lock:
+            self._refuse_closed()
+            machine = self._timeline.machine.anew(seed, image)
+            return World(Timeline(machine, machine.begin()))
+
     def close(self) -> None:
         """Ends a running ``frames`` loop and lets go of the memory; closing twice is fine."""
         buffer = self._buffer

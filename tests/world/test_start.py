@@ -154,3 +154,21 @@ def test_pixels_that_are_no_video_are_refused(video: Any, words: str) -> None:
 def test_a_world_starts_from_a_picture_or_a_video_not_from_both() -> None:
     with pytest.raises(OptionError, match="both"):
         dummy_world(image=picture(), video=clip(8))
+
+
+def test_a_world_begun_anew_is_the_one_that_would_be_opened_so() -> None:
+    world = dummy_world(image=picture())
+    made = story(world, "rain", "snow")
+    assert same_pixels(story(world.anew(), "rain", "snow"), made)
+    green = picture(colour=(10, 200, 10))
+    other = dummy_world(seed=9, image=green)
+    assert same_pixels(story(world.anew(seed=9, image=green), "rain"), story(other, "rain"))
+    assert world.chunks == 2, "the first world is where it was"
+
+
+def test_a_world_is_not_begun_anew_from_a_seed_or_picture_that_is_none() -> None:
+    world = dummy_world()
+    with pytest.raises(OptionError, match="seed"):
+        world.anew(seed=-1)
+    with pytest.raises(MediaError):
+        world.anew(image="nowhere.png")
