@@ -115,7 +115,7 @@ class WorldMachine:
         return replace(machine, notes=_made_ready(machine))
 
     def anew(self, seed: int | None, image: Any) -> WorldMachine:
-        """The same with another seed or first picture, ``None`` for its own; errors as in ``open``."""
+        """The same with another seed or first picture, None for its own; errors as in ``open``."""
         options = self.options if seed is None else replace(self.options, seed=seed)
         if image is None:
             return replace(self, options=options)
