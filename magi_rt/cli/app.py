@@ -56,7 +56,7 @@ def magi_rt_command(
 ) -> None:
     """Worlds that are generated while you watch, chunk by chunk, and obey prompts.
 
-    Start with: magi-rt run
+    Start with magi-rt demo, which opens a page, or magi-rt run, which makes a video.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -55,7 +55,10 @@ Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height x width of the world in pixels.")
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Noise follows from it.")]
-Backend = Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, eager, compiled.")]
+Backend = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What computes: auto, eager, openvino, onnx or compiled."),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[str, typer.Option(metavar="NAME", help="auto, float32 or bfloat16.")]
 RandomWeights = Annotated[

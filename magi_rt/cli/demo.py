@@ -21,7 +21,7 @@ _WORLD = "What it shows"
 Port = Annotated[
     int,
     typer.Option(
-        metavar="N", min=0, max=65535, help="Of the page; 0 takes a free one.",
+        metavar="N", min=0, max=65535, help="Port of the page; 0 takes a free one.",
         rich_help_panel=_WHERE,
     ),
 ]  # fmt: skip
@@ -77,7 +77,8 @@ Actions = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, typer.Option(metavar="N", help="Noise follows from it.", rich_help_panel=_WORLD)
+    int,
+    typer.Option(metavar="N", help="Another number, another world.", rich_help_panel=_WORLD),
 ]
 Fps = Annotated[
     float | None,
@@ -122,7 +123,7 @@ def demo(
     """Open a page on which a world is watched and steered: type a prompt and watch it obey.
 
     Arrow keys pull gravity; a click on the strip below the picture goes back in time or opens a
-    second picture that goes another way.
+    second picture that goes another way. The address is printed; Ctrl-C ends it.
 
     [bold]Examples[/bold]
 

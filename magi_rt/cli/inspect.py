@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     str,
-    typer.Argument(
-        metavar="NAME|DIR", help="A built-in world, or a folder in the published layout."
-    ),
+    typer.Argument(metavar="NAME|DIR", help="A built-in world, or a model folder."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 

@@ -17,7 +17,7 @@ Flush = Annotated[
     ),
 ]
 Now = Annotated[
-    bool, typer.Option("--now", help="Also turn the chunks that are already in flight.")
+    bool, typer.Option("--now", help="Also turn the chunks that are in the making already.")
 ]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Do not wait for the first frame that shows it.")

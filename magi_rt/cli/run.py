@@ -58,7 +58,8 @@ Seed = Annotated[
     int,
     typer.Option(
         metavar="N",
-        help="Same seed, same options, same prompts: same video. 0 to 2**63 - 1.",
+        help="Another number, another world; the same one, options and prompts: the same video. "
+        "0 to 2**63 - 1.",
         rich_help_panel=_START,
     ),
 ]
@@ -68,7 +69,7 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="NAME|DIR",
-        help="nano (built in), dummy (colours for tests), or a folder in the published layout.",
+        help="nano (built in), dummy (colours for tests), or a model folder.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -76,7 +77,8 @@ Steps = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Denoising steps of a chunk: 4, 8, 12, 16, 32 or 64. The model's own if left out.",
+        help="Denoising steps of a chunk (the pictures that are made together): 4, 8, 12, 16, 32 "
+        "or 64; fewer are faster. The model's own if left out.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -110,7 +112,7 @@ Dtype = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Working numbers: auto (the model's own), float32 or bfloat16.",
+        help="Number format: auto (the fastest that suits the model here), float32 or bfloat16.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -21,7 +21,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="[NAME|DIR]",
-        help="nano (built in), dummy (colours for tests), or a folder in the published layout.",
+        help="nano (built in), dummy (colours for tests), or a model folder.",
     ),
 ]
 Port = Annotated[
@@ -78,7 +78,8 @@ Image = Annotated[
     typer.Option(metavar="FILE", help="First picture (PNG, JPEG, WebP).", rich_help_panel=_SHOWN),
 ]
 Seed = Annotated[
-    int, typer.Option(metavar="N", help="Noise follows from it.", rich_help_panel=_SHOWN)
+    int,
+    typer.Option(metavar="N", help="Another number, another world.", rich_help_panel=_SHOWN),
 ]
 Buffer = Annotated[
     int,
@@ -91,7 +92,11 @@ Buffer = Annotated[
 ]
 Steps = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Denoising steps of a chunk.", rich_help_panel=_HOW),
+    typer.Option(
+        metavar="N",
+        help="Denoising steps of a chunk; fewer are faster. The model's own if left out.",
+        rich_help_panel=_HOW,
+    ),
 ]
 Adapt = Annotated[
     bool,
@@ -104,7 +109,11 @@ Adapt = Annotated[
 ]
 Window = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Chunks in flight at once, 1 to 4.", rich_help_panel=_HOW),
+    typer.Option(
+        metavar="N",
+        help="Chunks in the making at once, 1 to 4: more is faster on large GPUs, later to obey.",
+        rich_help_panel=_HOW,
+    ),
 ]
 Size = Annotated[
     str | None,
@@ -124,7 +133,9 @@ Device = Annotated[
 ]
 Dtype = Annotated[
     str,
-    typer.Option(metavar="NAME", help="auto, float32 or bfloat16.", rich_help_panel=_HOW),
+    typer.Option(
+        metavar="NAME", help="Number format: auto, float32 or bfloat16.", rich_help_panel=_HOW
+    ),
 ]
 Seconds = Annotated[
     float | None,

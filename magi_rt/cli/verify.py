@@ -23,7 +23,7 @@ Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder of golden cases: .json with .safetensors.")
 ]
 Backend = Annotated[
-    str, typer.Option(metavar="NAME", help="What computes the forwards and the walks.")
+    str, typer.Option(metavar="NAME", help="What computes whole networks and runs of them.")
 ]
 Dtype = Annotated[
     str,
@@ -52,7 +52,9 @@ def verify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute every golden case of a folder and compare with its stored result.
+    """Check that this machine computes what it should, by the golden cases of a folder.
+
+    A golden case is small random weights, inputs, and the outputs of the published definition.
 
     Prints case, error, tolerance and pass. The exit code is 1 when a case fails; cases of
     kinds that this version does not know are named, and neither pass nor fail.

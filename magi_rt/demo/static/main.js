@@ -170,7 +170,7 @@ for (const [name, run] of Object.entries(hear)) link.addEventListener(name, ({ d
 
 function warming() {
   const long = performance.now() > PATIENCE_MS;
-  panes[0].veil(`The world is warming up …${long ? ` ${WHY_LONG}` : ""}`, { busy: true });
+  panes[0].veil(`The world is warming up${long ? `. ${WHY_LONG}` : " …"}`, { busy: true });
 }
 setTimeout(() => state.room.state === "warming up" && link.open && warming(), PATIENCE_MS + 50);
 

@@ -1,10 +1,18 @@
 // The quiet panel: a few numbers, once a second.
 
 const DELAYS = 24;
-const ROWS = [
-  "Pictures per second", "Prompt to picture", "Page adds", "Making a chunk", "Chunks ready", "Pictures late",
-  "Pictures skipped here", "Steps", "Model", "Backend",
-];
+const ROWS = {
+  "Pictures per second": "Shown here, of what the world's clock asks for",
+  "Prompt to picture": "From saying a prompt until a picture shows it; the last ones as bars",
+  "Page adds": "From the program to the screen, where both have one clock",
+  "Making a chunk": "A chunk is the pictures that are made together; beyond the second number the world falls behind",
+  "Chunks ready": "Made and not shown yet",
+  "Pictures late": "Times that the next picture was not ready; the world then waits for it",
+  "Pictures skipped here": "Came faster than this page painted",
+  "Steps": "Rounds of the network over a chunk",
+  "Model": "",
+  "Backend": "What computes the networks",
+};
 
 export class Panel {
   #list;
@@ -17,7 +25,7 @@ export class Panel {
     this.#bars = document.createElement("canvas");
     this.#bars.setAttribute("role", "img");
     this.#bars.hidden = true;
-    this.#cells = new Map(ROWS.map((name) => [name, this.#add(name)]));
+    this.#cells = new Map(Object.entries(ROWS).map(([name, why]) => [name, this.#add(name, why)]));
   }
 
   /** A prompt was seen so many milliseconds after it was said. */
@@ -61,10 +69,11 @@ export class Panel {
     cell.classList.toggle("warn", warn);
   }
 
-  #add(name) {
+  #add(name, why) {
     const title = document.createElement("dt");
     const cell = document.createElement("dd");
     title.textContent = name;
+    title.title = cell.title = why;
     title.hidden = cell.hidden = true;
     this.#list.append(title, cell);
     if (name === "Prompt to picture") this.#list.append(this.#bars);
