@@ -4,7 +4,8 @@
  * WHAT IT DOES
  *   Connects to a running server (`magi-rt serve`), keeps the newest picture at hand for the moment
  *   your game asks for it, and carries prompts back. One thread inside the library owns every
- *   socket; no function of this header waits for the network.
+ *   socket. No function of this header waits for the network; the only one that waits for anything
+ *   is magi_client_close.
  *
  * WHAT IT DOES NOT
  *   It runs no model, decodes no JPEG, opens no window and uploads no texture.
@@ -26,7 +27,7 @@
  * BUILD
  *   Link with the shared library magi_rt. Define MAGI_RT_STATIC when you compile its sources into
  *   your program instead. Compare magi_abi() with MAGI_RT_ABI once at start when the library is
- *   loaded at run time.
+ *   loaded at run time, and close every client before you unload it: their threads run in it.
  *
  * WORDS
  *   server    one running world; it has a frames address and a control address.
@@ -37,31 +38,41 @@
  *   lease     a frame borrowed from the library, until released.
  *
  * STRUCTS AND ZERO
- *   Every struct begins with struct_size, which you set to sizeof of that struct; a wrong one is
- *   MAGI_BAD_SIZE. Set everything else to zero first: zero always means the default that stands
- *   beside the field. A program compiled against an older header of the same MAGI_RT_ABI works.
+ *   Every struct but the two handles begins with struct_size, which you set to sizeof of that
+ *   struct; a wrong one is MAGI_BAD_SIZE. Set everything else to zero first: in what you give, zero
+ *   always means the default that stands beside the field. In what you get, zero means what stands
+ *   there, and where nothing does, zero. Structs may grow at their end: a program compiled against
+ *   an older header of the same MAGI_RT_ABI works, and is never given more than it has room for.
+ *   One compiled against a newer header may hear MAGI_BAD_SIZE from an older library.
  *
  * HANDLES
  *   magi_client and magi_lease are numbers, not pointers. They carry a generation: one that was
  *   closed or released is recognised and answered with MAGI_BAD_HANDLE. All zero is never valid.
  *
  * THREADS
- *   "Any thread" means: at any time, from any thread, also several at once. Nothing is held while
- *   your code runs. The only callback is the logger.
+ *   "Any thread" means: at any time, from any thread, also several at once. Two threads give two
+ *   structs to be filled. Where nothing else stands, a call may wait for a lock that others hold
+ *   while they copy some hundred bytes, and returns. The only callback is the logger; nothing is
+ *   held while it runs, so it may call every function but magi_client_close.
  *
  * MEMORY
- *   The library copies every string and buffer you give it. What it lends you (frame.pixels,
- *   receipt.message, receipt.details) is read-only and lives as long as stated there.
+ *   The library copies every string and buffer you give it before the call returns. What it lends
+ *   you (frame.pixels, receipt.message, receipt.details) is read-only, lives as long as stated
+ *   there, and is never freed by you. A client has room for leased_frames + 3 pictures, or
+ *   leased_frames + queue_frames + 2 with MAGI_KEEP_EVERY; it grows when they come.
  *   After the first pictures of one size it allocates nothing per frame; libzmq, beneath it,
  *   does so for every message that it receives.
  *
  * ERRORS
  *   One type, magi_status: zero is success, positive values are ordinary (nothing new), negative
- *   ones mean that the call did nothing; magi_status_text says why. What goes wrong later, on the
- *   network, is told by magi_client_get_info (state, trouble), by receipts and by the logger.
+ *   ones mean that the call did nothing; magi_status_text says why. Every function that takes a
+ *   client may answer MAGI_BAD_HANDLE, every one that takes a pointer MAGI_BAD_ARGUMENT for null,
+ *   and MAGI_BAD_SIZE. What goes wrong later, on the network, is told by magi_client_get_info
+ *   (state, trouble), by receipts and by the logger.
  *
  * TIME
- *   Nanoseconds of the steady clock, magi_now_ns(). On the server's machine it is the same clock.
+ *   Nanoseconds (_ns) of the steady clock, magi_now_ns(), whose zero means nothing. On the server's
+ *   machine it is the same clock; elsewhere compare the server's times with each other only.
  *
  * Text is UTF-8 and ends with a zero byte, both ways.
  */
@@ -106,27 +117,29 @@ typedef enum magi_status {
     MAGI_BAD_ARGUMENT = -2, /* a pointer is null or a value outside its range */
     MAGI_BAD_SIZE = -3,     /* struct_size is not the size of this struct */
     MAGI_TOO_LONG = -4,     /* a text or image is longer than its limit */
-    MAGI_BUSY = -5,         /* leased_frames are out already, or 256 requests wait */
+    MAGI_BUSY = -5,         /* leased_frames are out, 256 requests wait, or 64 clients are open */
     MAGI_NO_MEMORY = -6,
     MAGI_BAD_KEYS = -7,    /* CURVE keys: give all three as 40 characters of Z85, or none */
     MAGI_NO_NETWORK = -8,  /* this library was built for dummy mode only */
-    MAGI_BAD_ADDRESS = -9, /* an address cannot be used; the logger hears why */
+    MAGI_BAD_ADDRESS = -9, /* not tcp://HOST:PORT or ipc://PATH, or longer than 247 bytes */
     MAGI_SYSTEM = -10,     /* the system refused a thread or a socket */
     MAGI_STATUS_FORCE_32 = 0x7FFFFFFF
 } magi_status;
 
 /* ---- The library itself ---------------------------------------------------------------------- */
 
-/* MAGI_RT_ABI of the library that is loaded. Any thread. */
+/* MAGI_RT_ABI of the library that is loaded; never 0. Any thread; takes no lock. */
 MAGI_API uint32_t magi_abi(void);
 
-/* Version of the library that is loaded, such as "0.1.0". Lives for ever. Any thread. */
+/* Version of the library that is loaded, such as "0.1.0". Lives as long as the library. Any
+ * thread; takes no lock. */
 MAGI_API const char *magi_version(void);
 
-/* The steady clock now, in nanoseconds. Any thread. */
+/* The steady clock now, in nanoseconds; never 0, never goes back. Any thread; takes no lock. */
 MAGI_API uint64_t magi_now_ns(void);
 
-/* A sentence about a status, never null. Lives for ever. Any thread. */
+/* A sentence about a status, never null, for unknown ones too. Lives as long as the library. Any
+ * thread; takes no lock. */
 MAGI_API const char *magi_status_text(magi_status status);
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
@@ -142,8 +155,10 @@ typedef enum magi_format {
     MAGI_FORMAT_RGBA8 = 2,
     MAGI_FORMAT_BGRA8 = 3,
     MAGI_FORMAT_BGR8 = 4,
-    MAGI_FORMAT_JPEG = 5, /* handed out as received, not decoded; rows are always top first */
-    MAGI_FORMAT_ANY = 6,  /* only for asking: the server's choice; frame.format says which */
+    MAGI_FORMAT_JPEG = 5, /* handed out as received, not decoded; rows are always top first. Not
+                             with MAGI_ROWS_BOTTOM, MAGI_LAYOUT_SHARED or dummy */
+    MAGI_FORMAT_ANY = 6,  /* only for asking: the server's choice; frame.format says which. Not with
+                             MAGI_LAYOUT_SHARED */
     MAGI_FORMAT_FORCE_32 = 0x7FFFFFFF
 } magi_format;
 
@@ -174,8 +189,9 @@ typedef enum magi_log_level {
     MAGI_LOG_FORCE_32 = 0x7FFFFFFF
 } magi_log_level;
 
-/* Your logger. Called from the library's thread, or from yours inside magi_client_open. It must not
- * call magi_client_close. `message` lives during the call only. */
+/* Your logger. Called from the library's thread, one call at a time for each client, and perhaps
+ * before magi_client_open has returned. While it runs no frame comes: hand the message on and
+ * return. It must not call magi_client_close. `message` lives during the call only. */
 typedef void (*magi_log_function)(magi_log_level level, const char *message, void *user);
 
 typedef struct magi_client_desc {
@@ -187,7 +203,8 @@ typedef struct magi_client_desc {
     uint32_t queue_frames;      /* with MAGI_KEEP_EVERY: 1 .. 256, default 16; the oldest goes */
     uint32_t leased_frames;     /* frames you may hold at one time: 1 .. 8, default 1 */
     uint32_t lost_after_ms;     /* silence that counts as lost: 100 .. 600,000, default 1,500 */
-    uint32_t request_timeout_ms; /* unanswered requests end then: 100 .. 600,000, default 10,000 */
+    uint32_t request_timeout_ms; /* unanswered requests end then with MAGI_CODE_TIMEOUT:
+                                   100 .. 600,000, default 10,000 */
     uint32_t dummy;             /* not zero: no network, a moving picture made here; prompts are
                                    answered and tint it, the other requests are answered as well */
     uint32_t dummy_width;       /* 16 .. 16,384, default 640 */
@@ -198,19 +215,23 @@ typedef struct magi_client_desc {
                                    "none": frames only */
     const char *name;           /* shown in the server's log, at most 64 bytes, default "c" */
     const char *curve_public;   /* this client's key pair and the server's public key, Z85, */
-    const char *curve_secret;   /* 40 characters each; made by `magi-rt keys`. All or none */
+    const char *curve_secret;   /* 40 characters each; made by `magi-rt keys`. Default: no keys */
     const char *curve_server;
     magi_log_function log;      /* default: silent */
     void *log_user;             /* given back to log */
 } magi_client_desc;
 
-/* Starts a client and returns at once; the server need not be there yet, and the client looks for
- * it until closed. On error *out is all zero. At most 64 clients are open at one time. Any thread. */
+/* Starts a client and its thread and returns at once; the server need not be there yet, and the
+ * client looks for it until closed; a host whose name is not found is a server that is not there.
+ * At most 64 clients are open at one time, a 65th is MAGI_BUSY. *out is yours to close; on error it
+ * is all zero. Any thread. */
 MAGI_API magi_status magi_client_open(const magi_client_desc *desc, magi_client *out);
 
-/* Ends a client: its thread leaves (some milliseconds), requests not yet sent are forgotten, and
- * every frame and text lent by it is gone: release leases before. Calls of other threads that are
- * inside the library finish first. Any thread but the logger's. */
+/* Ends a client. Waits for its thread (some milliseconds, and for your logger if that runs: hold no
+ * lock that it takes) and for calls of other threads that are inside the library. Requests not yet
+ * sent are forgotten, receipts not yet polled too, and every frame and text lent by it is gone:
+ * release leases before. MAGI_BAD_HANDLE when it was closed already. Any thread; within the
+ * client's own logger it does nothing and answers MAGI_BUSY. */
 MAGI_API magi_status magi_client_close(magi_client client);
 
 /* ---- Frames ---------------------------------------------------------------------------------- */
@@ -225,7 +246,7 @@ typedef struct magi_lease {
 typedef struct magi_frame {
     uint32_t struct_size;  /* sizeof(magi_frame), set by you */
     magi_lease lease;      /* for magi_client_release_frame */
-    const uint8_t *pixels; /* borrowed until released; read-only */
+    const uint8_t *pixels; /* borrowed until released; read-only; begins at a multiple of 4 */
     uint64_t size;         /* bytes at pixels: height times stride, or the JPEG's length */
     uint32_t width;        /* pixels, 1 .. 16,384 */
     uint32_t height;       /* pixels, 1 .. 16,384 */
@@ -233,7 +254,7 @@ typedef struct magi_frame {
     magi_format format;    /* never default or any */
     magi_rows rows;        /* never default */
     uint32_t flags;        /* MAGI_FRAME_... */
-    uint64_t epoch;        /* see WORDS */
+    uint64_t epoch;        /* see WORDS; the first one is 0 */
     uint64_t seq;          /* counts frames sent, from 1; gaps are frames not sent or dropped */
     uint64_t frame;        /* the world's own number; goes back on rewind and reset */
     uint64_t chunk;        /* the chunk it was made in */
@@ -253,10 +274,13 @@ typedef struct magi_frame {
  *   MAGI_BUSY       you hold as many frames as leased_frames allows.
  * On any other answer than MAGI_OK, *out is untouched. Frames of older epochs are passed over here
  * as well, so after an `applied` receipt of a prompt with flush no frame from before it comes.
- * Any thread; takes no lock and costs well under 5 microseconds when there is nothing. */
+ * Each frame goes to one caller only: of several threads that ask, one gets it.
+ * Any thread; takes no lock, copies no pixels, and costs well under 5 microseconds when there is
+ * nothing. */
 MAGI_API magi_status magi_client_acquire_frame(magi_client client, magi_frame *out);
 
-/* Gives a frame back. MAGI_BAD_HANDLE when it was given back before. Any thread. */
+/* Gives a frame back: its pixels are not to be read any more. MAGI_BAD_HANDLE when it was given
+ * back before. Any thread, also another one than acquired it; takes no lock. */
 MAGI_API magi_status magi_client_release_frame(magi_client client, magi_lease lease);
 
 /* ---- State ----------------------------------------------------------------------------------- */
@@ -273,7 +297,7 @@ typedef struct magi_client_info {
     uint32_t struct_size;       /* sizeof(magi_client_info), set by you */
     magi_state state;
     magi_layout layout;         /* parts or shared: what is used now */
-    uint32_t paused;            /* not zero: the world stands still */
+    uint32_t paused;            /* not zero: the world stands still; the server lives */
     uint32_t width;             /* the world's picture in pixels; 0 until the server said it */
     uint32_t height;
     uint32_t frames_per_chunk;  /* a prompt takes effect at a chunk's border */
@@ -292,7 +316,7 @@ typedef struct magi_client_info {
     char trouble[256];          /* the last warning or error as a sentence; empty: none yet */
 } magi_client_info;
 
-/* Fills *out with what is known now. Any thread. */
+/* Fills *out with what is known now, as a copy that is yours. Any thread. */
 MAGI_API magi_status magi_client_get_info(magi_client client, magi_client_info *out);
 
 /* Counted since magi_client_open. */
@@ -317,7 +341,7 @@ typedef struct magi_counters {
     uint64_t streams;             /* runs of the server seen */
 } magi_counters;
 
-/* Fills *out. Any thread. */
+/* Fills *out; the numbers are not all of one moment. Any thread; takes no lock. */
 MAGI_API magi_status magi_client_get_counters(magi_client client, magi_counters *out);
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -360,13 +384,17 @@ typedef struct magi_request {
     uint32_t quality;       /* set: JPEG quality 1 .. 100, 0 leaves it */
 } magi_request;
 
-/* Puts a request into the queue and returns its id in *id (which may be null). Receipts with that
- * id follow: one accepted or error, and for the types marked * one applied or error more. A
- * request lost on the way is sent again; the server does it once. Any thread. */
+/* Puts a copy of a request into the queue and returns; the library's thread sends it. *id becomes
+ * its id, 1 or more, before any receipt of it can come, and is untouched on error; id may be null.
+ * Receipts with that id follow: one accepted or error, and for the types marked * one applied or
+ * error more. A request lost on the way is sent again; the server does it once. Besides the usual
+ * errors: MAGI_TOO_LONG, MAGI_BUSY (256 wait), MAGI_NO_MEMORY, and MAGI_BAD_ARGUMENT for a value
+ * outside its range or a text that is no UTF-8. Any thread. */
 MAGI_API magi_status magi_client_send(magi_client client, const magi_request *request,
                                       uint64_t *id);
 
-/* The same for a prompt. `flush` not zero: frames made but not shown are taken back. Any thread. */
+/* The same for a prompt; an empty text is one too, null is MAGI_BAD_ARGUMENT. `flush` not zero:
+ * frames made but not shown are taken back. Any thread. */
 MAGI_API magi_status magi_client_send_prompt(magi_client client, const char *text, magi_at at,
                                              uint32_t flush, uint64_t *id);
 
@@ -403,17 +431,19 @@ typedef struct magi_receipt {
     magi_request_type type;
     magi_code code;         /* of an error */
     uint64_t epoch;         /* newest epoch at the server, or the first frame's (applied) */
-    uint64_t seq;           /* applied: the first frame that shows it */
-    uint64_t frame;         /* applied */
-    uint64_t chunk;         /* applied */
-    uint64_t prompt;        /* prompts: the id that frames carry */
+    uint64_t seq;           /* applied: of the first frame that shows it; else 0 */
+    uint64_t frame;         /* applied: likewise */
+    uint64_t chunk;         /* applied: likewise */
+    uint64_t prompt;        /* prompts, accepted and applied: the id that frames carry; else 0 */
     const char *message;    /* error: a sentence for people, else empty. Never null */
     const char *details;    /* the answer's other keys as a JSON object, "{}" when none. Never null */
-    char stream[24];
+    char stream[24];        /* the server's run; empty before any was heard */
 } magi_receipt;
 
-/* Takes the oldest receipt. MAGI_NO_RECEIPT when none waits. message and details live until the
- * next call of this function for this client, or its close; so poll from one thread at a time. */
+/* Takes the oldest receipt; MAGI_NO_RECEIPT when none waits, and *out is untouched. message and
+ * details are lent until the next call of this function for this client, whatever that answers, or
+ * its close. So one thread at a time, any: poll until MAGI_NO_RECEIPT once per picture you draw.
+ * At most 1,024 wait, then the oldest goes. */
 MAGI_API magi_status magi_client_poll_receipt(magi_client client, magi_receipt *out);
 
 #ifdef __cplusplus
