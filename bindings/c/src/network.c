@@ -18,13 +18,25 @@ static bool set_curve(void *socket, const mg_settings *settings)
            zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, settings->curve_secret, 41) == 0;
 }
 
+/* How a peer that died without a word is noticed. Not by libzmq's own heartbeats where frames come:
+ * they give up connections whose queue is full, as it is whenever this thread is held up, and then
+ * libzmq ends the program. Of answers fewer are under way than their queue holds. */
+static bool watch_peer(void *socket, int type)
+{
+    if (type == ZMQ_DEALER)
+        return set_number(socket, ZMQ_HEARTBEAT_IVL, 1000) &&
+               set_number(socket, ZMQ_HEARTBEAT_TIMEOUT, 5000);
+    return set_number(socket, ZMQ_TCP_KEEPALIVE, 1) &&
+           set_number(socket, ZMQ_TCP_KEEPALIVE_IDLE, 2) &&
+           set_number(socket, ZMQ_TCP_KEEPALIVE_INTVL, 1) &&
+           set_number(socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
+}
+
 static bool set_up(const mg_network *network, void *socket, const char *address, int queue,
                    int64_t largest)
 {
     return set_number(socket, ZMQ_LINGER, 0) && set_number(socket, ZMQ_RCVHWM, queue) &&
            set_number(socket, ZMQ_SNDHWM, MG_MAX_WAITING) &&
-           set_number(socket, ZMQ_HEARTBEAT_IVL, 1000) &&
-           set_number(socket, ZMQ_HEARTBEAT_TIMEOUT, 5000) &&
            set_number(socket, ZMQ_IPV6, strstr(address, "://[") != NULL) &&
            zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
            set_curve(socket, &network->client->settings);
@@ -35,7 +47,7 @@ static void *connect_socket(mg_network *network, int type, const char *address, 
 {
     void *socket = zmq_socket(network->context, type);
     if (!socket) return NULL;
-    bool ready = set_up(network, socket, address, queue, largest);
+    bool ready = set_up(network, socket, address, queue, largest) && watch_peer(socket, type);
     /* Not ZMQ_IMMEDIATE, by which libzmq throws away answers when the connection breaks. */
     if (type == ZMQ_DEALER)
         ready = ready && mg_connection_watch(&network->connection, network->context, socket);

@@ -353,6 +353,7 @@ static void an_answer_that_came_before_the_connection_broke_still_counts(void)
     begin_with(desc);
     CHECK_NUMBER(magi_client_send_prompt(client, "rain", MAGI_AT_NEXT, 0, NULL), MAGI_OK);
     CHECK(fake_next_request(&server, &request));
+    atomic_store(&held, false);
     atomic_store(&holding, true);
     fake_bye(&server);
     CHECK_SOON(atomic_load(&held));
@@ -364,6 +365,28 @@ static void an_answer_that_came_before_the_connection_broke_still_counts(void)
     CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
     CHECK_NUMBER(receipt.kind, MAGI_RECEIPT_ERROR);
     CHECK_NUMBER(receipt.code, MAGI_CODE_FAILED);
+    end();
+}
+
+/* libzmq ends the whole program when a connection is given up whose queue is full. */
+static void a_client_whose_thread_is_held_for_long_while_frames_come_goes_on(void)
+{
+    fake_open(&server, STREAM_A);
+    magi_client_desc desc = desc_for(&server);
+    desc.log = hold;
+    begin_with(desc);
+    atomic_store(&held, false);
+    atomic_store(&holding, true);
+    fake_bye(&server);
+    CHECK_SOON(atomic_load(&held));
+    uint64_t begun_ns = magi_now_ns();
+    while (magi_now_ns() - begun_ns < 8000000000u) {
+        fake_send_frame(&server, (fake_frame){.value = 1});
+        mg_sleep_ms(10);
+    }
+    atomic_store(&holding, false);
+    fake_send_frame(&server, (fake_frame){.value = 2});
+    CHECK_SOON(acquire() == MAGI_OK && (release(), frame.seq == server.seq));
     end();
 }
 
@@ -418,6 +441,7 @@ int main(void)
     RUN(an_unanswered_request_is_asked_again_with_its_id_and_then_ends);
     RUN(what_a_dead_server_had_accepted_ends_when_the_next_one_is_heard);
     RUN(an_answer_that_came_before_the_connection_broke_still_counts);
+    RUN(a_client_whose_thread_is_held_for_long_while_frames_come_goes_on);
     RUN(a_request_without_a_server_times_out_and_is_not_done_later);
     RUN(too_many_waiting_requests_are_refused);
     return 0;
