@@ -46,7 +46,8 @@ class DueFrame:
 class Showing:
     """Gives frames as they fall due. Time is passed in, in nanoseconds of the steady clock.
 
-    A late frame moves the clock; nothing is rushed after a stall. While paused nothing is due.
+    A late frame moves the clock; nothing is rushed after a stall. While paused nothing is due but
+    the very first frame, so that there is a picture to look at.
 
     Args:
         fps: frames per second, 1 to 240.
@@ -73,15 +74,19 @@ class Showing:
         """Of the last frame shown."""
         return self._epoch or 0
 
+    @property
+    def _stands(self) -> bool:
+        return self.paused and self.counts.frames > 0
+
     def wait_ns(self, now_ns: int) -> int | None:
         """Until when nothing is due; 0 when a frame may be; None when only a new chunk can help."""
-        if self.paused or self._late:
+        if self._stands or self._late:
             return None
         return max(0, self._due_ns - now_ns)
 
     def due(self, now_ns: int) -> DueFrame | None:
         """The frame that is due, or None."""
-        if self.paused:
+        if self._stands:
             return None
         self._cut_over()
         if now_ns < self._due_ns:

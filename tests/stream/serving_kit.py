@@ -30,9 +30,10 @@ Answers = dict[int, list[dict[str, Any]]]
 def served(
     world: World | None = None, *, fps: float = 120, **options: Any
 ) -> Iterator[WorldServer]:
-    """A served dummy world of 32 x 32 pixels at a free port."""
+    """A served dummy world of 32 x 32 pixels at a free port, which has shown something."""
     address = options.pop("address", "tcp://127.0.0.1:*")
     with WorldServer(world or dummy_world(), address, fps=fps, **options) as server:
+        wait_for(lambda: server.stats()["frames_shown"], "a first frame")
         yield server
 
 

@@ -78,6 +78,25 @@ def test_while_paused_nothing_is_shown_and_heartbeats_say_so() -> None:
         frames.until_seq(beat.seq + 3)
 
 
+def test_a_server_paused_before_its_first_frame_shows_that_one_and_stands_still() -> None:
+    world = dummy_world()
+    making = world._timeline.machine.lock
+    making.acquire()  # no chunk is made before the pause
+    with WorldServer(world, "tcp://127.0.0.1:*", fps=120) as server:
+        try:
+            with RawControl(server.control_address) as control:
+                assert control.ask("pause")["paused"] is True
+        finally:
+            making.release()
+        with RawFrames(server.address) as frames:
+            frames.until(lambda: any(each.seq for each in frames.events))
+            assert server.stats()["frames_shown"] == 1
+            assert {each.seq for each in frames.heard} <= {0, 1}
+            with RawControl(server.control_address, client="other") as control:
+                control.ask("resume")
+            frames.until_seq(4)
+
+
 def test_set_changes_pace_format_and_quality_and_says_all_three() -> None:
     with served(fps=24) as server, RawControl(server.control_address) as control:
         answer = control.ask("set", fps=48, quality=50)
