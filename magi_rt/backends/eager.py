@@ -30,7 +30,7 @@ from magi_rt.models.vae_tiling import TileConfig, decode_frames, encode_frames
 
 GATES_KEPT = 160  # time points whose gates are remembered; a 64-step grid has 65 per branch kind
 TABLES_KEPT = 16
-BATCHED_TOKENS = 4096  # guidance branches run in one batch while it holds at most this many tokens
+BATCHED_TOKENS = 4096
 
 
 class EagerExecutor:
@@ -41,9 +41,11 @@ class EagerExecutor:
 
     Attributes:
         packs: on a CPU, weights are laid out for its products (``packed.py``).
+        batched_tokens: guidance branches run in one batch while it holds at most this many.
     """
 
     packs = True
+    batched_tokens = BATCHED_TOKENS
 
     def __init__(
         self,
@@ -167,7 +169,8 @@ class EagerExecutor:
 
         Reads the cache's committed chunks; writes its staging slot when ``stage_branch`` says so.
         """
-        found = [self._forward(part, cache) for part in parts_of(inputs, cache)]
+        parts = parts_of(inputs, cache, self.batched_tokens)
+        found = [self._forward(part, cache) for part in parts]
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
@@ -228,10 +231,12 @@ def _all_weights(
     ]
 
 
-def parts_of(inputs: DenoiseInputs, cache: RollingKVCache) -> list[DenoiseInputs]:
+def parts_of(
+    inputs: DenoiseInputs, cache: RollingKVCache, batched_tokens: int = BATCHED_TOKENS
+) -> list[DenoiseInputs]:
     """The same call, or one with each branch where the pictures do not fit one batch."""
     tokens = len(inputs.times) * cache.shape.tokens
-    if len(inputs.branches) * tokens <= BATCHED_TOKENS:
+    if len(inputs.branches) * tokens <= batched_tokens:
         return [inputs]
     return [
         replace(

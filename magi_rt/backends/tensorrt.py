@@ -1,6 +1,8 @@
 """TensorRT and TensorRT for RTX on a card: the networks as engines, two streams, pinned pictures.
 
 Engines are those of ``magi-rt compile``: found in the plan cache, or built when a world is opened.
+Weights lie on the card once, in the engines: PyTorch keeps there only what it computes itself, and
+the rest in host memory, from which engines are built.
 
 This executor has not been run on a card. What it asks of the runtime is tested with a stand-in, and
 engines are built for real in the tests; their speed and their numbers on a card are not known yet.
@@ -8,6 +10,8 @@ engines are built for real in the tests; their speed and their numbers on a card
 
 from __future__ import annotations
 
+import copy
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,26 +19,32 @@ from pathlib import Path
 from typing import Self, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from magi_rt.backends.devices import choose_device
 from magi_rt.backends.eager import EagerExecutor, parts_of
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.backends.graph_inputs import TextRoom, shape_of, visible_chunks
+from magi_rt.backends.tensorrt_chain import Chain
 from magi_rt.backends.tensorrt_lanes import Lanes, Pixels
-from magi_rt.backends.tensorrt_session import EngineSession
+from magi_rt.backends.tensorrt_session import EngineSession, Scratch
 from magi_rt.errors import BackendError
 from magi_rt.export.builders import Builder, find_builder
+from magi_rt.export.chain import WORKING, cuts, sizes_of
 from magi_rt.export.compile import build_part, identify
 from magi_rt.export.graphs import DenoiserShape
-from magi_rt.export.parts import Networks, Part, decoder_part, denoiser_part
+from magi_rt.export.parts import Networks, Part, decoder_part, denoiser_parts
 from magi_rt.export.plan_cache import Plan, PlanCache
 from magi_rt.export.targets import TARGETS, Target, spell
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.models.vae import ViTVAE, to_uint8
+from magi_rt.models.vae_config import Grid
 from magi_rt.models.vae_tiling import decode_frames
 
-Open = Callable[[Plan], EngineSession]
+logger = logging.getLogger(__name__)
+
+Open = Callable[[Plan, Scratch], EngineSession]
 
 
 def target_of(capability: tuple[int, int]) -> Target:
@@ -52,6 +62,7 @@ class TensorRTExecutor(EagerExecutor):
     """Denoiser and decoder as engines beside each other on two streams, the rest by PyTorch."""
 
     packs = False  # graphs are made from plain layers
+    batched_tokens = 0  # every branch is a call of its own, so one chain of engines answers all
 
     @classmethod
     def open(
@@ -79,8 +90,8 @@ class TensorRTExecutor(EagerExecutor):
                 field="backend",
             )
         working = "bfloat16" if dtype == "auto" else dtype
-        opened = super().open(model, device=device, dtype=working, attention=attention)
-        place = opened.device
+        opened = super().open(model, device="cpu", dtype=working, attention=attention)
+        place = choose_device(device)
         capability, card = (
             torch.cuda.get_device_capability(place),
             torch.cuda.get_device_name(place),
@@ -90,8 +101,9 @@ class TensorRTExecutor(EagerExecutor):
             find_builder(target.choose_runtime()),
             target,
             Lanes(place),
-            lambda plan: EngineSession.open(plan, place, capability, card),
+            lambda plan, scratch: EngineSession.open(plan, scratch, capability, card),
         )
+        opened.move(place)
         return opened
 
     def adopt(
@@ -112,36 +124,63 @@ class TensorRTExecutor(EagerExecutor):
         self.precision = "fp8" if self.config.engine.fp8_quant else self.info.dtype
         self.networks = Networks(self.config, fingerprint, self.dit, self.vae)
         self._texts = TextRoom()
-        self._sessions: dict[object, EngineSession] = {}
+        self._chain: Chain | None = None
+        self._denoising, self._decoding = Scratch(lanes.device), Scratch(lanes.device)
+        self._decoders: dict[Grid, EngineSession] = {}
         self._expected: dict[DenoiserShape, None] = {}
+        self._ranges = self.config.runtime.window_size + 1
         reason = (
             f"{builder.runtime} {builder.version()} for {target.name}, products in {self.precision}"
         )
         self.info = replace(self.info, name="tensorrt", reason=reason)
 
+    def move(self, place: torch.device) -> None:
+        """Bring what PyTorch computes to a card; what engines are built from stays where it is."""
+        self.vae = copy.deepcopy(self.vae).to(place)
+        mine: list[nn.Module] = [self.dit.t_embedder, self.dit.y_embedder, self.dit.rope]
+        for block in self.dit.blocks():
+            own = block.self_attention
+            mine += (block.ada_modulate_layer, own.linear_kv_xattn, own.k_layernorm_xattn)
+        for module in mine:
+            module.to(place)
+        self.device, self.info = place, replace(self.info, device=str(place))
+
     def expect(self, inputs: DenoiseInputs, cache: RollingKVCache) -> None:
         """A call of this kind will come; tensors may be on the meta device."""
-        for part in parts_of(inputs, cache):
+        for part in parts_of(inputs, cache, self.batched_tokens):
             self._expected[self._shape(part, cache)] = None
 
     @torch.inference_mode()
     def warm_up(self) -> float:
-        """Finds or builds all engines of the expected calls and loads them; returns seconds."""
+        """Finds or builds the engines of the expected calls and runs each once; returns seconds."""
         begun = time.perf_counter()
         expected, self._expected = self._expected, {}
+        self._ranges = max((shape.ranges for shape in expected), default=self._ranges)
         for shape in expected:
-            self._denoiser(shape)
+            self._rehearse(self._chain_for(shape), shape)
         width, channels = self.config.runtime.chunk_width, self.config.model.latent_channels
         for height, breadth in {(shape.height, shape.width) for shape in expected}:
             self.decode(torch.zeros(channels, width, height, breadth, device=self.device))
         return time.perf_counter() - begun
 
+    def _rehearse(self, chain: Chain, shape: DenoiserShape) -> None:
+        """One call of zeros: runtimes make kernels for a size when they first see it."""
+        working = self.dit.working_dtype
+        sizes, _ = sizes_of(self.config.model, shape, range(shape.cache.layers))
+        given = {
+            name: torch.zeros(
+                size, dtype=working if name in WORKING else torch.float32, device=self.device
+            )
+            for name, size in sizes.items()
+        }
+        self.lanes.denoise(lambda stream: chain.run(given, stream))
+
     def _shape(self, inputs: DenoiseInputs, cache: RollingKVCache) -> DenoiserShape:
         return shape_of(inputs, cache, self.config.model.caption_max_length)
 
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
-        shape = self._shape(inputs, cache)
-        texts, session = self._texts.get(inputs, shape.text), self._denoiser(shape)
+        chain = self._chain_for(self._shape(inputs, cache))
+        texts = self._texts.get(inputs, chain.shape.text)
         given = {
             "latents": inputs.latents[None].to(self.device).contiguous(),
             "gates": self._gates_of(inputs).contiguous(),
@@ -153,14 +192,8 @@ class TensorRTExecutor(EagerExecutor):
             "text_values": texts.values,
             "text_visible": texts.visible.to(self.device),
         }
-
-        def work(stream: int) -> Tensor:
-            found = session.run(given, stream)
-            if shape.stage is not None:
-                cache.stage(slice(None), found["staged_keys"], found["staged_values"])
-            return found["velocity"]
-
-        return self.lanes.denoise(work)
+        staging = None if inputs.stage_branch is None else cache
+        return self.lanes.denoise(lambda stream: chain.run(given, stream, staging))
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -180,25 +213,46 @@ class TensorRTExecutor(EagerExecutor):
             lambda x, on: decode_frames(cast(ViTVAE, _EngineDecoder(self, on)), x, self.tiles),
         )
 
-    def _denoiser(self, shape: DenoiserShape) -> EngineSession:
-        if shape not in self._sessions:
-            self._sessions[shape] = self._ready(denoiser_part(self.networks, shape))
-        return self._sessions[shape]
+    def _chain_for(self, shape: DenoiserShape) -> Chain:
+        """The engines that answer a call: one chain is held, as it has all the weights."""
+        if self._chain is None or not self._chain.answers(shape):
+            ranges = max(shape.ranges, self._ranges)
+            if self._chain is not None:
+                logger.warning(
+                    "a call of %s ranges, %s chunks of history and %sx%s latents does not fit the "
+                    "engines that are loaded; others take their place",
+                    shape.ranges, shape.cache.depth, shape.height, shape.width,
+                )  # fmt: skip
+            self._chain = None  # before the others are loaded: a card may not hold both
+            wanted = replace(shape, ranges=ranges)
+            parts = denoiser_parts(self.networks, wanted)
+            links = [
+                (layers, self._ready(part, self._denoising))
+                for layers, part in zip(cuts(self.dit), parts, strict=True)
+            ]
+            self._chain = Chain(wanted, links)
+        return self._chain
 
-    def decoder(self, grid: tuple[int, int, int]) -> EngineSession:
+    def decoder(self, grid: Grid) -> EngineSession:
         """The engine for one latent grid."""
-        if grid not in self._sessions:
-            self._sessions[grid] = self._ready(decoder_part(self.networks, grid, finished=False))
-        return self._sessions[grid]
+        if grid not in self._decoders:
+            part = decoder_part(self.networks, grid, finished=False)
+            self._decoders[grid] = self._ready(part, self._decoding)
+        return self._decoders[grid]
 
-    def _ready(self, part: Part) -> EngineSession:
+    def _ready(self, part: Part, scratch: Scratch) -> EngineSession:
         identity = identify(part, self.config, self.precision, self.target, self.builder)
 
         def build(into: Path) -> None:
+            logger.info(
+                "%s builds %s for %s, once; it is kept in %s. magi-rt compile builds beforehand, "
+                "for a recipe of the same size, window and history",
+                self.builder.runtime, part.name, self.target.name, self.plans.folder,
+            )  # fmt: skip
             with torch.inference_mode(False), torch.no_grad():
                 build_part(part, identity, self.target, self.builder, into)
 
-        return self._load(self.plans.get(identity, build))
+        return self._load(self.plans.get(identity, build), scratch)
 
 
 class _EngineDecoder:

@@ -6,6 +6,7 @@ stand-in for the runtime's module, and the calls themselves are written to its d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,33 +29,53 @@ DTYPES = {
 }
 
 
+class Scratch:
+    """Device memory for what engines compute on the way, shared by those that never run at once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.memory = device, torch.empty(0, dtype=torch.uint8, device=device)
+
+    def reserve(self, size: int) -> None:
+        """Room for an engine that needs so many bytes."""
+        if size > self.memory.nbytes:
+            if self.device.type == "cuda":  # calls under way compute in what is replaced here
+                torch.cuda.synchronize(self.device)
+            self.memory = torch.empty(size, dtype=torch.uint8, device=self.device)
+
+
 class EngineSession:
     """One plan, loaded: it reads the caller's tensors where they lie and writes into its own.
 
-    Calls are put on a stream and return at once. Outputs are the session's own buffers, made when
-    it is opened; the next call writes them again, so use or copy them on the same stream.
+    Calls are put on a stream and return at once. Outputs are views of the session's own buffers,
+    made when it is opened for the largest call; the next call writes them again, so use or copy
+    them on the same stream.
     """
 
-    def __init__(self, plan: Plan, trt: Any, engine: Any, device: torch.device) -> None:
-        self.plan, self.device = plan, device
+    def __init__(self, plan: Plan, trt: Any, engine: Any, scratch: Scratch) -> None:
+        self.plan, self.device, self._scratch = plan, scratch.device, scratch
         self.inputs = {spec.name: spec for spec in plan.manifest.identity.inputs}
         self._engine = engine  # the context needs it alive
-        self._context = engine.create_execution_context()
+        self._context = _new_context(trt, engine)
         if self._context is None:
             raise _failed(plan, "there is no memory left for its context")
         _check_names(plan, trt, engine)
-        self.outputs = {spec.name: _buffer(spec, device) for spec in plan.manifest.identity.outputs}
-        for name, tensor in self.outputs.items():
+        scratch.reserve(engine.device_memory_size_v2)
+        self._lent: Tensor | None = None
+        specs = plan.manifest.identity.outputs
+        self._buffers = {spec.name: _buffer(spec, self.device) for spec in specs}
+        for name, tensor in self._buffers.items():
             self._context.set_tensor_address(name, tensor.data_ptr())
         self._addresses: dict[str, int] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     def open(
-        cls, plan: Plan, device: torch.device, capability: tuple[int, int], card: str
+        cls, plan: Plan, scratch: Scratch, capability: tuple[int, int], card: str
     ) -> EngineSession:
         """Load a plan onto a card.
 
         Args:
+            scratch: on that card, of the stream that the engine will run on.
             capability: the card's compute capability.
             card: its name, for messages.
 
@@ -77,7 +98,7 @@ class EngineSession:
         engine = trt.Runtime(log).deserialize_cuda_engine(plan.file(PLAN).read_bytes())
         if engine is None:
             raise _failed(plan, log.told() or "the runtime gives no reason")
-        return cls(plan, trt, engine, device)
+        return cls(plan, trt, engine, scratch)
 
     def run(self, inputs: Mapping[str, Tensor], stream: int) -> dict[str, Tensor]:
         """Put one call on a CUDA stream.
@@ -94,9 +115,18 @@ class EngineSession:
             if name not in inputs:
                 raise _failed(self.plan, f"input {name} is missing")
             self._bind(spec, inputs[name])
+        memory = self._scratch.memory
+        if self._lent is not memory:
+            self._context.set_device_memory(memory.data_ptr(), memory.nbytes)
+            self._lent = memory
         if not self._context.execute_async_v3(stream):
             raise _failed(self.plan, "the runtime could not put the call on its stream")
-        return self.outputs
+        return {name: self._given(name) for name in self._buffers}
+
+    def _given(self, name: str) -> Tensor:
+        """An output in the sizes that follow from the inputs."""
+        shape = tuple(self._context.get_tensor_shape(name))
+        return self._buffers[name].view(-1)[: math.prod(shape)].view(shape)
 
     def _bind(self, spec: TensorSpec, tensor: Tensor) -> None:
         wanted = DTYPES[spec.dtype]
@@ -105,12 +135,29 @@ class EngineSession:
             raise _failed(self.plan, f"input {spec.name} is {has} but it takes {spec}")
         if tensor.device != self.device or not tensor.is_contiguous():
             raise _failed(self.plan, f"input {spec.name} must be contiguous and on {self.device}")
-        if spec.dynamic:
-            self._context.set_input_shape(spec.name, tuple(tensor.shape))
+        shape = tuple(tensor.shape)
+        if spec.dynamic and self._shapes.get(spec.name) != shape:
+            self._context.set_input_shape(spec.name, shape)
+            self._shapes[spec.name] = shape
         address = tensor.data_ptr()
         if self._addresses.get(spec.name) != address:
             self._context.set_tensor_address(spec.name, address)
             self._addresses[spec.name] = address
+
+
+def _new_context(trt: Any, engine: Any) -> Any:
+    """A context whose memory is lent to it, and whose kernels for a new size are made at once.
+
+    TensorRT for RTX would make them beside the calls that already need them; TensorRT has made
+    them when it built.
+    """
+    config = engine.create_runtime_config()
+    lent = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+    config.set_execution_context_allocation_strategy(lent)
+    moments = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
+    if moments is not None:
+        config.dynamic_shapes_kernel_specialization_strategy = moments.EAGER
+    return engine.create_execution_context(config)
 
 
 def _fits(spec: TensorSpec, shape: tuple[int, ...]) -> bool:
@@ -133,8 +180,7 @@ def _check_names(plan: Plan, trt: Any, engine: Any) -> None:
 
 
 def _buffer(spec: TensorSpec, device: torch.device) -> Tensor:
-    shape = spec.largest if spec.dynamic else spec.shape
-    return torch.empty(shape, dtype=DTYPES[spec.dtype], device=device)
+    return torch.empty(spec.sizes()[2], dtype=DTYPES[spec.dtype], device=device)
 
 
 def _failed(plan: Plan, why: str) -> BackendError:

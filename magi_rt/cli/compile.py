@@ -103,7 +103,6 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
         width=runtime.video_size_w,
         window=runtime.window_size,
         steps=runtime.num_steps,
-        layers_per_plan=0 if config.model.num_layers <= 12 else 17,
     )
 
 

@@ -7,19 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-import magi_rt
 from magi_rt.config import MagiConfig
 from magi_rt.export.builders import Builder, BuildOrder, Progress, find_builder, silent
 from magi_rt.export.fp8 import spelled_out
-from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits
-from magi_rt.export.parts import Networks, Part, parts_of
+from magi_rt.export.manifest import PlanIdentity, config_digits, maker
+from magi_rt.export.parts import Networks, Part, example, parts_of
 from magi_rt.export.plan_cache import Plan, PlanCache
 from magi_rt.export.recipes import Recipe
 from magi_rt.export.targets import Target, spell
-from magi_rt.export.to_onnx import OPSET, export_graph
+from magi_rt.export.to_onnx import export_graph
 
 EXPORT_SHARE = 0.4  # of a part's progress; what follows is the build
 
@@ -79,33 +75,16 @@ def identify(
         graph=part.name,
         weights=part.weights,
         config=config_digits(config),
-        inputs=_specs(part.example),
-        outputs=output_specs(part),
+        inputs=part.inputs,
+        outputs=part.outputs,
         precision=precision,
         target=place.name,
         capability="" if place.capability is None else spell(place.capability),
         runtime=builder.runtime,
         runtime_version=builder.version(),
         flags=builder.flags(place, precision),
-        opset=OPSET,
-        maker=magi_rt.__version__,
-    )
-
-
-def output_specs(part: Part) -> tuple[TensorSpec, ...]:
-    """Names, formats and sizes of what a graph gives; nothing is computed."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        found = part.graph(*(mode.from_tensor(tensor) for tensor in part.example.values()))
-    given = found if isinstance(found, tuple) else (found,)
-    return _specs(dict(zip(part.outputs, given, strict=True)))
-
-
-def _specs(tensors: dict[str, Tensor]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
-        for name, tensor in tensors.items()
+        opset=part.opset,
+        maker=maker(),
     )
 
 
@@ -126,7 +105,10 @@ def build_part(
         tell("exporting", 0.0)
         path = Path(room) / f"{part.name}.onnx"
         with spelled_out(part.graph):
-            export_graph(part.graph, part.example, path, outputs=part.outputs, opset=OPSET)
+            export_graph(
+                part.graph, example(part.inputs), path,
+                outputs=[spec.name for spec in part.outputs], opset=part.opset, varying=part.inputs,
+            )  # fmt: skip
         order = BuildOrder(path, identity.inputs, identity.precision, place)
         rest = 1.0 - EXPORT_SHARE
         builder.build(order, into, lambda what, share: tell(what, EXPORT_SHARE + rest * share))

@@ -97,51 +97,28 @@ class DenoiserShape:
 
 
 class DenoiserGraph(nn.Module):
-    """The whole denoiser as one graph; see :meth:`DenoiserShape.inputs` for what comes in.
+    """Neighbouring layers of the denoiser, for calls of one branch with any number of ranges.
+
+    The first layer takes latents and the last gives the velocity. Between two graphs pass hidden
+    states, [1, ranges, tokens of a chunk, D] in the working dtype. Keys and values of range 0 are
+    always given; they are for those who stage them. ``export/chain.py`` tells all sizes.
 
     Its layers must be plain ones (not packed for a processor) to be exported.
     """
 
-    def __init__(self, dit: VideoDiT, shape: DenoiserShape) -> None:
-        super().__init__()
-        self.dit, self.shape = dit, shape
-
-    def forward(
-        self,
-        latents: Tensor,
-        gates: Tensor,
-        rope: Tensor,
-        ring_keys: Tensor,
-        ring_values: Tensor,
-        visible: Tensor,
-        text_keys: Tensor,
-        text_values: Tensor,
-        text_visible: Tensor,
-    ) -> tuple[Tensor, ...]:
-        own = RingAttention(self.shape, ring_keys, ring_values, visible)
-        text = TextAttention(text_keys, text_values, text_visible)
-        velocity = self.dit(latents, gates, rope, own, text)
-        if self.shape.stage is None:
-            return (velocity,)
-        return velocity, torch.stack(own.staged_keys), torch.stack(own.staged_values)
-
-
-class BlocksGraph(nn.Module):
-    """Some layers of a large denoiser: hidden states in, hidden states out.
-
-    Inputs as for :class:`DenoiserGraph`, for these layers only, with ``hidden``
-    [branches, ranges, tokens of a chunk, D] in the working dtype instead of ``latents``; outputs
-    ``hidden`` and, with a stage, keys and values of range 0 of these layers.
-    """
-
     def __init__(self, dit: VideoDiT, shape: DenoiserShape, layers: range) -> None:
         super().__init__()
+        self.shape, self.layers = shape, layers
+        self.begins, self.ends = layers.start == 0, layers.stop == shape.cache.layers
         self.blocks = nn.ModuleList(dit.blocks()[layers.start : layers.stop])
-        self.shape, self.first = shape, layers.start
+        edges: list[nn.Module] = [dit.x_embedder] if self.begins else []
+        last = [dit.videodit_blocks.final_layernorm, dit.final_linear] if self.ends else []
+        self.edges = nn.ModuleList([*edges, *last])
+        self._dit = (dit,)  # in a tuple, so that only the modules above are parts of the graph
 
     def forward(
         self,
-        hidden: Tensor,
+        state: Tensor,
         gates: Tensor,
         rope: Tensor,
         ring_keys: Tensor,
@@ -151,37 +128,20 @@ class BlocksGraph(nn.Module):
         text_values: Tensor,
         text_visible: Tensor,
     ) -> tuple[Tensor, ...]:
-        own = RingAttention(self.shape, ring_keys, ring_values, visible, self.first)
-        text = TextAttention(text_keys, text_values, text_visible, self.first)
+        """state: latents or hidden states -> velocity or hidden states, staged keys and values."""
+        (dit,), shape, first = self._dit, self.shape, self.layers.start
+        own = RingAttention(shape.cache.tokens, ring_keys, ring_values, visible, first)
+        text = TextAttention(text_keys, text_values, text_visible, first)
+        ranges = gates.shape[2]
+        hidden = dit.embed(state, ranges) if self.begins else state
         for place, block in enumerate(self.blocks):
             hidden = block(hidden, gates[place], rope, own, text)
-        if self.shape.stage is None:
-            return (hidden,)
-        return hidden, torch.stack(own.staged_keys), torch.stack(own.staged_values)
-
-
-class EmbedGraph(nn.Module):
-    """Latents [1, channels, frames, H, W] float32 -> hidden [branches, ranges, n, D]."""
-
-    def __init__(self, dit: VideoDiT, shape: DenoiserShape) -> None:
-        super().__init__()
-        self.dit, self.shape = dit, shape
-
-    def forward(self, latents: Tensor) -> Tensor:
-        hidden = self.dit.embed(latents, self.shape.ranges)
-        return hidden.expand(self.shape.branches, *hidden.shape[1:])
-
-
-class ReadOutGraph(nn.Module):
-    """Hidden [branches, ranges, n, D] -> velocity [branches, channels, frames, H, W] float32."""
-
-    def __init__(self, dit: VideoDiT, shape: DenoiserShape) -> None:
-        super().__init__()
-        self.dit = dit
-        self.size = torch.Size(shape.inputs(dit.config)["latents"])
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.dit.read_out(hidden, self.size)
+        staged = torch.stack(own.staged_keys), torch.stack(own.staged_values)
+        if not self.ends:
+            return hidden, *staged
+        frames = ranges * shape.cache.frames_per_chunk
+        size = (1, dit.config.latent_channels, frames, shape.height, shape.width)
+        return dit.read_out(hidden, torch.Size(size)), *staged
 
 
 class DecoderGraph(nn.Module):
@@ -202,37 +162,41 @@ class DecoderGraph(nn.Module):
 
 
 class RingAttention:
-    """Self-attention over the ring and the call's own tokens, told by a bias who sees what."""
+    """Self-attention over the ring and the call's own tokens, told by a bias who sees what.
+
+    The ranges of a call stand beside each other as a batch: within one, all tokens see the same,
+    so the bias is one row of keys for each and no table of tokens by tokens is ever laid out.
+    """
 
     def __init__(
-        self, shape: DenoiserShape, keys: Tensor, values: Tensor, visible: Tensor, first: int = 0
+        self, tokens: int, keys: Tensor, values: Tensor, visible: Tensor, first: int = 0
     ) -> None:
-        self.shape, self.keys, self.values, self.first = shape, keys, values, first
-        n, ranges, chunks = shape.cache.tokens, shape.ranges, shape.slots + shape.ranges
-        wide = visible[:, :, None, :, None].expand(-1, -1, n, -1, n)
-        self.bias = wide.reshape(shape.branches, 1, ranges * n, chunks * n)
+        """visible: [1, ranges, slots + ranges]; tokens: of a chunk; first: number of layer 0."""
+        self.tokens, self.keys, self.values, self.first = tokens, keys, values, first
+        wide = visible[0, :, :, None].expand(-1, -1, tokens)
+        self.bias = wide.flatten(1)[:, None, None]
         self.staged_keys: list[Tensor] = []
         self.staged_values: list[Tensor] = []
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """queries [B, S, heads, d], keys and values [B, S, groups, d] -> [B, S, heads, d]."""
-        own_keys, own_values = keys.transpose(1, 2), values.transpose(1, 2)
-        stage, n = self.shape.stage, self.shape.cache.tokens
-        if stage is not None:
-            self.staged_keys.append(own_keys[stage, :, :n])
-            self.staged_values.append(own_values[stage, :, :n])
-        here = layer - self.first
-        return biased_attention(
-            queries,
-            torch.cat((self._history(self.keys[here]), own_keys), dim=2),
-            torch.cat((self._history(self.values[here]), own_values), dim=2),
+        """queries [1, S, heads, d], keys and values [1, S, groups, d] -> [1, S, heads, d]."""
+        ranges, here = self.bias.shape[0], layer - self.first
+        own_keys, own_values = keys[0].transpose(0, 1), values[0].transpose(0, 1)
+        self.staged_keys.append(own_keys[:, : self.tokens])
+        self.staged_values.append(own_values[:, : self.tokens])
+        found = biased_attention(
+            queries[0].unflatten(0, (ranges, self.tokens)),
+            _beside(self.keys[here], own_keys, ranges),
+            _beside(self.values[here], own_values, ranges),
             self.bias,
         )
+        return found.flatten(0, 1)[None]
 
-    def _history(self, ring: Tensor) -> Tensor:
-        """[slots, groups, n, d] -> [branches, groups, slots * n, d]."""
-        lined = ring.transpose(0, 1).flatten(1, 2)
-        return lined[None].expand(self.shape.branches, -1, -1, -1)
+
+def _beside(ring: Tensor, own: Tensor, ranges: int) -> Tensor:
+    """Ring [slots, groups, n, d] and own [groups, S, d] -> [ranges, groups, slots * n + S, d]."""
+    joined = torch.cat((ring.transpose(0, 1).flatten(1, 2), own), dim=1)
+    return joined[None].expand(ranges, -1, -1, -1)
 
 
 class TextAttention:
@@ -240,25 +204,19 @@ class TextAttention:
 
     def __init__(self, keys: Tensor, values: Tensor, visible: Tensor, first: int = 0) -> None:
         self.keys, self.values, self.first = keys, values, first
-        self.bias = visible[:, None, None, :]
+        self.bias = visible[:, None, None]
 
     def __call__(self, layer: int, queries: Tensor) -> Tensor:
-        """queries [B, R, n, heads, d] -> [B, R, n, heads, d]."""
+        """queries [1, ranges, n, heads, d] -> [1, ranges, n, heads, d]."""
         here = layer - self.first
-        flat = queries.flatten(0, 1)
-        found = biased_attention(flat, self.keys[here], self.values[here], self.bias)
-        out: Tensor = found.unflatten(0, queries.shape[:2])
-        return out
+        return biased_attention(queries[0], self.keys[here], self.values[here], self.bias)[None]
 
 
 def biased_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """queries [B, S, heads, d], keys, values [B, groups, K, d], bias [B, 1, S or 1, K]."""
-    groups, tokens = keys.shape[1], queries.shape[1]
-    folded = fold_groups(queries, groups)
-    if bias.shape[2] > 1:
-        bias = bias.repeat(1, 1, queries.shape[2] // groups, 1)
+    """queries [R, n, heads, d], keys, values [R, groups, K, d], bias [R, 1, 1, K]."""
+    folded = fold_groups(queries, keys.shape[1])
     out = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias.to(queries.dtype))
-    return unfold_groups(out, tokens)
+    return unfold_groups(out, queries.shape[1])
 
 
 def examples(

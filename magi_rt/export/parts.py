@@ -1,4 +1,4 @@
-"""Which graphs a recipe needs: the decoder's tiles, and the denoiser for each number of ranges."""
+"""Which graphs a recipe needs: the decoder's tiles, and the denoiser, cut where it is large."""
 
 from __future__ import annotations
 
@@ -14,16 +14,11 @@ from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from magi_rt.config import MagiConfig, ModelConfig
 from magi_rt.errors import ConfigError, OptionError
-from magi_rt.export.graphs import (
-    BlocksGraph,
-    DecoderGraph,
-    DenoiserGraph,
-    DenoiserShape,
-    EmbedGraph,
-    ReadOutGraph,
-    examples,
-)
+from magi_rt.export.chain import cuts, specs_of
+from magi_rt.export.graphs import DecoderGraph, DenoiserGraph, DenoiserShape
+from magi_rt.export.manifest import TensorSpec
 from magi_rt.export.recipes import Recipe
+from magi_rt.export.to_onnx import OPSET, OPSET_ATTENTION
 from magi_rt.models.dit import VideoDiT, is_float32_island
 from magi_rt.models.dit_block import DiTBlock
 from magi_rt.models.kv_cache import CacheShape
@@ -40,7 +35,6 @@ WORKING = {
     "fp8": torch.bfloat16,
 }
 
-
 Mark = Callable[[Iterable[tuple[str, Tensor]]], str]
 """Digits that tell weights from others, of names and tensors."""
 
@@ -49,16 +43,17 @@ Mark = Callable[[Iterable[tuple[str, Tensor]]], str]
 class Part:
     """One graph to build.
 
-    example: inputs by name, in the order of the graph's ``forward``.
-    outputs: names of what it gives.
+    inputs: in the order of the graph's ``forward``, with their profiles where sizes vary.
+    outputs: what it gives.
     weights: digits that tell its weights from others.
     """
 
     name: str
     graph: nn.Module
-    example: dict[str, Tensor]
-    outputs: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     weights: str
+    opset: int = OPSET
 
 
 @dataclass(frozen=True)
@@ -121,20 +116,10 @@ def random_layers(recipe: Recipe, mark: Mark, layers: int) -> Networks:
 
 def parts_of(recipe: Recipe, networks: Networks) -> Iterator[Part]:
     """Every graph of a recipe, one after another."""
-    if networks.vae is None:
-        yield from _layers(networks, _shape(recipe, networks, 1), recipe.layers_per_plan)
-        return
-    if "decoder" in recipe.parts:
+    if "decoder" in recipe.parts and networks.vae is not None:
         yield from _decoder(recipe, networks, networks.vae)
-    if "denoiser" not in recipe.parts:
-        return
-    for ranges in range(1, recipe.window + 2):  # the chunks in flight, and one just finished
-        for stage in (None, 0):
-            shape = replace(_shape(recipe, networks, ranges), stage=stage)
-            if recipe.layers_per_plan:
-                yield from _layers(networks, shape, recipe.layers_per_plan)
-            else:
-                yield denoiser_part(networks, shape)
+    if "denoiser" in recipe.parts:
+        yield from denoiser_parts(networks, _shape(recipe, networks))
 
 
 def decoder_grids(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> list[Grid]:
@@ -166,12 +151,14 @@ def decoder_part(networks: Networks, grid: Grid, *, finished: bool) -> Part:
     vae = networks.vae
     assert vae is not None
     name = f"decoder-{'x'.join(map(str, grid))}{'' if finished else '-raw'}"
-    example = {"latents": torch.zeros(1, vae.config.z_chans, *grid)}
+    graph = DecoderGraph(vae, finished=finished)
+    latents = TensorSpec("latents", "float32", (1, vae.config.z_chans, *grid))
     marks = networks.mark(vae.state_dict().items())
-    return Part(name, DecoderGraph(vae, finished=finished), example, ("pixels",), marks)
+    return Part(name, graph, (latents,), given_by(graph, (latents,), ("pixels",)), marks)
 
 
-def _shape(recipe: Recipe, networks: Networks, ranges: int) -> DenoiserShape:
+def _shape(recipe: Recipe, networks: Networks) -> DenoiserShape:
+    """The largest call of a recipe: the chunks in flight, and one just finished."""
     config, model = networks.config, networks.config.model
     patch = PUBLISHED_PATCH if networks.vae is None else networks.vae.config.patch_size
     height, width = recipe.height // patch, recipe.width // patch
@@ -185,8 +172,8 @@ def _shape(recipe: Recipe, networks: Networks, ranges: int) -> DenoiserShape:
     )
     return DenoiserShape(
         cache=cache,
-        branches=config.runtime.cfg_number,
-        ranges=ranges,
+        branches=1,
+        ranges=recipe.window + 1,
         height=height,
         width=width,
         text=model.caption_max_length,
@@ -194,51 +181,41 @@ def _shape(recipe: Recipe, networks: Networks, ranges: int) -> DenoiserShape:
     )
 
 
-def _sizes(dit: VideoDiT, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
-    """Sizes of a denoiser's inputs; the latents are those outside the network."""
-    sizes = shape.inputs(dit.config)
-    one, _, *rest = sizes["latents"]
-    return {**sizes, "latents": (one, dit.config.latent_channels, *rest)}
+def denoiser_parts(networks: Networks, shape: DenoiserShape) -> Iterator[Part]:
+    """The denoiser for calls of one branch and 1 to ``shape.ranges`` ranges (``chain.py``).
 
-
-def denoiser_part(networks: Networks, shape: DenoiserShape) -> Part:
-    """The whole denoiser for one kind of call."""
+    A part's name says its layers: "denoiser-0-17" has the first 17.
+    """
     dit = networks.dit
-    example = examples(_sizes(dit, shape), dit.working_dtype)
-    marks = networks.mark(dit.state_dict().items())
-    return Part(shape.name, DenoiserGraph(dit, shape), example, shape.outputs, marks)
+    marks, half = networks.mark(dit.state_dict().items()), dit.working_dtype.itemsize == 2
+    for layers in cuts(dit):
+        name, graph = f"denoiser-{layers.start}-{layers.stop}", DenoiserGraph(dit, shape, layers)
+        # runtimes for cards have a kernel for attention in 16 bits; in 32 it is written out
+        opset = OPSET_ATTENTION if half else OPSET
+        yield Part(name, graph, *specs_of(dit, shape, layers), marks, opset)
 
 
-def _layers(networks: Networks, shape: DenoiserShape, step: int) -> Iterator[Part]:
-    """A denoiser cut between layers, so that no build needs the memory of the whole."""
-    dit = networks.dit
-    marks, count, dtype = (
-        networks.mark(dit.state_dict().items()),
-        shape.cache.layers,
-        dit.working_dtype,
+def given_by(
+    graph: nn.Module, inputs: tuple[TensorSpec, ...], names: tuple[str, ...], place: int = 1
+) -> tuple[TensorSpec, ...]:
+    """Formats and sizes of what a graph gives for an :func:`example`; nothing is computed."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+        found = graph(*example(inputs, place).values())
+    given = found if isinstance(found, tuple) else (found,)
+    return tuple(
+        TensorSpec(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        for name, tensor in zip(names, given, strict=True)
     )
-    of = shape.name.removeprefix("denoiser-")
-    sizes = _sizes(dit, shape)
-    hidden = (shape.branches, shape.ranges, shape.cache.tokens, dit.config.hidden_size)
-    latents = examples({"latents": sizes.pop("latents")}, dtype)
-    state = examples({"hidden": hidden}, dtype)
-    if networks.vae is not None:
-        yield Part(f"embed-{of}", EmbedGraph(dit, shape), latents, ("hidden",), marks)
-    for first in range(0, count, step or count):
-        layers = range(first, min(first + (step or count), count))
-        graph = BlocksGraph(dit, shape, layers)
-        mine = {name: _of_layers(name, size, len(layers)) for name, size in sizes.items()}
-        example = {**state, **examples(mine, dtype)}
-        name = f"layers-{first}-{layers.stop}-{of}"
-        yield Part(name, graph, example, ("hidden_out", *shape.outputs[1:]), marks)
-    if networks.vae is not None:
-        yield Part(f"read-out-{of}", ReadOutGraph(dit, shape), state, ("velocity",), marks)
 
 
-def _of_layers(name: str, size: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Sizes of an input for some layers only."""
-    per_layer = name in ("gates", "ring_keys", "ring_values", "text_keys", "text_values")
-    return (count, *size[1:]) if per_layer else size
+def example(specs: tuple[TensorSpec, ...], place: int = 1) -> dict[str, Tensor]:
+    """Inputs of zeros in the smallest (0), usual (1) or largest (2) sizes."""
+    return {
+        spec.name: torch.zeros(spec.sizes()[place], dtype=getattr(torch, spec.dtype))
+        for spec in specs
+    }
 
 
 def _check_same(wanted: MagiConfig, found: MagiConfig, name: str) -> None:

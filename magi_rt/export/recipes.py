@@ -28,11 +28,10 @@ class Recipe:
     target: a name of ``targets.TARGETS``.
     precision: a name of ``targets.PRECISIONS``.
     height, width: picture size in pixels, multiples of 16.
-    window: the most chunks in flight; one plan is built for each window fill 1..window.
+    window: the most chunks in flight; plans answer calls of 1 to window + 1 chunks.
     steps: denoising steps per chunk; kept for reports, plans do not depend on it.
     history: finished chunks that the ring keeps.
     runtime: "auto" takes the target's first.
-    layers_per_plan: transformer layers in one plan; 0 puts the whole denoiser in one.
     parts: what to build, of "denoiser" and "decoder".
 
     Raises:
@@ -48,7 +47,6 @@ class Recipe:
     steps: int = 8
     history: int = 4
     runtime: str = "auto"
-    layers_per_plan: int = 0
     parts: tuple[str, ...] = PARTS
     name: str = "own"
 
@@ -58,7 +56,6 @@ class Recipe:
         target.choose_runtime(self.runtime)
         for key, most in LARGEST.items():
             self._check_range(key, 1, most)
-        self._check_range("layers_per_plan", 0, 1024)
         for key in ("height", "width"):
             value = getattr(self, key)
             if value % PICTURE_MULTIPLE:

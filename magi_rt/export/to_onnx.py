@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.errors import BackendError
+from magi_rt.export.manifest import TensorSpec
 
 OPSET = 20
 """Attention written out: every runtime takes it, in float32, float16 and bfloat16."""
@@ -31,7 +32,7 @@ class ExportedGraph:
     """An ONNX file that was checked.
 
     path: of the graph; weights may lie beside it.
-    inputs, outputs: name -> (dtype as ONNX names it, sizes).
+    inputs, outputs: name -> (dtype as ONNX names it, sizes, -1 where one varies).
     """
 
     path: Path
@@ -48,6 +49,7 @@ def export_graph(
     *,
     outputs: Sequence[str],
     opset: int = OPSET,
+    varying: Sequence[TensorSpec] = (),
 ) -> ExportedGraph:
     """Writes a graph as ONNX.
 
@@ -55,6 +57,8 @@ def export_graph(
         example: inputs by name, in the order of the graph's ``forward``.
         path: the file to write; its folder must exist.
         outputs: names of what the graph returns.
+        varying: every input with its profile, where sizes vary: all with one number, which is 1 in
+            the smallest and grows by one from the usual to the largest.
 
     Raises:
         BackendError: the ONNX packages are missing, or the graph cannot be written.
@@ -67,7 +71,7 @@ def export_graph(
             program = torch.onnx.export(
                 graph.eval(), tuple(example.values()), input_names=list(example),
                 output_names=list(outputs), opset_version=opset, dynamo=True,
-                optimize=True, verbose=False,
+                optimize=True, verbose=False, dynamic_shapes=_varying(varying),
             )  # fmt: skip
             assert program is not None
             program.save(str(path), external_data=weights > INLINE_BYTES)
@@ -86,11 +90,30 @@ def export_graph(
     )
 
 
+def _varying(specs: Sequence[TensorSpec]) -> tuple[dict[int, Any], ...] | None:
+    """Every size that varies as a * number + b, for the tracer."""
+    if not any(spec.dynamic for spec in specs):
+        return None
+    number = torch.export.Dim("ranges", min=1)
+
+    def along(spec: TensorSpec) -> Iterator[tuple[int, Any]]:
+        for axis, (low, usual, high) in enumerate(zip(*spec.sizes(), strict=True)):
+            if low != high:
+                step = high - usual
+                times = step * number if step > 1 else number
+                yield axis, times + (low - step) if low > step else times
+
+    return tuple(dict(along(spec)) for spec in specs)
+
+
 def _specs(onnx: Any, values: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {
         value.name: (
             onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower(),
-            tuple(int(size.dim_value) for size in value.type.tensor_type.shape.dim),
+            tuple(
+                -1 if size.dim_param else int(size.dim_value)
+                for size in value.type.tensor_type.shape.dim
+            ),
         )
         for value in values
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,10 +22,21 @@ class ILogger:
 
 
 class Context:
-    """Doubles float32 numbers where the two addresses point."""
+    """Doubles float32 numbers where the two addresses point, as many as its shape says."""
 
     def __init__(self, fails: bool) -> None:
-        self.fails, self.addresses, self.shapes, self.streams = fails, {}, {}, []  # type: ignore[var-annotated]
+        self.fails = fails
+        self.addresses: dict[str, int] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.told: list[tuple[int, ...]] = []
+        self.memory: list[tuple[int, int]] = []
+        self.streams: list[int] = []
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        self.memory.append((address, size))
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self.shapes.get("x", (ROWS, WIDTH))
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
@@ -32,14 +44,16 @@ class Context:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self.shapes[name] = shape
+        self.told.append(shape)
         return True
 
     def execute_async_v3(self, stream: int) -> bool:
         self.streams.append(stream)
-        numbers = ctypes.c_float * (ROWS * WIDTH)
+        count = math.prod(self.get_tensor_shape("x"))
+        numbers = ctypes.c_float * count
         x = numbers.from_address(self.addresses["x"])
         out = numbers.from_address(self.addresses["out"])
-        for i in range(ROWS * WIDTH):
+        for i in range(count):
             out[i] = 2 * x[i]
         return not self.fails
 
@@ -47,9 +61,19 @@ class Context:
 class Engine:
     """Has one input "x" and one output, "out" unless told otherwise."""
 
+    device_memory_size_v2 = 1000
+
     def __init__(self, output: str = "out", fails: bool = False, memory: bool = True) -> None:
         self.names, self.context = ["x", output], Context(fails) if memory else None
         self.num_io_tensors = 2
+        self.config: Any = None
+
+    def create_runtime_config(self) -> Any:
+        self.config = SimpleNamespace(strategy=None)
+        self.config.set_execution_context_allocation_strategy = lambda wish: setattr(
+            self.config, "strategy", wish
+        )
+        return self.config
 
     def get_tensor_name(self, place: int) -> str:
         return self.names[place]
@@ -57,7 +81,8 @@ class Engine:
     def get_tensor_mode(self, name: str) -> str:
         return "in" if name == "x" else "out"
 
-    def create_execution_context(self) -> Context | None:
+    def create_execution_context(self, config: Any) -> Context | None:
+        assert config is self.config
         return self.context
 
 
@@ -78,4 +103,6 @@ def module(engine: Engine | None, version: str = "1.7.1") -> Any:
         ILogger=ILogger,
         Runtime=Runtime,
         TensorIOMode=SimpleNamespace(INPUT="in", OUTPUT="out"),
+        ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="lent"),
+        DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="at once"),
     )

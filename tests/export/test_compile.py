@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.errors import BackendError, ConfigError, MagiError, OptionError
-from magi_rt.export.compile import Built, compile_recipe, output_specs
+from magi_rt.export.compile import Built, compile_recipe
 from magi_rt.export.parts import Networks, open_networks, parts_of, random_layers
 from magi_rt.export.plan_cache import PlanCache, open_plan
 from magi_rt.export.recipes import Recipe, read_recipe
@@ -47,7 +47,7 @@ def test_the_small_world_is_built_and_its_plans_are_found_again(
     recipe = read_recipe(name).changed(window=1, runtime=runtime)
     networks = open_networks(recipe, fingerprint)
     ending = "-raw" if runtime == "tensorrt_rtx" else ""
-    wanted = (f"decoder-2x8x8{ending}", "denoiser-1x1-staged")
+    wanted = (f"decoder-2x8x8{ending}", "denoiser-0-6")
     first = built(recipe, networks, tmp_path, wanted)
     assert [each.part for each in first] == list(wanted)
     assert all(each.plan.fresh for each in first)
@@ -82,24 +82,22 @@ def test_a_layer_of_the_large_models_is_built_for_the_4090(
         for name, parameter in networks.dit.blocks()[0].named_parameters()
         if parameter.ndim > 1 and "ada_modulate" not in name
     )
-    (layer,) = built(recipe, networks, tmp_path, ("layers-0-1-1x1-staged",))
+    (layer,) = built(recipe, networks, tmp_path, ("denoiser-0-1",))
     size = layer.plan.file(".engine").stat().st_size
     bytes_each = 1 if precision == "fp8" else 2
     assert 0.9 * weights * bytes_each < size < 1.3 * weights * bytes_each
 
 
-def test_what_a_graph_gives_is_known_before_it_is_run() -> None:
-    recipe = read_recipe("cpu-nano").changed(window=1)
+def test_one_denoiser_answers_all_calls_of_a_recipe() -> None:
+    recipe = read_recipe("rtx4090-nano").changed(window=4)
     parts = {part.name: part for part in parts_of(recipe, open_networks(recipe, fingerprint))}
-    assert set(parts) == {
-        "decoder-2x8x8",
-        *(f"denoiser-1x{ranges}{staged}" for ranges in (1, 2) for staged in ("", "-staged")),
-    }
-    velocity, keys, values = output_specs(parts["denoiser-1x2-staged"])
-    assert (velocity.name, velocity.dtype, velocity.shape) == (
-        "velocity", "float32", (1, 16, 4, 8, 8),
-    )  # fmt: skip
-    assert keys.shape == values.shape == (6, 2, 32, 32)
+    assert set(parts) == {"decoder-2x8x8-raw", "denoiser-0-6"}
+    denoiser = parts["denoiser-0-6"]
+    sizes = {spec.name: spec.sizes() for spec in (*denoiser.inputs, *denoiser.outputs)}
+    assert [size[2] for size in sizes["latents"]] == [2, 8, 10]
+    assert [size[1:] for size in sizes["visible"]] == [(1, 6), (4, 9), (5, 10)]
+    assert sizes["velocity"] == sizes["latents"]
+    assert sizes["staged_keys"] == ((6, 2, 32, 32),) * 3
 
 
 def test_weights_that_are_not_here_are_asked_for() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from magi_rt.checkpoints.layout import locate
 from magi_rt.errors import ConfigError, OptionError
 from magi_rt.export.recipes import Recipe, read_recipe, recipe_names
 from magi_rt.presets import PRESETS
+from magi_rt.sampling.schedule import SamplerConfig
 
 RIGHT = {"model": "nano", "target": "cpu", "precision": "float32", "height": 128, "width": 128}
 
@@ -27,6 +29,13 @@ def test_a_recipe_for_8_bit_products_names_8_bit_weights() -> None:
     for recipe in map(read_recipe, recipe_names()):
         quantised = recipe.model in PRESETS and PRESETS[recipe.model].engine.fp8_quant
         assert (recipe.precision == "fp8") == quantised, recipe.name
+
+
+def test_a_recipe_has_the_memory_of_a_world_that_is_opened_with_its_numbers() -> None:
+    for recipe in map(read_recipe, recipe_names()):
+        config = PRESETS[recipe.model] if recipe.model in PRESETS else locate(recipe.model).config
+        sampler = SamplerConfig.from_config(config, recipe.steps, recipe.window)
+        assert recipe.history == sampler.memory_depth(), recipe.name
 
 
 def test_an_unknown_recipe_names_the_nearest_one() -> None:

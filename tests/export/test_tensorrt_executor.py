@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,59 +11,89 @@ import torch
 from torch import Tensor
 
 from magi_rt.backends.eager import EagerExecutor
+from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.backends.tensorrt import TensorRTExecutor, target_of
 from magi_rt.backends.tensorrt_lanes import Lanes
+from magi_rt.backends.tensorrt_session import Scratch
 from magi_rt.errors import BackendError
+from magi_rt.export import chain
 from magi_rt.export.builders_tensorrt import TensorRTBuilder
-from magi_rt.export.compile import output_specs
-from magi_rt.export.parts import Part
-from magi_rt.export.plan_cache import PlanCache
+from magi_rt.export.compile import compile_recipe
+from magi_rt.export.parts import Part, example, given_by, open_networks
+from magi_rt.export.plan_cache import Plan, PlanCache
+from magi_rt.export.recipes import read_recipe
 from magi_rt.export.targets import TARGETS
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.options import WorldOptions
+from tests.export.calls import cache_of, call
 from tests.export.test_tensorrt_session import CPU, FakeCuda
+
+SIZE = (8, 8)  # of nano's latents
 
 
 class Played:
     """An engine whose part is computed by PyTorch, into buffers that the next call overwrites."""
 
     def __init__(self, part: Part) -> None:
-        self.part = part
-        self.outputs = {
-            spec.name: torch.empty(spec.shape, dtype=getattr(torch, spec.dtype))
-            for spec in output_specs(part)
+        self.part, self.calls = part, 0
+        self.buffers = {
+            spec.name: torch.empty(spec.sizes()[2], dtype=getattr(torch, spec.dtype))
+            for spec in part.outputs
         }
+        self.addresses: dict[str, int] = {}
 
     def run(self, given: dict[str, Tensor], stream: int) -> dict[str, Tensor]:
-        assert list(given) == list(self.part.example)
-        for name, example in self.part.example.items():
-            assert (given[name].shape, given[name].dtype) == (example.shape, example.dtype), name
-            assert given[name].is_contiguous(), name
-        found = self.part.graph(*given.values())
-        found = found if isinstance(found, tuple) else (found,)
-        for name, value in zip(self.outputs, found, strict=True):
-            self.outputs[name].copy_(value)
-        return self.outputs
+        self.calls += 1
+        taken = {spec.name: given[spec.name] for spec in self.part.inputs}
+        for spec, tensor in zip(self.part.inputs, taken.values(), strict=True):
+            spans = zip(spec.sizes()[0], tensor.shape, spec.sizes()[2], strict=True)
+            assert all(low <= size <= high for low, size, high in spans), spec
+            assert tensor.dtype == getattr(torch, spec.dtype) and tensor.is_contiguous(), spec
+            self.addresses[spec.name] = tensor.data_ptr()
+        outputs = {}
+        for spec, value in zip(self.part.outputs, self.part.graph(*taken.values()), strict=True):
+            buffer = self.buffers[spec.name].view(-1)[: value.numel()].view(value.shape)
+            outputs[spec.name] = buffer.copy_(value)
+        return outputs
+
+
+class PlayedDecoder(Played):
+    """The decoder gives one tensor, not several."""
+
+    def run(self, given: dict[str, Tensor], stream: int) -> dict[str, Tensor]:
+        return {"pixels": self.part.graph(given["latents"])}
+
+
+def play(_: TensorRTExecutor, part: Part, scratch: Scratch) -> Played:
+    return (PlayedDecoder if part.name.startswith("decoder") else Played)(part)
+
+
+def opened(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, dtype: str = "float32", load: Any = None
+) -> TensorRTExecutor:
+    """nano on a card that is not there; its engines are PyTorch's, unless ``load`` is given."""
+    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: None)
+    monkeypatch.setattr(TensorRTBuilder, "version", lambda self: "1.7.1")
+    if load is None:
+        monkeypatch.setattr(TensorRTExecutor, "_ready", play)
+    made = super(TensorRTExecutor, TensorRTExecutor).open("nano", device="cpu", dtype=dtype)
+    cuda: Any = FakeCuda()
+    lanes = Lanes(CPU, cuda, pinned=False)
+    builder = TensorRTBuilder("tensorrt_rtx")
+    made.adopt(builder, TARGETS["rtx4090"], lanes, load, PlanCache(folder))
+    return made
 
 
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TensorRTExecutor:
-    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: None)
-    monkeypatch.setattr(TensorRTBuilder, "version", lambda self: "1.7.1")
-    monkeypatch.setattr(TensorRTExecutor, "_ready", lambda self, part: Played(part))
-    opened = super(TensorRTExecutor, TensorRTExecutor).open("nano", device="cpu", dtype="float32")
-    cuda: Any = FakeCuda()
-    builder = TensorRTBuilder("tensorrt_rtx")
-    lanes = Lanes(CPU, cuda, pinned=False)
-    opened.adopt(
-        builder, TARGETS["rtx4090"], lanes, lambda plan: pytest.fail(), PlanCache(tmp_path)
-    )
-    return opened
+    """nano in three engines of two layers each."""
+    monkeypatch.setattr(chain, "PLAN_BYTES", 7_000_000)
+    return opened(monkeypatch, tmp_path)
 
 
-def frames(executor: Any, chunks: int) -> Tensor:
+def frames(executor: Any, chunks: int, **options: Any) -> Tensor:
     """The first pictures of a world, [frames, height, width, 3]."""
-    machine = WorldMachine.around(executor, "nano", WorldOptions(seed=3))
+    machine = WorldMachine.around(executor, "nano", WorldOptions(seed=3, **options))
     moment, made = machine.begin(), []
     for _ in range(chunks):
         moment, found = machine.advance(moment, (), machine.paces[0])
@@ -70,11 +101,146 @@ def frames(executor: Any, chunks: int) -> Tensor:
     return torch.stack(made).float()
 
 
+def links(executor: TensorRTExecutor) -> list[tuple[range, Any]]:
+    assert executor._chain is not None
+    return list(executor._chain.links)
+
+
 def test_a_world_on_engines_shows_what_eager_shows(executor: TensorRTExecutor) -> None:
     eager = frames(EagerExecutor.open("nano", device="cpu", dtype="float32"), 3)
     found = frames(executor, 3)
+    assert [layers for layers, _ in links(executor)] == [range(0, 2), range(2, 4), range(4, 6)]
     assert found.shape == eager.shape
     assert float((found - eager).abs().mean()) < 0.5
+
+
+@pytest.mark.parametrize("ranges", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stage", [None, 0])
+def test_every_call_of_the_chain_gives_what_eager_gives(
+    executor: TensorRTExecutor, ranges: int, stage: int | None
+) -> None:
+    eager = EagerExecutor.open("nano", device="cpu", dtype="float32")
+    mine, theirs = cache_of(executor, 6, SIZE), cache_of(eager, 6, SIZE)
+    found = executor.denoise(call(executor, mine, ranges, stage), mine)
+    expected = eager.denoise(call(eager, theirs, ranges, stage), theirs)
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max()) < 1e-4 * float(expected.abs().max())
+    # all layers of range 0 are in the ring, and nothing but the staging slot has changed
+    assert float((mine.keys - theirs.keys).abs().max()) < 1e-4
+    assert float((mine.values - theirs.values).abs().max()) < 1e-4
+
+
+def test_branches_are_calls_of_their_own_and_only_theirs_is_staged(
+    executor: TensorRTExecutor,
+) -> None:
+    eager = EagerExecutor.open("nano", device="cpu", dtype="float32")
+    mine, theirs = cache_of(executor, 3, SIZE), cache_of(eager, 3, SIZE)
+    found = executor.denoise(call(executor, mine, 2, stage=1, branches=3), mine)
+    expected = eager.denoise(call(eager, theirs, 2, stage=1, branches=3), theirs)
+    assert float((found - expected).abs().max()) < 1e-4 * float(expected.abs().max())
+    assert float((mine.keys - theirs.keys).abs().max()) < 1e-4
+    assert [engine.calls for _, engine in links(executor)] == [3, 3, 3]
+
+
+def test_engines_read_each_other_and_the_ring_where_they_lie(executor: TensorRTExecutor) -> None:
+    cache = cache_of(executor, 2, SIZE)
+    executor.denoise(call(executor, cache, 3), cache)
+    before = None
+    for layers, engine in links(executor):
+        assert engine.addresses["ring_keys"] == cache.keys[layers.start].data_ptr()
+        assert engine.addresses["ring_values"] == cache.values[layers.start].data_ptr()
+        if before is not None:
+            assert engine.addresses["hidden"] == before.buffers["hidden_out"].data_ptr()
+        before = engine
+
+
+def test_a_call_that_the_engines_do_not_answer_gets_others_and_says_so(
+    executor: TensorRTExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = cache_of(executor, 2, SIZE)
+    executor.denoise(call(executor, cache, 5), cache)
+    held = links(executor)
+    executor.denoise(call(executor, cache, 1), cache)
+    assert links(executor) == held and not caplog.records
+    with caplog.at_level(logging.WARNING):
+        executor.denoise(call(executor, cache, 6), cache)
+    assert links(executor) != held
+    assert "a call of 6 ranges, 4 chunks of history, 8x8 latents" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["denoiser-0-2", "denoiser-2-4", "denoiser-4-6"])
+def test_what_an_engine_gives_is_told_before_it_is_built(
+    executor: TensorRTExecutor, name: str
+) -> None:
+    cache = cache_of(executor, 0, SIZE)
+    executor.denoise(call(executor, cache, 5), cache)
+    (part,) = [engine.part for _, engine in links(executor) if engine.part.name == name]
+    names = tuple(spec.name for spec in part.outputs)
+    for place in range(3):
+        found = given_by(part.graph, part.inputs, names, place)
+        assert [spec.shape for spec in found] == [spec.sizes()[place] for spec in part.outputs]
+        assert [spec.dtype for spec in found] == [spec.dtype for spec in part.outputs]
+        assert list(example(part.inputs, place)) == [spec.name for spec in part.inputs]
+
+
+class Blank:
+    """An engine that gives zeros in the sizes of its manifest."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.specs = plan.manifest.identity.outputs
+
+    def run(self, given: dict[str, Tensor], stream: int) -> dict[str, Tensor]:
+        ranges = given["gates"].shape[2] if "gates" in given else 1
+        sizes = {
+            spec.name: tuple(
+                low * ranges if low != high else low
+                for low, _, high in zip(*spec.sizes(), strict=True)
+            )
+            for spec in self.specs
+        }
+        return {
+            spec.name: torch.zeros(sizes[spec.name], dtype=getattr(torch, spec.dtype))
+            for spec in self.specs
+        }
+
+
+def test_what_compile_has_built_is_what_a_world_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[str] = []
+
+    def build(self: TensorRTBuilder, order: Any, into: Path, progress: Any = None) -> None:
+        built.append(order.model.stem)
+        (into / "plan.engine").write_bytes(b"an engine")
+
+    monkeypatch.setattr(chain, "PLAN_BYTES", 5_000_000)
+    monkeypatch.setattr(TensorRTBuilder, "build", build)
+    monkeypatch.setattr(TensorRTBuilder, "version", lambda self: "1.7.1")
+    monkeypatch.setattr("magi_rt.export.compile.export_graph", lambda *_, **__: None)
+    recipe = read_recipe("rtx4090-nano")
+    networks = open_networks(recipe, fingerprint)
+    plans = list(compile_recipe(recipe, networks, PlanCache(tmp_path)))
+    assert built == [each.part for each in plans]
+    assert built == ["decoder-2x8x8-raw", "denoiser-0-3", "denoiser-3-6"]
+    executor = opened(monkeypatch, tmp_path, "bfloat16", lambda plan, scratch: Blank(plan))
+    frames(executor, 1, window=recipe.window, steps=recipe.steps, depth=recipe.history)
+    assert len(built) == 3
+    assert [layers for layers, _ in links(executor)] == [range(0, 3), range(3, 6)]
+
+
+def test_what_pytorch_computes_moves_to_the_card_and_what_engines_hold_does_not(
+    executor: TensorRTExecutor,
+) -> None:
+    executor.move(torch.device("meta"))
+    places = {name: each.device.type for name, each in executor.dit.named_parameters()}
+    moved = {name.split(".")[-2] for name, place in places.items() if place == "meta"}
+    stayed = {name.split(".")[-2] for name, place in places.items() if place == "cpu"}
+    assert {"linear_kv_xattn", "k_layernorm_xattn", "rope"} <= moved
+    assert {"q", "k", "v", "qx", "linear_proj", "linear_fc1", "linear_fc2"} <= stayed
+    assert all(each.device.type == "meta" for each in executor.vae.parameters())
+    assert executor.networks.vae is not None
+    assert all(each.device.type == "cpu" for each in executor.networks.vae.parameters())
+    assert executor.new_cache(8, 8, 4).keys.device.type == "meta"
 
 
 def test_it_tells_its_runtime_card_and_format(executor: TensorRTExecutor) -> None:

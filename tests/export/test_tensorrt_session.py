@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from magi_rt.backends.tensorrt_lanes import Lanes
-from magi_rt.backends.tensorrt_session import EngineSession
+from magi_rt.backends.tensorrt_session import EngineSession, Scratch
 from magi_rt.errors import BackendError
 from magi_rt.export.manifest import TensorSpec
 from magi_rt.export.plan_cache import Plan, PlanCache
@@ -33,7 +33,7 @@ def opened(
     folder: Path, monkeypatch: pytest.MonkeyPatch, engine: Any, **changes: object
 ) -> EngineSession:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt.module(engine))
-    return EngineSession.open(plan_in(folder, **changes), CPU, (8, 9), "the card here")
+    return EngineSession.open(plan_in(folder, **changes), Scratch(CPU), (8, 9), "the card here")
 
 
 def numbers() -> Tensor:
@@ -51,7 +51,8 @@ def test_a_session_reads_and_writes_where_the_tensors_lie(
     context = engine.context
     assert context is not None and context.streams == [77]
     assert context.addresses == {"x": x.data_ptr(), "out": out.data_ptr()}
-    assert session.run({"x": x + 1}, stream=78)["out"] is out
+    again = session.run({"x": x + 1}, stream=78)["out"]
+    assert again.data_ptr() == out.data_ptr() and torch.equal(out, 2 * (x + 1))
 
 
 @pytest.mark.parametrize(
@@ -76,13 +77,36 @@ def test_an_input_that_does_not_fit_is_refused_before_the_runtime_sees_it(
 def test_sizes_that_vary_are_told_to_the_runtime_and_kept_within_their_profile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = TensorSpec("x", "float32", (-1, WIDTH), (4, WIDTH), (8, WIDTH), (8, WIDTH))
+    sizes = [(rows, WIDTH) for rows in (4, 6, 8)]
+    spec, out = (TensorSpec.spanning(name, "float32", *sizes) for name in ("x", "out"))
     engine = fake_trt.Engine()
-    session = opened(tmp_path, monkeypatch, engine, inputs=(spec,))
-    session.run({"x": numbers()}, stream=0)
-    assert engine.context is not None and engine.context.shapes == {"x": (8, WIDTH)}
+    session = opened(tmp_path, monkeypatch, engine, inputs=(spec,), outputs=(out,))
+    context = engine.context
+    assert context is not None
+    for rows in (8, 8, 4, 5):
+        x = numbers()[:rows]
+        assert torch.equal(session.run({"x": x}, stream=0)["out"], 2 * x)
+    assert context.told == [(8, WIDTH), (4, WIDTH), (5, WIDTH)]
     with pytest.raises(BackendError, match=r"from \(4, 64\) to \(8, 64\)"):
         session.run({"x": numbers()[:2]}, stream=0)
+
+
+def test_engines_of_one_stream_share_their_memory_and_make_kernels_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch, plan = Scratch(CPU), plan_in(tmp_path)
+    engines = [fake_trt.Engine(), fake_trt.Engine()]
+    engines[1].device_memory_size_v2 = 5000
+    sessions = []
+    for engine in engines:
+        monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt.module(engine))
+        sessions.append(EngineSession.open(plan, scratch, (8, 9), "the card here"))
+        assert engine.config.strategy == "lent"
+        assert engine.config.dynamic_shapes_kernel_specialization_strategy == "at once"
+    for session in (*sessions, sessions[0]):
+        session.run({"x": numbers()}, stream=0)
+    lent = (scratch.memory.data_ptr(), 5000)
+    assert [engine.context and engine.context.memory for engine in engines] == [[lent], [lent]]
 
 
 @pytest.mark.parametrize(
@@ -114,9 +138,9 @@ def test_another_version_and_another_card_are_refused_with_both_values(
     plan = plan_in(tmp_path)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt.module(None, version="1.8"))
     with pytest.raises(BackendError, match=r"tensorrt_rtx 1\.7\.1 but 1\.8 is installed"):
-        EngineSession.open(plan, CPU, (8, 9), "the card here")
+        EngineSession.open(plan, Scratch(CPU), (8, 9), "the card here")
     with pytest.raises(BackendError, match=r"capability 8\.9\) but NVIDIA H200 has 9\.0"):
-        EngineSession.open(plan, CPU, (9, 0), "NVIDIA H200")
+        EngineSession.open(plan, Scratch(CPU), (9, 0), "NVIDIA H200")
 
 
 class FakeCuda:
