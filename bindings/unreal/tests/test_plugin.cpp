@@ -15,6 +15,7 @@
 #include "WeatherComponent.h"
 
 #include <chrono>
+#include <dlfcn.h>
 #include <map>
 #include <thread>
 
@@ -504,6 +505,10 @@ int main(int Count, char** Arguments)
 	const std::unique_ptr<IModuleInterface> Module = Shim::MakeModule();
 	Module->StartupModule();
 	CHECK(FMagiLibrary::Get() != nullptr);
+#if defined(__SANITIZE_THREAD__)
+	// What its suppressions name may not be unloaded, as libzmq would be with the library.
+	dlopen("libzmq.so.5", RTLD_NOW | RTLD_NODELETE);
+#endif
 	if (Count == 4)
 	{
 		Frames = UTF8_TO_TCHAR(Arguments[2]);
