@@ -20,6 +20,8 @@ WAITING_LIMIT = 64
 REST_S = 1.0
 """Pause after a chunk could not be made, so that a broken world does not spin."""
 
+SUPERSEDED = "a later request replaced it before it showed"
+
 _log = logging.getLogger("magi_rt.stream")
 
 
@@ -271,9 +273,7 @@ class Maker:
 
     def _superseded(self, prompts: Sequence[int]) -> None:
         for prompt in prompts:
-            self._report(
-                NotDone("superseded", "a later request replaced it before it showed", prompt=prompt)
-            )
+            self._report(NotDone("superseded", SUPERSEDED, prompt=prompt))
 
     def _report(self, report: Report) -> None:
         with self._changed:

@@ -12,15 +12,13 @@ import magi_rt
 from magi_rt.errors import MagiError
 from magi_rt.stream.addresses import reachable
 from magi_rt.stream.control import Asked, ControlSocket
-from magi_rt.stream.maker import Done, Job, Maker, NotDone, Report
+from magi_rt.stream.maker import SUPERSEDED, Done, Job, Maker, NotDone, Report
 from magi_rt.stream.publisher import HEARTBEAT_MS, FramePublisher
 from magi_rt.stream.receipts import Receipts, Ticket
 from magi_rt.stream.requests import FORMATS, VERSION, Body, Hello, Prompt, Set
 from magi_rt.stream.showing import DueFrame, Showing
 from magi_rt.world import World
 from magi_rt.world.prompt_text import CHARACTER_LIMIT
-
-SUPERSEDED = "a later request replaced it before it showed"
 
 
 class Serving:
