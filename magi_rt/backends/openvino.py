@@ -63,12 +63,13 @@ class OpenVINORuntime:
         return str(self._ov.get_version())
 
     def save(self, order: GraphOrder, into: Path) -> None:
-        example = order.example()
+        # The model reads the weights where PyTorch holds them: both live until it is saved.
+        graph, example = order.graph().eval(), order.example()
         with warnings.catch_warnings():
             # Sizes are fixed, so what tracing warns of (sizes that become constants) is meant.
             warnings.simplefilter("ignore")
             model = self._ov.convert_model(
-                order.graph().eval(),
+                graph,
                 example_input=tuple(example.values()),
                 input=[tuple(tensor.shape) for tensor in example.values()],
             )
@@ -108,8 +109,8 @@ class _OpenVINORunner:
         for place, tensor in enumerate(inputs):
             if self._given[place] is tensor:
                 continue  # the same memory as in the last call
-            self._given[place] = tensor
             self._request.set_input_tensor(place, self._tensor(tensor.numpy(), shared_memory=True))
+            self._given[place] = tensor  # after it is so, as interrupts go
         self._request.infer()
         return self._outputs
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from magi_rt.backends.graph_inputs import shape_of, visible_chunks
+from magi_rt.backends.graph_runtime import GraphOrder
 from magi_rt.backends.openvino import OpenVINOExecutor
 from magi_rt.errors import BackendError
 from magi_rt.export.graphs import HIDDEN
@@ -53,6 +56,23 @@ def test_bfloat16_products_stay_near_eager(plans: Path) -> None:
     found, expected = Player(executor, 1).play(1)[0], Player(plain_executor(), 1).play(1)[0]
     assert 0 < relative(found, expected) < 5e-2
     assert executor.info.dtype == "bfloat16"
+
+
+def test_a_graph_lives_until_openvino_has_saved_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = graph_executor("openvino", tmp_path).runtime
+    made: list[weakref.ref[nn.Module]] = []
+
+    def make() -> nn.Module:
+        graph = nn.Linear(4, 4)
+        made.append(weakref.ref(graph))
+        return graph
+
+    alive = []
+    monkeypatch.setattr("openvino.save_model", lambda *_, **__: alive.append(made[0]() is not None))
+    runtime.save(GraphOrder("small", make, {"x": (2, 4)}, ("y",)), tmp_path)
+    assert alive == [True]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -139,6 +159,19 @@ def test_a_range_sees_its_own_past_and_nothing_later() -> None:
     assert [place for place, bias in enumerate(second) if bias == 0] == [*slots, 4, 5]
     assert min(first) == HIDDEN
     assert shape_of(inputs, cache, room=100).text == 100
+
+
+def test_two_streams_of_one_executor_do_not_disturb_each_other(plans: Path) -> None:
+    executor = graph_executor("openvino", plans)
+    alone = Player(executor, 1).play(6)
+    first, second = Player(executor, 1), Player(executor, 1)
+    mixed = []
+    for seed in range(6):
+        text = first.text(seed)
+        mixed.append(first.pipeline.advance(first.state, lambda _, t=text: t).latents)  # type: ignore[misc]
+        other = second.text(seed + 1)
+        second.pipeline.advance(second.state, lambda _, t=other: t)  # type: ignore[misc]
+    assert all(torch.equal(a, b) for a, b in zip(alone, mixed, strict=True))
 
 
 def test_a_gpu_is_refused_before_anything_is_loaded() -> None:
