@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from magi_rt.backends.remembered import Remembered
 from magi_rt.export.graphs import HIDDEN, DenoiserShape
 from magi_rt.models.inputs import DenoiseInputs, TextContext
-from magi_rt.models.kv_cache import RollingKVCache, copy_in_layers
+from magi_rt.models.kv_cache import RollingKVCache
 
 TEXTS_KEPT = 8
 
@@ -69,16 +68,15 @@ def shape_of(inputs: DenoiseInputs, cache: RollingKVCache, room: int) -> Denoise
     With one branch there is one graph, which gives keys and values whether they are staged or not.
 
     Args:
-        room: tokens of the longest prompt that is usual; longer ones get a graph of their own.
+        room: tokens of the longest prompt; all prompts are padded to it.
     """
-    longest = max(text.tokens for branch in inputs.branches for text in branch.texts)
     return DenoiserShape(
         cache=cache.shape,
         branches=len(inputs.branches),
         ranges=len(inputs.times),
         height=inputs.latents.shape[2],
         width=inputs.latents.shape[3],
-        text=max(room, longest),
+        text=room,
         stage=0 if len(inputs.branches) == 1 else inputs.stage_branch,
     )
 
@@ -137,30 +135,3 @@ class TextRoom:
         # What is kept holds the prompts it was made of, so no other object gets their numbers.
         key = (room, *(id(text) for text in texts))
         return self._kept.get(key, lambda: PaddedTexts.of(texts, room))
-
-
-class HistoryRoom:
-    """A ring as attention reads it, laid out again when what is kept has changed.
-
-    keys, values: [layers, 1, groups, slots * tokens, head_dim].
-    """
-
-    def __init__(self, cache: RollingKVCache) -> None:
-        layers, slots, groups, tokens, dim = cache.shape.ring
-        self.keys = torch.zeros(layers, 1, groups, slots * tokens, dim)
-        self.values = torch.zeros_like(self.keys)
-        self._split = (layers, groups, slots, tokens, dim)
-        self._holds: tuple[weakref.ref[RollingKVCache], int] | None = None
-
-    def recall(self, cache: RollingKVCache) -> None:
-        """Lays out what a ring holds, unless it lies there already."""
-        if self._holds and self._holds[0]() is cache and self._holds[1] == cache.version:
-            return
-        copy_in_layers(self.keys.view(self._split), cache.keys.transpose(1, 2))
-        copy_in_layers(self.values.view(self._split), cache.values.transpose(1, 2))
-        self._holds = (weakref.ref(cache), cache.version)
-
-    def stage(self, slot: int, keys: Tensor, values: Tensor) -> None:
-        """What the ring has just staged, [layers, groups, tokens, head_dim] each."""
-        self.keys.view(self._split)[:, :, slot].copy_(keys)
-        self.values.view(self._split)[:, :, slot].copy_(values)

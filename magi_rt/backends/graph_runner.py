@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.backends.eager import EagerExecutor, parts_of
-from magi_rt.backends.graph_inputs import Call, HistoryRoom, TextRoom, calls_of, shape_of
+from magi_rt.backends.graph_inputs import Call, TextRoom, calls_of, shape_of
 from magi_rt.backends.graph_runtime import GraphOrder, GraphRuntime, Runner
 from magi_rt.backends.remembered import Remembered
 from magi_rt.errors import BackendError, MagiError
@@ -34,7 +34,7 @@ from magi_rt.export.lean_vae import LeanDecoder
 from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits, maker
 from magi_rt.export.plan_cache import PlanCache
 from magi_rt.models.inputs import DenoiseInputs
-from magi_rt.models.kv_cache import CacheShape, RollingKVCache
+from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.models.vae_tiling import decode_frames
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class GraphExecutor(EagerExecutor):
     """Denoiser and decoder run as graphs of a runtime, the rest by PyTorch.
 
     Kinds of calls are told by :meth:`expect` and made ready by :meth:`warm_up`; one that was not
-    expected (a longer prompt, another picture size) is made ready when it comes.
+    expected (of another picture size, for one) is made ready when it comes.
     """
 
     packs = False  # graphs are made from plain layers
@@ -101,7 +101,7 @@ class GraphExecutor(EagerExecutor):
             )
         self.runtime, self.plans = runtime, cache or PlanCache()
         self.info = replace(self.info, name=self.name, dtype=runtime.precision, reason=self._why())
-        self._texts, self._rooms = TextRoom(), dict[CacheShape, HistoryRoom]()
+        self._texts = TextRoom()
         self._stacked: Remembered[Tensor] = Remembered(GATES_KEPT, GATES_BYTES)
         self._runners: dict[object, Runner] = {}
         self._expected: dict[DenoiserShape, None] = {}
@@ -142,15 +142,14 @@ class GraphExecutor(EagerExecutor):
     def _call(self, call: Call, cache: RollingKVCache) -> Tensor:
         inputs = call.inputs
         shape = shape_of(inputs, cache, self.config.model.caption_max_length)
-        texts, history = self._texts.get(inputs, shape.text), self._history_of(cache)
-        history.recall(cache)
+        texts, (keys, values) = self._texts.get(inputs, shape.text), cache.lines()
         found = self._denoiser(shape)(
             (
                 inputs.latents[None].contiguous(),
                 self._gates_of(inputs),
                 self._rope_of(inputs, cache),
-                history.keys,
-                history.values,
+                keys,
+                values,
                 call.visible,
                 texts.keys,
                 texts.values,
@@ -159,14 +158,7 @@ class GraphExecutor(EagerExecutor):
         )
         if inputs.stage_branch is not None:
             cache.stage(slice(None), found[1], found[2])
-            history.stage(cache.staging_slot, found[1], found[2])
         return found[0].clone()
-
-    def _history_of(self, cache: RollingKVCache) -> HistoryRoom:
-        found = self._rooms.get(cache.shape)
-        if found is None:
-            found = self._rooms[cache.shape] = HistoryRoom(cache)
-        return found
 
     def _gates_of(self, inputs: DenoiseInputs) -> Tensor:
         key = (inputs.times, tuple(branch.drop for branch in inputs.branches), inputs.step_code)

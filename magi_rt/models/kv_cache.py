@@ -76,6 +76,7 @@ class RollingKVCache:
     base: int = 0
     version: int = 0
     _head: int = 0
+    _lines: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     _scratch: dict[int, Workspace] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -111,6 +112,23 @@ class RollingKVCache:
         """
         self.keys[layer, self._head].copy_(keys)
         self.values[layer, self._head].copy_(values)
+        first = self._head * self.shape.tokens
+        span = slice(first, first + self.shape.tokens)
+        for line, given in zip(self._lines or (), (keys, values), strict=False):
+            line[layer, 0, :, span].copy_(given)
+
+    def lines(self) -> tuple[Tensor, Tensor]:
+        """All slots side by side: keys and values [layers, 1, groups, slots * tokens, head_dim].
+
+        They are scratch as well: made when first asked for, and from then on what is staged is
+        written there too.
+        """
+        if self._lines is None:
+            keys, values = (
+                ring.transpose(1, 2).flatten(2, 3).unsqueeze(1) for ring in (self.keys, self.values)
+            )
+            self._lines = keys, values
+        return self._lines
 
     def commit(self, chunk: int) -> None:
         """Make the staged chunk the newest one of the history; the oldest falls out when full.
@@ -134,7 +152,7 @@ class RollingKVCache:
 
     def _rebase(self) -> None:
         """The oldest kept chunk becomes the zero point."""
-        moved = self.local(self.chunks[0])
+        moved, self._lines = self.local(self.chunks[0]), None
         shift_time(self.keys, self.bands, -moved * self.shape.frames_per_chunk)
         self.base = self.chunks[0]
 
@@ -213,6 +231,7 @@ class RollingKVCache:
     def reset(self, base: int = 0) -> None:
         """Forget all chunks; the buffers stay."""
         self._forget_layout()
+        self._lines = None
         self.chunks, self.base, self._head = (), base, 0
 
     def to_tensors(self) -> dict[str, Tensor]:

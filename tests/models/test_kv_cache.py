@@ -274,3 +274,34 @@ def test_rooms_that_take_turns_do_not_push_each_other_out() -> None:
     place = cache.workspace(3, 5 * SHAPE.tokens).keys.data_ptr()
     assert cache.workspace(2, 6 * SHAPE.tokens).keys.data_ptr() == place
     assert cache.workspace(3, 5 * SHAPE.tokens).keys.data_ptr() == place
+
+
+def test_the_lines_of_a_ring_hold_what_its_slots_hold_whatever_happens_to_it() -> None:
+    cache = ring()
+
+    def in_step() -> bool:
+        n = SHAPE.tokens
+        return all(
+            torch.equal(line[:, 0, :, slot * n : (slot + 1) * n], kept[:, slot])
+            for line, kept in zip(cache.lines(), (cache.keys, cache.values), strict=True)
+            for slot in range(cache.depth + 1)
+        )
+
+    assert in_step()
+    for chunk in range(REBASE_CHUNKS + SHAPE.depth + 1):
+        put(cache, chunk, rotated=True)
+        assert in_step(), chunk
+    assert cache.base > 0
+    saved, other = cache.to_tensors(), cache.clone()
+    put(other, *range(REBASE_CHUNKS + SHAPE.depth + 1, REBASE_CHUNKS + SHAPE.depth + 3))
+    cache.load_tensors(saved, cache.chunks, cache.base)
+    assert in_step()
+    cache = other
+    assert in_step()
+
+
+def test_lines_are_made_once_for_a_ring_that_only_grows() -> None:
+    cache = ring()
+    keys, _ = cache.lines()
+    put(cache, *range(6))
+    assert cache.lines()[0] is keys
