@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 
+EXECUTORS = "magi_rt.backends"
 CONVERSIONS = "magi_rt.backends.graph_runner"
-"""The logger that tells of networks that are being converted."""
+"""The loggers of all executors, and of those that convert networks for a processor."""
 
 
 class FirstTime(logging.Handler):
-    """Says on stderr, once, that networks are being converted; warnings are passed on."""
+    """Says on stderr what executors tell; of conversions, which come by the graph, only once."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._said = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno > logging.INFO:
+        if record.levelno > logging.INFO or record.name != CONVERSIONS:
             self._say(record.getMessage())
         elif not self._said:
             self._said = True
@@ -30,8 +31,8 @@ class FirstTime(logging.Handler):
 
 
 def tell_of_conversions() -> None:
-    """From now on this process tells people on stderr when networks are converted."""
-    logger = logging.getLogger(CONVERSIONS)
+    """From now on this process tells people on stderr when networks are converted or built."""
+    logger = logging.getLogger(EXECUTORS)
     if not any(isinstance(handler, FirstTime) for handler in logger.handlers):
         logger.addHandler(FirstTime())
     logger.setLevel(logging.INFO)

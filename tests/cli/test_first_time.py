@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from magi_rt.cli.first_time import CONVERSIONS, FirstTime, tell_of_conversions
+from magi_rt.cli.first_time import CONVERSIONS, EXECUTORS, FirstTime, tell_of_conversions
 
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Leaves the logger as it was."""
-    logger = logging.getLogger(CONVERSIONS)
+    logger = logging.getLogger(EXECUTORS)
     level, handlers = logger.level, list(logger.handlers)
     yield
     logger.setLevel(level)
@@ -37,6 +37,16 @@ def test_warnings_still_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -
     assert "plans cannot be kept" in capsys.readouterr().err
 
 
+def test_what_other_executors_build_is_told_as_they_say_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell_of_conversions()
+    logging.getLogger("magi_rt.backends.tensorrt").info(
+        "%s builds %s, once", "tensorrt", "denoiser"
+    )
+    assert capsys.readouterr().err == "magi-rt: tensorrt builds denoiser, once\n"
+
+
 def test_the_logger_that_is_listened_to_is_the_one_that_tells() -> None:
     from magi_rt.backends import graph_runner
 
@@ -46,5 +56,5 @@ def test_the_logger_that_is_listened_to_is_the_one_that_tells() -> None:
 def test_asking_twice_tells_no_more_often() -> None:
     tell_of_conversions()
     tell_of_conversions()
-    listening = [h for h in logging.getLogger(CONVERSIONS).handlers if isinstance(h, FirstTime)]
+    listening = [h for h in logging.getLogger(EXECUTORS).handlers if isinstance(h, FirstTime)]
     assert len(listening) == 1
