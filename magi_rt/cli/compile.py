@@ -87,6 +87,7 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
     from magi_rt.checkpoints.layout import locate
     from magi_rt.export.recipes import Recipe, read_recipe
     from magi_rt.export.targets import find_target
+    from magi_rt.sampling.schedule import SamplerConfig
 
     if name is not None:
         return read_recipe(name)
@@ -103,6 +104,7 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
         width=runtime.video_size_w,
         window=runtime.window_size,
         steps=runtime.num_steps,
+        history=SamplerConfig.from_config(config).memory_depth(),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from magi_rt.errors import BackendError
 from magi_rt.export import chain
 from magi_rt.export.builders_tensorrt import TensorRTBuilder
 from magi_rt.export.compile import compile_recipe
-from magi_rt.export.parts import Part, example, given_by, open_networks
+from magi_rt.export.parts import Part, given_by, open_networks
 from magi_rt.export.plan_cache import Plan, PlanCache
 from magi_rt.export.recipes import read_recipe
 from magi_rt.export.targets import TARGETS
@@ -68,27 +69,44 @@ def play(_: TensorRTExecutor, part: Part, scratch: Scratch) -> Played:
     return (PlayedDecoder if part.name.startswith("decoder") else Played)(part)
 
 
-def opened(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, dtype: str = "float32", load: Any = None
+def on_a_card(
+    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, folder: Path, load: Any = None
 ) -> TensorRTExecutor:
-    """nano on a card that is not there; its engines are PyTorch's, unless ``load`` is given."""
+    """A world on a card that is not there; its engines are PyTorch's, unless ``load`` is given."""
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: None)
     monkeypatch.setattr(TensorRTBuilder, "version", lambda self: "1.7.1")
     if load is None:
         monkeypatch.setattr(TensorRTExecutor, "_ready", play)
-    made = super(TensorRTExecutor, TensorRTExecutor).open("nano", device="cpu", dtype=dtype)
-    cuda: Any = FakeCuda()
-    lanes = Lanes(CPU, cuda, pinned=False)
-    builder = TensorRTBuilder("tensorrt_rtx")
+    made, cuda = copy.copy(plain), cast(Any, FakeCuda())
+    lanes, builder = Lanes(CPU, cuda, pinned=False), TensorRTBuilder("tensorrt_rtx")
     made.adopt(builder, TARGETS["rtx4090"], lanes, load, PlanCache(folder))
     return made
 
 
+def opened(dtype: str) -> TensorRTExecutor:
+    """nano as a card's executor has it before it takes a runtime."""
+    return super(TensorRTExecutor, TensorRTExecutor).open("nano", device="cpu", dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def plain() -> TensorRTExecutor:
+    """Opened once; tests work on copies."""
+    return opened("float32")
+
+
+@pytest.fixture(scope="module")
+def eager() -> EagerExecutor:
+    """What the engines are compared with."""
+    return EagerExecutor.open("nano", device="cpu", dtype="float32")
+
+
 @pytest.fixture
-def executor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TensorRTExecutor:
+def executor(
+    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> TensorRTExecutor:
     """nano in three engines of two layers each."""
     monkeypatch.setattr(chain, "PLAN_BYTES", 7_000_000)
-    return opened(monkeypatch, tmp_path)
+    return on_a_card(plain, monkeypatch, tmp_path)
 
 
 def frames(executor: Any, chunks: int, **options: Any) -> Tensor:
@@ -106,20 +124,20 @@ def links(executor: TensorRTExecutor) -> list[tuple[range, Any]]:
     return list(executor._chain.links)
 
 
-def test_a_world_on_engines_shows_what_eager_shows(executor: TensorRTExecutor) -> None:
-    eager = frames(EagerExecutor.open("nano", device="cpu", dtype="float32"), 3)
-    found = frames(executor, 3)
+def test_a_world_on_engines_shows_what_eager_shows(
+    executor: TensorRTExecutor, eager: EagerExecutor
+) -> None:
+    expected, found = frames(eager, 3), frames(executor, 3)
     assert [layers for layers, _ in links(executor)] == [range(0, 2), range(2, 4), range(4, 6)]
-    assert found.shape == eager.shape
-    assert float((found - eager).abs().mean()) < 0.5
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().mean()) < 0.5
 
 
 @pytest.mark.parametrize("ranges", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("stage", [None, 0])
 def test_every_call_of_the_chain_gives_what_eager_gives(
-    executor: TensorRTExecutor, ranges: int, stage: int | None
+    executor: TensorRTExecutor, eager: EagerExecutor, ranges: int, stage: int | None
 ) -> None:
-    eager = EagerExecutor.open("nano", device="cpu", dtype="float32")
     mine, theirs = cache_of(executor, 6, SIZE), cache_of(eager, 6, SIZE)
     found = executor.denoise(call(executor, mine, ranges, stage), mine)
     expected = eager.denoise(call(eager, theirs, ranges, stage), theirs)
@@ -131,9 +149,8 @@ def test_every_call_of_the_chain_gives_what_eager_gives(
 
 
 def test_branches_are_calls_of_their_own_and_only_theirs_is_staged(
-    executor: TensorRTExecutor,
+    executor: TensorRTExecutor, eager: EagerExecutor
 ) -> None:
-    eager = EagerExecutor.open("nano", device="cpu", dtype="float32")
     mine, theirs = cache_of(executor, 3, SIZE), cache_of(eager, 3, SIZE)
     found = executor.denoise(call(executor, mine, 2, stage=1, branches=3), mine)
     expected = eager.denoise(call(eager, theirs, 2, stage=1, branches=3), theirs)
@@ -165,22 +182,19 @@ def test_a_call_that_the_engines_do_not_answer_gets_others_and_says_so(
     with caplog.at_level(logging.WARNING):
         executor.denoise(call(executor, cache, 6), cache)
     assert links(executor) != held
-    assert "a call of 6 ranges, 4 chunks of history, 8x8 latents" in caplog.text
+    assert "a call of 6 ranges, 4 chunks of history and 8x8 latents does not fit" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["denoiser-0-2", "denoiser-2-4", "denoiser-4-6"])
-def test_what_an_engine_gives_is_told_before_it_is_built(
-    executor: TensorRTExecutor, name: str
-) -> None:
+def test_what_engines_give_is_told_before_they_are_built(executor: TensorRTExecutor) -> None:
     cache = cache_of(executor, 0, SIZE)
     executor.denoise(call(executor, cache, 5), cache)
-    (part,) = [engine.part for _, engine in links(executor) if engine.part.name == name]
-    names = tuple(spec.name for spec in part.outputs)
-    for place in range(3):
-        found = given_by(part.graph, part.inputs, names, place)
-        assert [spec.shape for spec in found] == [spec.sizes()[place] for spec in part.outputs]
-        assert [spec.dtype for spec in found] == [spec.dtype for spec in part.outputs]
-        assert list(example(part.inputs, place)) == [spec.name for spec in part.inputs]
+    for _, engine in links(executor):
+        part = engine.part
+        names = tuple(spec.name for spec in part.outputs)
+        for place in (0, 2):
+            found = given_by(part.graph, part.inputs, names, place)
+            assert [spec.shape for spec in found] == [spec.sizes()[place] for spec in part.outputs]
+            assert [spec.dtype for spec in found] == [spec.dtype for spec in part.outputs]
 
 
 class Blank:
@@ -222,7 +236,8 @@ def test_what_compile_has_built_is_what_a_world_finds(
     plans = list(compile_recipe(recipe, networks, PlanCache(tmp_path)))
     assert built == [each.part for each in plans]
     assert built == ["decoder-2x8x8-raw", "denoiser-0-3", "denoiser-3-6"]
-    executor = opened(monkeypatch, tmp_path, "bfloat16", lambda plan, scratch: Blank(plan))
+    plain = opened("bfloat16")
+    executor = on_a_card(plain, monkeypatch, tmp_path, lambda plan, scratch: Blank(plan))
     frames(executor, 1, window=recipe.window, steps=recipe.steps, depth=recipe.history)
     assert len(built) == 3
     assert [layers for layers, _ in links(executor)] == [range(0, 3), range(3, 6)]
@@ -231,6 +246,7 @@ def test_what_compile_has_built_is_what_a_world_finds(
 def test_what_pytorch_computes_moves_to_the_card_and_what_engines_hold_does_not(
     executor: TensorRTExecutor,
 ) -> None:
+    executor.dit, executor.vae = copy.deepcopy(executor.dit), copy.deepcopy(executor.vae)
     executor.move(torch.device("meta"))
     places = {name: each.device.type for name, each in executor.dit.named_parameters()}
     moved = {name.split(".")[-2] for name, place in places.items() if place == "meta"}
