@@ -13,6 +13,7 @@ from magi_rt.models.inputs import DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import RollingKVCache
 
 TEXTS_KEPT = 8
+TEXTS_BYTES = 2**31  # four prompts of the 4.5B model take 0.4 GiB
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class TextRoom:
     """The padded prompts of the last calls: they change with the prompt, not with the step."""
 
     def __init__(self) -> None:
-        self._kept: Remembered[PaddedTexts] = Remembered(TEXTS_KEPT)
+        self._kept: Remembered[PaddedTexts] = Remembered(TEXTS_KEPT, TEXTS_BYTES)
 
     def get(self, inputs: DenoiseInputs, room: int) -> PaddedTexts:
         """What a call's branches and ranges are told, branch by branch."""
