@@ -13,8 +13,9 @@ NEWEST_QUEUE = 6
 """Messages that libzmq keeps for a thread that reads them at once."""
 
 _RECONNECT_MS, _RECONNECT_MOST_MS = 100, 1000
-# Only against connections that are dead without a word: a huge frame on a slow way takes seconds.
-_PING_MS, _PONG_MS = 2_000, 10_000
+# Against connections that are dead without a word: the system asks, not libzmq, whose own
+# heartbeats end the whole process when they give a connection up whose queue is full.
+_IDLE_S, _AGAIN_S, _TRIES = 2, 1, 3
 
 
 def incoming(
@@ -29,8 +30,10 @@ def incoming(
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MOST_MS)
     socket.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
     if address.startswith("tcp:"):
-        socket.setsockopt(zmq.HEARTBEAT_IVL, _PING_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _PONG_MS)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, _IDLE_S)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, _AGAIN_S)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, _TRIES)
     try:
         guard_client(socket, curve)
         socket.subscribe(EVENT)

@@ -12,6 +12,7 @@ import zmq
 
 from magi_rt.errors import OptionError
 from magi_rt.stream.events import Event, NewEpoch
+from magi_rt.stream.incoming import incoming
 from magi_rt.stream.publisher import FramePublisher
 from magi_rt.stream.received import Received
 from magi_rt.stream.subscriber import FrameSubscriber
@@ -221,3 +222,12 @@ def test_words_that_mean_nothing_are_refused_at_once(options: dict[str, str]) ->
     with pytest.raises(OptionError):
         FrameSubscriber(**options)  # type: ignore[arg-type]
     assert threading.active_count() == before
+
+
+def test_a_reader_that_is_held_up_for_long_is_not_given_up_by_heartbeats() -> None:
+    """libzmq's heartbeats end the process when the queue of the connection they give up is full."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with incoming(context, "tcp://127.0.0.1:9", None, 6) as socket:
+        assert socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
+        assert socket.getsockopt(zmq.TCP_KEEPALIVE) == 1
+    context.term()
