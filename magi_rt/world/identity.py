@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from magi_rt.backends.fingerprint import fingerprint
-from magi_rt.errors import SnapshotError
 
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
@@ -24,7 +23,8 @@ class ModelIdentity:
     Attributes:
         name: what it was opened as; for people, not compared.
         config: 16 hexadecimal digits that follow from the configuration without file places.
-        weights: digits that follow from the weights, or a fixed word for none.
+        weights: digits that follow from the weights in the dtype they were loaded in, or a fixed
+            word for none.
     """
 
     name: str
@@ -37,15 +37,6 @@ class ModelIdentity:
     def same_model(self, other: ModelIdentity) -> bool:
         """True when configuration and weights are the same, whatever the names."""
         return (self.config, self.weights) == (other.config, other.weights)
-
-    def refuse_other(self, other: ModelIdentity, kind: str) -> None:
-        """Raises SnapshotError naming both models when they are not the same."""
-        if not self.same_model(other):
-            raise SnapshotError(
-                f"the {kind} was made by model {other}, but this world runs {self}; "
-                "open the model it was made by",
-                field="model",
-            )
 
 
 def identify(executor: Executor, name: str) -> ModelIdentity:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from magi_rt.backends.base import Executor, Prepares
 from magi_rt.backends.choose import open_executor
+from magi_rt.errors import SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
 from magi_rt.sampling.rehearsal import rehearse
@@ -60,10 +61,19 @@ class WorldMachine:
         return replace(machine, start=start, notes=(*machine.notes, *start.notes))
 
     @classmethod
-    def reopen(cls, log: RunLog, model: str | None = None) -> WorldMachine:
-        """Opens what a log was made by; errors as in ``World.replay``."""
-        machine = cls._of(model or log.model, log.options)
-        machine.identity.refuse_other(log.identity, "log")
+    def reopen(
+        cls, log: RunLog, model: str | None, wishes: Mapping[str, str | None]
+    ) -> WorldMachine:
+        """Opens what a log was made by; errors as in ``World.replay``.
+
+        Args:
+            wishes: backend, device and dtype, ``None`` for the log's own.
+        """
+        named = {name: value for name, value in wishes.items() if value is not None}
+        if "backend" in named:
+            named = {"device": "auto", "dtype": "auto", **named}
+        machine = cls._of(model or log.model, replace(log.options, **named))
+        machine.refuse_other(log.identity, "log")
         engine = asdict(machine.executor.info)
         differing = [
             f"the log was made with {name} {value}, here it is {engine.get(name)}: "
@@ -121,6 +131,17 @@ class WorldMachine:
             return replace(self, options=options)
         start = read_start(image, None, executor=self.executor, size=self.size)
         return replace(self, options=options, start=start, notes=start.notes)
+
+    def refuse_other(self, made_by: ModelIdentity, kind: str) -> None:
+        """Raises SnapshotError, naming both, when another model made a log or a snapshot."""
+        info = self.executor.info
+        if not self.identity.same_model(made_by):
+            raise SnapshotError(
+                f"the {kind} was made by model {made_by}, but this world runs {self.identity} "
+                f"with backend {info.name!r} in {info.dtype}; open the model it was made by, with "
+                "the dtype that its weights had",
+                field="model",
+            )
 
     @property
     def latent_size(self) -> tuple[int, int]:

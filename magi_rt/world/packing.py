@@ -50,7 +50,7 @@ def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
     Raises:
         SnapshotError: it was made by another model or shape, or is damaged.
     """
-    machine.identity.refuse_other(snapshot.identity, "snapshot")
+    machine.refuse_other(snapshot.identity, "snapshot")
     shape = shape_of(machine)
     if snapshot.shape != shape:
         raise SnapshotError(

@@ -78,7 +78,15 @@ class World(WorldFacts):
         return cls(Timeline(machine, machine.begin()))
 
     @classmethod
-    def replay(cls, path: str | Path, *, model: str | Path | None = None) -> World:
+    def replay(
+        cls,
+        path: str | Path,
+        *,
+        model: str | Path | None = None,
+        backend: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+    ) -> World:
         """Opens a world that repeats a run saved by ``world.log.save(path)``.
 
         ``advance()`` follows the log: prompts come where they came before, and the frames are the
@@ -89,13 +97,18 @@ class World(WorldFacts):
         Args:
             path: the log.
             model: where the model is now, when it has moved.
+            backend: as in :meth:`open`, for a machine without the log's own; frames are near the
+                first run's then, not equal. ``None``: the log's own.
+            device, dtype: as in :meth:`open`. ``None``: the log's own, or "auto" with another
+                backend.
 
         Raises:
             SnapshotError: the log is damaged, or was made by another model.
             CheckpointError, ConfigError, BackendError: the model cannot be opened.
         """
         log = RunLog.load(path)
-        machine = WorldMachine.reopen(log, None if model is None else str(model))
+        wishes = {"backend": backend, "device": device, "dtype": dtype}
+        machine = WorldMachine.reopen(log, None if model is None else str(model), wishes)
         return cls(Timeline(machine, machine.begin(), script=log))
 
     # Moving on

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from magi_rt.backends.base import Executor
+from magi_rt.backends.choose import open_executor
 from magi_rt.errors import MediaError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.world import World
+from magi_rt.world.machine import NEAR
 from magi_rt.world.run_log import RunLog
 from tests.world.kit import dummy_world, same_pixels, story
 
@@ -166,6 +170,45 @@ def test_a_replay_with_another_number_of_threads_says_so(tmp_path: Path) -> None
     card["engine"]["threads"] = 999
     path.write_text(json.dumps(card))
     assert any("999" in note for note in World.replay(path).notes)
+
+
+def test_a_replay_may_be_by_another_executor_and_says_that_frames_are_near(
+    talking_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def elsewhere(model: str, **wishes: str) -> Executor:
+        """A machine where PyTorch has another name."""
+        asked.append(wishes)
+        executor = open_executor(model, backend="eager", device="cpu")
+        executor.info = replace(executor.info, name="other")
+        return executor
+
+    path = tmp_path / "run.json"
+    world = World.open(talking_model, steps=8, window=1, backend="eager", device="cpu")
+    world.log.save(path)
+    monkeypatch.setattr("magi_rt.world.machine.open_executor", elsewhere)
+    notes = World.replay(path, backend="other").notes
+    assert any("made with name eager, here it is other" in note and NEAR in note for note in notes)
+    World.replay(path, dtype="float32")
+    assert asked == [
+        {"backend": "other", "device": "auto", "dtype": "auto"},
+        {"backend": "eager", "device": "cpu", "dtype": "float32"},
+    ]
+
+
+def test_weights_of_another_dtype_are_refused_with_both_formats_in_view(
+    talking_model: Path, tmp_path: Path
+) -> None:
+    options = {"steps": 8, "window": 1, "backend": "eager", "device": "cpu"}
+    path = tmp_path / "run.json"
+    world = World.open(talking_model, dtype="float32", **options)  # type: ignore[arg-type]
+    world.log.save(path)
+    with pytest.raises(SnapshotError, match=r"'eager' in bfloat16.* with the dtype"):
+        World.replay(path, dtype="bfloat16")
+    other = World.open(talking_model, dtype="bfloat16", **options)  # type: ignore[arg-type]
+    with pytest.raises(SnapshotError, match=r"'eager' in bfloat16.* with the dtype"):
+        other.restore(world.snapshot())
 
 
 def _damage(card: dict[str, Any], **changes: Any) -> str:
