@@ -234,6 +234,12 @@ class RollingKVCache:
         self._lines = None
         self.chunks, self.base, self._head = (), base, 0
 
+    def let_go(self) -> None:
+        """Frees all buffers; the ring cannot be used any more."""
+        self.reset()
+        self._scratch.clear()
+        self.keys = self.values = self.keys.new_empty(0)
+
     def to_tensors(self) -> dict[str, Tensor]:
         """The kept chunks, oldest first: keys and values [layers, chunks, groups, tokens, d]."""
         slots = [self.slot(chunk) for chunk in self.chunks]

@@ -107,6 +107,12 @@ class StreamState:
             cache=self.cache.clone(),
         )
 
+    def let_go(self) -> None:
+        """Frees latents and memory; the numbers stay, and the stream cannot go on."""
+        self.window = replace(self.window, in_flight=(), finished=None)
+        self.latents = self.spare = self.latents.new_empty(0)
+        self.cache.let_go()
+
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and a card that JSON can hold; :func:`from_tensors` is the inverse.
 

@@ -69,7 +69,7 @@ class WorldMachine:
         Args:
             wishes: backend, device and dtype, ``None`` for the log's own.
         """
-        named = {name: value for name, value in wishes.items() if value is not None}
+        named: dict[str, Any] = {name: value for name, value in wishes.items() if value is not None}
         if "backend" in named:
             named = {"device": "auto", "dtype": "auto", **named}
         machine = cls._of(model or log.model, replace(log.options, **named))

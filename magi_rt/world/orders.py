@@ -52,8 +52,8 @@ class PromptEvent:
 class WaitingOrders:
     """Orders that any thread leaves for the next call, in the order in which they came."""
 
-    def __init__(self) -> None:
-        self._orders: deque[Order] = deque()
+    def __init__(self, orders: Sequence[Order] = ()) -> None:
+        self._orders = deque(orders)
         self._lock = threading.Lock()
 
     def put(self, order: Order) -> None:

@@ -131,6 +131,11 @@ class Timeline:
         self.history.clear()
         self.script = None
 
+    def let_go(self) -> None:
+        """Frees the memory of this timeline, which cannot move on afterwards; its log stays."""
+        self.history.clear()
+        self.moment.state.let_go()
+
     def fork(self) -> Timeline:
         """A second timeline from this moment on, with the same past."""
         return Timeline(self.machine, self.moment.copy(), self.script, self.history)

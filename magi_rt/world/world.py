@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
 from magi_rt.errors import ClosedWorldError, OptionError, PromptError
 from magi_rt.frames import Frame
+from magi_rt.world.deadline import in_time
 from magi_rt.world.facts import WorldFacts
 from magi_rt.world.frame_loop import FrameBuffer, check_stream_options, stream_frames
 from magi_rt.world.machine import WorldMachine
@@ -28,10 +29,10 @@ class World(WorldFacts):
     call finds the world as it was before.
     """
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, waiting: Sequence[Order] = ()) -> None:
         super().__init__(timeline)
         self._lock = timeline.machine.lock
-        self._waiting = WaitingOrders()
+        self._waiting = WaitingOrders(waiting)
         self._closed = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="magi_rt asyncio")
 
@@ -97,10 +98,8 @@ class World(WorldFacts):
         Args:
             path: the log.
             model: where the model is now, when it has moved.
-            backend: as in :meth:`open`, for a machine without the log's own; frames are near the
-                first run's then, not equal. ``None``: the log's own.
-            device, dtype: as in :meth:`open`. ``None``: the log's own, or "auto" with another
-                backend.
+            backend, device, dtype: as in :meth:`open`; with others than the log's, frames are near
+                the first run's. ``None``: the log's own, or "auto" beside another backend.
 
         Raises:
             SnapshotError: the log is damaged, or was made by another model.
@@ -132,24 +131,13 @@ class World(WorldFacts):
             self._refuse_closed()
             waiting = self._waiting.look()
             try:
-                frames = self._in_time([*waiting, *given])
+                frames = in_time(self._timeline, [*waiting, *given], self._deadline)
             except PromptError:
                 # kept, a prompt that cannot be read would block the world
                 self._waiting.drop(len(waiting))
                 raise
             self._waiting.drop(len(waiting))
             return frames
-
-    def _in_time(self, orders: list[Order]) -> list[Frame]:
-        """The next chunk, with as many steps as the deadline leaves."""
-        deadline, timeline = self._deadline, self._timeline
-        if deadline is None:
-            return timeline.advance(orders)
-        whole = timeline.window_is_full
-        begun = deadline.clock()
-        frames = timeline.advance(orders, deadline.choose(timeline.steps))
-        deadline.measured(timeline.steps, deadline.clock() - begun, counts=whole)
-        return frames
 
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.
@@ -214,9 +202,7 @@ class World(WorldFacts):
         with self._lock:
             self._refuse_closed()
             if self._buffer is not None:
-                raise OptionError(
-                    "another frames() loop runs on this world; close it, or fork() the world"
-                )
+                raise OptionError("another frames() loop runs on this world; close it, or fork()")
             buffer.chunks = self.chunks
             self._buffer = buffer
 
@@ -269,11 +255,11 @@ class World(WorldFacts):
     def fork(self) -> World:
         """A second world that continues exactly as this one would, and can be steered apart.
 
-        Both share the weights, so they take turns when used from several threads.
+        Prompts that wait here wait there too. Both share the weights and take turns on threads.
         """
         with self._lock:
             self._refuse_closed()
-            return World(self._timeline.fork())
+            return World(self._timeline.fork(), self._waiting.look())
 
     def anew(self, *, seed: int | None = None, image: Any = None) -> World:
         """A second world at the beginning, with this one's model, options, seed and first picture.
@@ -286,13 +272,16 @@ class World(WorldFacts):
             return World(Timeline(machine, machine.begin()))
 
     def close(self) -> None:
-        """Ends a running ``frames`` loop and lets go of the memory; closing twice is fine."""
+        """Ends a running ``frames`` loop and lets go of the stream's memory; closing twice is fine.
+
+        The log stays. The weights go when nothing refers to the world or its forks any more.
+        """
         buffer = self._buffer
         if buffer is not None:
             buffer.end()
         with self._lock:
             self._closed = True
-            self._timeline.history.clear()
+            self._timeline.let_go()
         self._pool.shutdown(wait=False)  # calls that wait for their turn refuse themselves
 
     def __enter__(self) -> Self:

@@ -24,6 +24,15 @@ def test_a_fork_continues_exactly_as_its_parent(window: int) -> None:
     assert same_pixels(story(world, None, "left", None), story(twin, None, "left", None))
 
 
+def test_prompts_that_wait_wait_in_a_fork_too() -> None:
+    world = dummy_world()
+    world.advance("day")
+    world.prompt("night")
+    twin = world.fork()
+    assert same_pixels(world.advance(), twin.advance())
+    assert world.current_prompt == twin.current_prompt == "night"
+
+
 def test_a_fork_can_be_steered_apart_without_touching_its_parent() -> None:
     world, untouched = dummy_world(), dummy_world()
     story(world, "day", None)

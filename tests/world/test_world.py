@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,3 +198,20 @@ def test_a_closed_world_refuses_everything_but_closing() -> None:
         with pytest.raises(ClosedWorldError, match="closed"):
             call()
     world.close()
+
+
+def test_a_closed_world_frees_its_memory_and_keeps_its_log(tmp_path: Path) -> None:
+    world = dummy_world(window=2)
+    shown = story(world, "day", "night", None)
+    twin, state = world.fork(), world._timeline.moment.state
+    buffers = [state.latents, state.spare, state.cache.keys, state.cache.values]
+    weak = [weakref.ref(buffer) for buffer in buffers]
+    del buffers, state
+    world.close()
+    gc.collect()
+    assert [ref() for ref in weak] == [None] * 4
+    assert (world.chunks, world.current_prompt, world.steps) == (3, "night", 8)
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    assert same_pixels(shown, story(again, None, None, None))
+    assert same_pixels(again.advance(), twin.advance())
