@@ -40,9 +40,8 @@ def cuts(dit: VideoDiT) -> list[range]:
 def sizes_of(config: ModelConfig, shape: DenoiserShape, layers: range) -> tuple[Sizes, Sizes]:
     """What one engine takes, in order, and what it gives, for the shape's number of ranges."""
     sizes, cache = shape.inputs(config), shape.cache
-    one, _, *grid = sizes.pop("latents")
-    latents = (one, config.latent_channels, *grid)
-    hidden = (one, shape.ranges, cache.tokens, config.hidden_size)
+    latents = sizes.pop("latents")
+    hidden = (1, shape.ranges, cache.tokens, config.hidden_size)
     mine = {
         name: (len(layers), *size[1:]) if name in PER_LAYER else size
         for name, size in sizes.items()

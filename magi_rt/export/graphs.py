@@ -65,7 +65,7 @@ class DenoiserShape:
     def inputs(self, config: ModelConfig) -> dict[str, tuple[int, ...]]:
         """Names and sizes of all inputs, in order. All are float32, the ring in the working dtype.
 
-        latents: [1, channels, frames, H, W].
+        latents: [1, channels, frames, H, W], those outside the network.
         gates: [layers, branches, ranges, 2, D].
         rope: [tokens, 2m].
         ring_keys, ring_values: [layers, slots, groups, tokens of a chunk, head_dim].
@@ -78,7 +78,7 @@ class DenoiserShape:
         ring = (cache.layers, self.slots, cache.groups, cache.tokens, cache.head_dim)
         text = (cache.layers, places, cache.groups, self.text, cache.head_dim)
         return {
-            "latents": (1, config.in_channels, frames, self.height, self.width),
+            "latents": (1, config.latent_channels, frames, self.height, self.width),
             "gates": (config.num_layers, self.branches, self.ranges, 2, config.hidden_size),
             "rope": (self.tokens, 6 * config.rope_bands),
             "ring_keys": ring,
