@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from magi_rt.checkpoints.layout import locate
+from magi_rt.cli.compile import _recipe
 from magi_rt.errors import ConfigError, OptionError
 from magi_rt.export.recipes import Recipe, read_recipe, recipe_names
 from magi_rt.presets import PRESETS
@@ -36,6 +38,11 @@ def test_a_recipe_has_the_memory_of_a_world_that_is_opened_with_its_numbers() ->
         config = PRESETS[recipe.model] if recipe.model in PRESETS else locate(recipe.model).config
         sampler = SamplerConfig.from_config(config, recipe.steps, recipe.window)
         assert recipe.history == sampler.memory_depth(), recipe.name
+
+
+def test_a_model_and_a_target_alone_make_the_recipe_of_a_world_opened_without_options() -> None:
+    known = read_recipe("rtx4090-nano")
+    assert replace(_recipe(None, "nano", "rtx4090"), name=known.name) == known
 
 
 def test_an_unknown_recipe_names_the_nearest_one() -> None:
