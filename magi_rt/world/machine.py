@@ -22,7 +22,7 @@ from magi_rt.world.options import WorldOptions, fitted_size
 from magi_rt.world.orders import Order, effective
 from magi_rt.world.prompts import PromptBook
 from magi_rt.world.run_log import RunLog
-from magi_rt.world.start import Start, read_start
+from magi_rt.world.start import Start, check_start, read_start
 
 NEAR = "frames will be near the first run's, not equal to them"
 
@@ -56,6 +56,7 @@ class WorldMachine:
     @classmethod
     def open(cls, model: str, options: WorldOptions, *, image: Any, video: Any) -> WorldMachine:
         """Opens the model and reads the first picture or video; errors as in ``World.open``."""
+        check_start(image, video)
         machine = cls._of(model, options)
         start = read_start(image, video, executor=machine.executor, size=machine.size)
         return replace(machine, start=start, notes=(*machine.notes, *start.notes))

@@ -12,6 +12,7 @@ import numpy as np
 from magi_rt.errors import MediaError, OptionError
 from magi_rt.media.pictures import (
     Pixels,
+    check_readable,
     picture_to_pixels,
     pixels_in_memory,
     read_image,
@@ -53,15 +54,26 @@ class Start:
         return cls(str(card["kind"]), str(card["source"]), latents, tuple(card["notes"]))
 
 
-def read_start(image: Any, video: Any, *, executor: Executor, size: tuple[int, int]) -> Start:
-    """Reads, checks, stretches and encodes what a world starts from.
+def check_start(image: Any, video: Any) -> None:
+    """Refuses what needs no model to be refused, so that nobody waits for one.
 
     Raises:
         OptionError: both an image and a video are given.
-        MediaError: a file cannot be read, or pixels are not what they should be.
+        MediaError: there is no such file.
     """
     if image is not None and video is not None:
         raise OptionError("image and video are both given; a world starts from one", field="video")
+    for kind, given in (("image", image), ("video", video)):
+        if isinstance(given, str | Path):
+            check_readable(Path(given), kind)
+
+
+def read_start(image: Any, video: Any, *, executor: Executor, size: tuple[int, int]) -> Start:
+    """Reads, stretches and encodes what a world starts from.
+
+    Raises:
+        MediaError: a file cannot be read, or pixels are not what they should be.
+    """
     if image is not None:
         return _start_image(image, executor, size)
     if video is not None:

@@ -172,3 +172,15 @@ def test_a_world_is_not_begun_anew_from_a_seed_or_picture_that_is_none() -> None
         world.anew(seed=-1)
     with pytest.raises(MediaError):
         world.anew(image="nowhere.png")
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_a_file_that_is_not_there_is_told_before_a_model_is_opened(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model was opened")
+
+    monkeypatch.setattr("magi_rt.world.machine.open_executor", refuse)
+    with pytest.raises(MediaError, match=r"typo\.png"):
+        dummy_world(**{kind: tmp_path / "typo.png"})
