@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from magi_rt.cli.remote import Keys, client_keys
-from magi_rt.cli.serve import Backend, Device, Dtype, Model, Size, Steps, Window
+from magi_rt.cli.serve import Model
+from magi_rt.cli.world_options import Backend, Device, Dtype, Size, Steps, Window
 from magi_rt.errors import OptionError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from magi_rt.cli.interrupt import InterruptGuard
+from magi_rt.cli.world_options import Backend, Device, Dtype, Size, Steps, Window
 from magi_rt.errors import OptionError
 
 if TYPE_CHECKING:
@@ -90,14 +91,6 @@ Buffer = Annotated[
         rich_help_panel=_SHOWN,
     ),
 ]
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Denoising steps of a chunk; fewer are faster. The model's own if left out.",
-        rich_help_panel=_HOW,
-    ),
-]
 Adapt = Annotated[
     bool,
     typer.Option(
@@ -105,36 +98,6 @@ Adapt = Annotated[
         help="Keep --fps by taking fewer or more steps, as the clock allows; for distilled models. "
         "--steps is then the most.",
         rich_help_panel=_HOW,
-    ),
-]
-Window = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Chunks in the making at once, 1 to 4: more is faster on large GPUs, later to obey.",
-        rich_help_panel=_HOW,
-    ),
-]
-Size = Annotated[
-    str | None,
-    typer.Option(metavar="HxW", help="Height x width in pixels.", rich_help_panel=_HOW),
-]
-Backend = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="What computes: auto (the fastest here), eager, openvino, onnx, compiled or tensorrt.",
-        rich_help_panel=_HOW,
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="Where: auto, cpu, cuda or cuda:N.", rich_help_panel=_HOW),
-]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME", help="Number format: auto, float32 or bfloat16.", rich_help_panel=_HOW
     ),
 ]
 Seconds = Annotated[

@@ -13,9 +13,10 @@ import typer
 from magi_rt.cli.demo import Actions, Connect, Fps, Prompt, Seed
 from magi_rt.cli.interrupt import InterruptGuard
 from magi_rt.cli.remote import Keys, Timeout, client_of
-from magi_rt.cli.serve import Backend, Device, Dtype, Model, Size, Steps
-from magi_rt.cli.serve import Window as InFlight
+from magi_rt.cli.serve import Model
 from magi_rt.cli.watch import Headless, Seconds, check_seconds
+from magi_rt.cli.world_options import Backend, Device, Dtype, Size, Steps
+from magi_rt.cli.world_options import Window as InFlight
 from magi_rt.errors import MediaError, OptionError
 
 if TYPE_CHECKING:
