@@ -15,8 +15,8 @@ from magi_rt.export.graphs import DenoiserShape
 from magi_rt.export.manifest import TensorSpec
 from magi_rt.models.dit import VideoDiT
 
-PLAN_BYTES = 4_500_000_000
-"""Weights of more bytes are cut into several plans: a build takes a few times its plan's memory."""
+PLAN_BYTES = 2_600_000_000
+"""Weights of more bytes are cut into several plans: a build takes six times its plan's memory."""
 
 PER_LAYER = ("gates", "ring_keys", "ring_values", "text_keys", "text_values")
 """Inputs whose first axis counts layers: an engine of some layers takes theirs."""

@@ -128,7 +128,11 @@ def test_a_stream_with_four_chunks_in_flight_is_what_eager_makes_of_it(
 
 @pytest.mark.parametrize(
     ("model", "layers"),
-    [("4.5B-distill", [17] * 2), ("4.5B-distill-fp8", [17] * 2), ("24B-distill-fp8", [8] * 6)],
+    [
+        ("4.5B-distill", [8, 9, 8, 9]),
+        ("4.5B-distill-fp8", [17, 17]),
+        ("24B-distill-fp8", [4, 4, 5] * 3 + [4, 5]),
+    ],
 )
 def test_large_denoisers_are_cut_evenly(model: str, layers: list[int]) -> None:
     config = PRESETS[model]
