@@ -12,6 +12,7 @@ from magi_rt.errors import BackendError, OptionError
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
     from magi_rt.backends.eager import EagerExecutor
+    from magi_rt.backends.graph_runner import GraphExecutor
 
 BACKENDS = ("eager", "openvino", "onnx", "compiled", "tensorrt", "dummy")
 """The executors of this version."""
@@ -110,16 +111,21 @@ def open_executor(
     return opened
 
 
-def _kind(backend: str) -> type[EagerExecutor]:
-    """The class of an executor; its runtime is imported now."""
-    if backend == "openvino":
+def graph_executor_of(runtime: str) -> type[GraphExecutor]:
+    """The class of the executor on a graph runtime for processors, "openvino" or "onnxruntime"."""
+    if runtime == "openvino":
         from magi_rt.backends.openvino import OpenVINOExecutor
 
         return OpenVINOExecutor
-    if backend == "onnx":
-        from magi_rt.backends.onnx import OnnxExecutor
+    from magi_rt.backends.onnx import OnnxExecutor
 
-        return OnnxExecutor
+    return OnnxExecutor
+
+
+def _kind(backend: str) -> type[EagerExecutor]:
+    """The class of an executor."""
+    if backend in ("openvino", "onnx"):
+        return graph_executor_of(backend)
     if backend == "compiled":
         from magi_rt.backends.compiled import CompiledExecutor
 

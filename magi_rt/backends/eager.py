@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -31,6 +31,18 @@ from magi_rt.models.vae_tiling import TileConfig, decode_frames, encode_frames
 GATES_KEPT = 160  # time points whose gates are remembered; a 64-step grid has 65 per branch kind
 TABLES_KEPT = 16
 BATCHED_TOKENS = 4096
+
+
+class Loaded(NamedTuple):
+    """What an executor is made of; ``attention`` is a wish, see :meth:`EagerExecutor.open`."""
+
+    config: MagiConfig
+    dit: VideoDiT
+    vae: ViTVAE
+    text_encoder: T5TextEncoder | None
+    info: EngineInfo
+    special_tokens: SpecialTokens | None = None
+    attention: str = "auto"
 
 
 class EagerExecutor:
@@ -88,27 +100,7 @@ class EagerExecutor:
             CheckpointError, ConfigError: the folder is incomplete, damaged or contradictory.
             BackendError: the device is not there, or not the attention.
         """
-        folder = resolve(model)
-        place = choose_device(device)
-        working, reason = choose_dtype(dtype, folder.config, place)
-        how = describe_attention(choose_attention(place, working, attention))
-        channels, tokens = folder.config.model.caption_channels, folder.special_tokens
-        special_tokens = None if tokens is None else SpecialTokens.read(tokens, channels)
-        dit = load_denoiser(folder, device=place, params_dtype=working)
-        vae = load_vae(folder, device=place, dtype=working)
-        text = None
-        if folder.text_encoder is not None:
-            length = folder.config.model.caption_max_length
-            text = T5TextEncoder.from_folder(folder.text_encoder, length, channels)
-        info = EngineInfo(
-            name="eager",
-            device=str(place),
-            dtype=str(working).removeprefix("torch."),
-            threads=torch.get_num_threads(),
-            reason=f"{reason}; {how}",
-            weights=fingerprint(_all_weights(dit, vae, text)),
-        )
-        return cls(folder.config, dit, vae, text, info, special_tokens, attention)
+        return cls(*loaded(model, device, dtype, attention))
 
     @torch.inference_mode()
     def encode_text(self, prompt: str) -> Tensor:
@@ -218,6 +210,31 @@ class EagerExecutor:
         """Scaled latents [C, T, h, w] -> uint8 [4T, H, W, 3]; a lone latent gives one frame."""
         scale = self.config.runtime.scale_factor
         return decode_frames(self.vae, latents.to(self.device) / scale, self.tiles)
+
+
+def loaded(model: str | Path, device: str, dtype: str, attention: str) -> Loaded:
+    """What an executor is made of, read from a model folder; see :meth:`EagerExecutor.open`."""
+    folder = resolve(model)
+    place = choose_device(device)
+    working, reason = choose_dtype(dtype, folder.config, place)
+    how = describe_attention(choose_attention(place, working, attention))
+    channels, tokens = folder.config.model.caption_channels, folder.special_tokens
+    special_tokens = None if tokens is None else SpecialTokens.read(tokens, channels)
+    dit = load_denoiser(folder, device=place, params_dtype=working)
+    vae = load_vae(folder, device=place, dtype=working)
+    text = None
+    if folder.text_encoder is not None:
+        length = folder.config.model.caption_max_length
+        text = T5TextEncoder.from_folder(folder.text_encoder, length, channels)
+    info = EngineInfo(
+        name="eager",
+        device=str(place),
+        dtype=str(working).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        reason=f"{reason}; {how}",
+        weights=fingerprint(_all_weights(dit, vae, text)),
+    )
+    return Loaded(folder.config, dit, vae, text, info, special_tokens, attention)
 
 
 def _all_weights(

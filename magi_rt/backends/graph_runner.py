@@ -13,17 +13,17 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from magi_rt.backends.eager import EagerExecutor, parts_of
+from magi_rt.backends.eager import EagerExecutor, Loaded, loaded, parts_of
 from magi_rt.backends.graph_inputs import Call, TextRoom, calls_of, shape_of
 from magi_rt.backends.graph_runtime import GraphOrder, GraphRuntime, Runner
 from magi_rt.backends.remembered import Remembered
@@ -48,19 +48,38 @@ class GraphExecutor(EagerExecutor):
 
     Kinds of calls are told by :meth:`expect` and made ready by :meth:`warm_up`; one that was not
     expected (of another picture size, for one) is made ready when it comes.
+
+    Args:
+        runtime: turns graphs into runners.
+        plans: where graphs are kept.
+
+    Raises:
+        BackendError: the model has 8-bit weights.
     """
 
     packs = False  # graphs are made from plain layers
-    runtime: GraphRuntime
+    name: ClassVar[str]
+    runtime_of: ClassVar[Callable[[str], GraphRuntime]]
+    """The runtime with the precision that a wish for a dtype leads to here."""
 
-    @classmethod
-    def choose_runtime(cls, dtype: str) -> GraphRuntime:
-        """The runtime with the precision that a wish leads to here.
-
-        Raises:
-            BackendError: the runtime is not installed, or cannot compute in that format.
-        """
-        raise TypeError(f"{cls.__name__} has no runtime")
+    def __init__(
+        self, parts: Loaded, runtime: GraphRuntime, plans: PlanCache | None = None
+    ) -> None:
+        super().__init__(*parts)
+        if self.config.engine.fp8_quant:
+            raise BackendError(
+                f"{runtime.name} has no 8-bit float products on processors; use backend='eager'",
+                field="backend",
+            )
+        self.runtime, self.plans = runtime, plans or PlanCache()
+        reason = (
+            f"{runtime.name} {runtime.version()} on the processor, products in {runtime.precision}"
+        )
+        self.info = replace(self.info, name=self.name, dtype=runtime.precision, reason=reason)
+        self._texts = TextRoom()
+        self._stacked: Remembered[Tensor] = Remembered(GATES_KEPT, GATES_BYTES)
+        self._runners: dict[object, Runner] = {}
+        self._expected: dict[DenoiserShape, None] = {}
 
     @classmethod
     def open(
@@ -70,6 +89,7 @@ class GraphExecutor(EagerExecutor):
         device: str = "auto",
         dtype: str = "auto",
         attention: str = "auto",
+        plans: PlanCache | None = None,
     ) -> Self:
         """Load a model folder or a built-in world; errors also as in :meth:`EagerExecutor.open`.
 
@@ -77,6 +97,7 @@ class GraphExecutor(EagerExecutor):
             device: "auto" or "cpu".
             dtype: "float32" or "bfloat16" for the products; "auto" is the runtime's fastest.
             attention: "auto"; the runtime has its own.
+            plans: where graphs are kept, ``None`` for the user's cache.
 
         Raises:
             BackendError: the runtime is not installed, or not made for this device or model.
@@ -87,33 +108,8 @@ class GraphExecutor(EagerExecutor):
                 "backend='eager'",
                 field="device",
             )
-        runtime = cls.choose_runtime(dtype)
-        opened = super().open(model, device="cpu", dtype="float32", attention=attention)
-        opened.adopt(runtime)
-        return opened
-
-    def adopt(self, runtime: GraphRuntime, cache: PlanCache | None = None) -> None:
-        """Takes a runtime and a place for its graphs; done once, before the first call."""
-        if self.config.engine.fp8_quant:
-            raise BackendError(
-                f"{runtime.name} has no 8-bit float products on processors; use backend='eager'",
-                field="backend",
-            )
-        self.runtime, self.plans = runtime, cache or PlanCache()
-        self.info = replace(self.info, name=self.name, dtype=runtime.precision, reason=self._why())
-        self._texts = TextRoom()
-        self._stacked: Remembered[Tensor] = Remembered(GATES_KEPT, GATES_BYTES)
-        self._runners: dict[object, Runner] = {}
-        self._expected: dict[DenoiserShape, None] = {}
-        self._marks = self.info.weights
-
-    name = "graph"
-
-    def _why(self) -> str:
-        runtime = self.runtime
-        return (
-            f"{runtime.name} {runtime.version()} on the processor, products in {runtime.precision}"
-        )
+        runtime = cls.runtime_of(dtype)
+        return cls(loaded(model, "cpu", "float32", attention), runtime, plans)
 
     def expect(self, inputs: DenoiseInputs, cache: RollingKVCache) -> None:
         """A call of this kind will come; tensors may be on the meta device."""
@@ -124,12 +120,22 @@ class GraphExecutor(EagerExecutor):
 
     @torch.inference_mode()
     def warm_up(self) -> float:
-        """Makes everything ready for the expected calls and runs it once; returns seconds."""
+        """Makes everything ready for the expected calls and runs it once; returns seconds.
+
+        Raises:
+            BackendError: the runtime refuses a graph, or computes nonsense.
+        """
         begun = time.perf_counter()
         expected, self._expected = self._expected, {}
         for shape in expected:
             sizes = lean_sizes(self.config.model, shape)
-            self._denoiser(shape)([*examples(sizes, torch.float32).values()])
+            velocity = self._denoiser(shape)([*examples(sizes, torch.float32).values()])[0]
+            if not velocity.isfinite().all():
+                raise BackendError(
+                    f"{self.runtime.name} computes {shape.name} to what is no number here; "
+                    "use backend='eager'",
+                    field="backend",
+                )
         width = self.config.runtime.chunk_width
         for height, across in {(shape.height, shape.width) for shape in expected}:
             self.decode(torch.zeros(self.config.model.latent_channels, width, height, across))
@@ -162,7 +168,7 @@ class GraphExecutor(EagerExecutor):
 
     def _gates_of(self, inputs: DenoiseInputs) -> Tensor:
         key = (inputs.times, tuple(branch.drop for branch in inputs.branches), inputs.step_code)
-        return self._stacked.get(key, lambda: super(GraphExecutor, self)._gates_of(inputs))
+        return self._stacked.get(key, lambda: EagerExecutor._gates_of(self, inputs))
 
     def _denoiser(self, shape: DenoiserShape) -> Runner:
         found = self._runners.get(shape)
@@ -192,12 +198,12 @@ class GraphExecutor(EagerExecutor):
         found = self._runners.get(key)
         if found is None:
             grid = "x".join(map(str, size[2:]))
-            lean = finished and not self.vae.config.conv_last_layer
+            lean = not self.vae.config.conv_last_layer
             name = f"{'lean-' if lean else ''}decoder-{grid}{'' if finished else '-raw'}"
 
             def make() -> nn.Module:
                 if lean:
-                    return LeanDecoder(self.vae, self._products())
+                    return LeanDecoder(self.vae, self._products(), finished=finished)
                 return DecoderGraph(self.vae, finished=finished)
 
             order = GraphOrder(name, make, {"latents": size}, ("pixels",))
@@ -246,7 +252,7 @@ class GraphExecutor(EagerExecutor):
         runtime = self.runtime
         return PlanIdentity(
             graph=order.name,
-            weights=self._marks,
+            weights=self.info.weights,
             config=config_digits(self.config),
             inputs=tuple(TensorSpec(name, "float32", size) for name, size in order.sizes.items()),
             outputs=tuple(TensorSpec(name, "", ()) for name in order.outputs),

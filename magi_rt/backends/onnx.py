@@ -22,16 +22,6 @@ from magi_rt.export.to_onnx import OPSET, export_graph
 PLAN = "plan.onnx"
 
 
-class OnnxExecutor(GraphExecutor):
-    """Denoiser and decoder by ONNX Runtime on the processor."""
-
-    name = "onnx"
-
-    @classmethod
-    def choose_runtime(cls, dtype: str) -> OnnxRuntime:
-        return OnnxRuntime(dtype)
-
-
 class OnnxRuntime:
     """Graphs as ONNX files.
 
@@ -72,6 +62,13 @@ class OnnxRuntime:
             str(folder / PLAN), options, providers=["CPUExecutionProvider"]
         )
         return _OnnxRunner(session)
+
+
+class OnnxExecutor(GraphExecutor):
+    """Denoiser and decoder by ONNX Runtime on the processor."""
+
+    name = "onnx"
+    runtime_of = OnnxRuntime
 
 
 class _OnnxRunner:

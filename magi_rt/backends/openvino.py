@@ -24,16 +24,6 @@ PLAN = "plan.xml"
 COMPILED = "openvino"  # in the plan's folder: what OpenVINO made of it for this processor
 
 
-class OpenVINOExecutor(GraphExecutor):
-    """Denoiser and decoder by OpenVINO on the processor."""
-
-    name = "openvino"
-
-    @classmethod
-    def choose_runtime(cls, dtype: str) -> OpenVINORuntime:
-        return OpenVINORuntime(dtype)
-
-
 class OpenVINORuntime:
     """Graphs in OpenVINO's own format.
 
@@ -91,6 +81,13 @@ class OpenVINORuntime:
         except RuntimeError:  # for one, the folder cannot be written
             compiled = self._core.compile_model(plan, "CPU", settings)
         return _OpenVINORunner(self._ov, compiled)
+
+
+class OpenVINOExecutor(GraphExecutor):
+    """Denoiser and decoder by OpenVINO on the processor."""
+
+    name = "openvino"
+    runtime_of = OpenVINORuntime
 
 
 class _OpenVINORunner:

@@ -21,7 +21,7 @@ RecipeName = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(help="A built-in world or a model folder.")]
 TargetName = Annotated[str | None, typer.Option(help="rtx4090, h100, cpu, ...")]
-Precision = Annotated[str | None, typer.Option(help="float32, float16, bfloat16 or fp8.")]
+Precision = Annotated[str | None, typer.Option(help="float32, float16, bfloat16, fp8; cpu: auto.")]
 Runtime = Annotated[
     str | None, typer.Option(help="tensorrt_rtx, tensorrt, openvino or onnxruntime.")
 ]
@@ -74,7 +74,14 @@ def compile(
         target=target, precision=precision, runtime=runtime, height=height, width=width,
         window=window,
     )  # fmt: skip
-    if random_layers is not None:
+    if wanted.place.capability is None:
+        if random_layers is not None:
+            raise OptionError(
+                "random layers are for cards; for a processor name a model", field="random_layers"
+            )
+        wanted = wanted.changed(model=model)
+        networks = None
+    elif random_layers is not None:
         networks = networks_of_random_layers(wanted, fingerprint, random_layers)
     else:
         networks = open_networks(wanted, fingerprint, model)
@@ -95,7 +102,7 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
         raise OptionError("compile needs a recipe, or both --model and --target", field="recipe")
     config = locate(model).config
     runtime = config.runtime
-    usual = "float32" if find_target(target).capability is None else "bfloat16"
+    usual = "auto" if find_target(target).capability is None else "bfloat16"
     return Recipe(
         model=model,
         target=target,
@@ -117,9 +124,11 @@ def _sides(size: str | None) -> tuple[int | None, int | None]:
     return int(height), int(width)
 
 
-def _with_bar(recipe: Recipe, networks: Networks, cache: Any, hidden: bool) -> Any:
+def _with_bar(recipe: Recipe, networks: Networks | None, cache: Any, hidden: bool) -> Any:
+    """Plans of a recipe; of networks that are open, or for a processor."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from magi_rt.cli.compile_cpu import compile_for_processor
     from magi_rt.export.compile import compile_recipe
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -129,7 +138,10 @@ def _with_bar(recipe: Recipe, networks: Networks, cache: Any, hidden: bool) -> A
         def tell(part: str, what: str, share: float) -> None:
             bar.update(task, description=f"{part}: {what}", completed=share)
 
-        yield from compile_recipe(recipe, networks, cache, tell)
+        if networks is None:
+            yield from compile_for_processor(recipe, cache, tell)
+        else:
+            yield from compile_recipe(recipe, networks, cache, tell)
 
 
 def _say(built: Built, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from magi_rt.errors import BackendError
 from magi_rt.export.manifest import TensorSpec
-from magi_rt.export.targets import RUNTIMES, Target, check_choice
+from magi_rt.export.targets import CARD_RUNTIMES, Target, check_choice
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how much of it, 0 to 1."""
@@ -62,19 +62,15 @@ class Builder(Protocol):
 
 
 def find_builder(runtime: str) -> Builder:
-    """The builder of a runtime; the runtime is imported when it is first used.
+    """The builder of a runtime for cards; the runtime is imported when it is first used.
 
     Raises:
         OptionError: there is no such runtime.
     """
-    check_choice("runtime", runtime, RUNTIMES)
-    if runtime in ("tensorrt_rtx", "tensorrt"):
-        from magi_rt.export.builders_tensorrt import TensorRTBuilder
+    check_choice("runtime", runtime, CARD_RUNTIMES)
+    from magi_rt.export.builders_tensorrt import TensorRTBuilder
 
-        return TensorRTBuilder(runtime)
-    from magi_rt.export.builders_cpu import OnnxRuntimeBuilder, OpenVINOBuilder
-
-    return OpenVINOBuilder() if runtime == "openvino" else OnnxRuntimeBuilder()
+    return TensorRTBuilder(runtime)
 
 
 def missing(runtime: str, extra: str, error: BaseException) -> BackendError:

@@ -230,10 +230,8 @@ class LeanDenoiser(nn.Module):
 def lean_sizes(config: ModelConfig, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
     """Names and sizes of a :class:`LeanDenoiser`'s inputs, in order; all are float32."""
     sizes, cache = shape.inputs(config), shape.cache
-    one, _, *rest = sizes["latents"]
     line = (cache.layers, 1, cache.groups, shape.slots * cache.tokens, cache.head_dim)
-    latents = (one, config.latent_channels, *rest)
-    return {**sizes, "latents": latents, "ring_keys": line, "ring_values": line}
+    return {**sizes, "ring_keys": line, "ring_values": line}
 
 
 def _tables(rope: Tensor, dim: int) -> tuple[Tensor, Tensor]:

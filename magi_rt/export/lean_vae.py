@@ -12,10 +12,11 @@ from magi_rt.models.vae_block import HEAD_NORM_EPS, VaeBlock
 
 
 class LeanDecoder(nn.Module):
-    """The auto-encoder's decoder with a linear end: latents [1, Z, T, h, w] -> uint8 pictures."""
+    """The auto-encoder's decoder with a linear end; what comes and goes as in ``DecoderGraph``."""
 
-    def __init__(self, vae: ViTVAE, dtype: torch.dtype) -> None:
+    def __init__(self, vae: ViTVAE, dtype: torch.dtype, *, finished: bool) -> None:
         super().__init__()
+        self.finished = finished
         decoder = vae.decoder
         self.decoder = decoder
         self.proj_in = Product(decoder.proj_in.weight, torch.float32, decoder.proj_in.bias)
@@ -31,9 +32,12 @@ class LeanDecoder(nn.Module):
         x = torch.cat([self.decoder.cls_token, tokens], dim=1) + self.decoder.positions(grid)
         for block in self.blocks:
             x = block(x)
-        patches = to_uint8(self.last(self.norm(x[:, 1:])))
+        patches = self.last(self.norm(x[:, 1:]))
+        if self.finished:
+            patches = to_uint8(patches)
         frames = self.decoder.volume(patches, grid)
-        return frames[:, :1] if grid[0] == 1 else frames
+        frames = frames[:, :1] if grid[0] == 1 else frames
+        return frames if self.finished else frames.permute(0, 4, 1, 2, 3)
 
 
 class LeanVaeBlock(nn.Module):

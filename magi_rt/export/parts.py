@@ -66,11 +66,6 @@ class Networks:
     vae: ViTVAE | None = None
 
 
-def graph_dtype(recipe: Recipe) -> torch.dtype:
-    """The format that graphs are written in: runtimes for processors choose theirs themselves."""
-    return torch.float32 if recipe.place.capability is None else WORKING[recipe.precision]
-
-
 def open_networks(recipe: Recipe, mark: Mark, folder: str | Path | None = None) -> Networks:
     """Load what a recipe is for, on the processor.
 
@@ -90,7 +85,7 @@ def open_networks(recipe: Recipe, mark: Mark, folder: str | Path | None = None) 
     if recipe.model in PRESETS:
         _check_same(PRESETS[recipe.model], found.config, recipe.model)
     _check_quantised(recipe, found.config)
-    dtype = graph_dtype(recipe)
+    dtype = WORKING[recipe.precision]
     dit = load_denoiser(found, params_dtype=_loadable(dtype))
     set_working_dtype(dit, dtype)
     return Networks(found.config, mark, dit, load_vae(found, dtype=dtype))
@@ -110,7 +105,7 @@ def random_layers(recipe: Recipe, mark: Mark, layers: int) -> Networks:
         )
     config = PRESETS[recipe.model]
     model = replace(config.model, num_layers=layers)
-    dit = _random_dit(model, recipe.precision == "fp8", graph_dtype(recipe))
+    dit = _random_dit(model, recipe.precision == "fp8", WORKING[recipe.precision])
     return Networks(replace(config, model=model), mark, dit)
 
 
@@ -139,11 +134,9 @@ def decoder_grids(recipe: Recipe, config: MagiConfig, vae: ViTVAE) -> list[Grid]
 
 
 def _decoder(recipe: Recipe, networks: Networks, vae: ViTVAE) -> Iterator[Part]:
-    grids = decoder_grids(recipe, networks.config, vae)
-    for grid in grids:
+    for grid in decoder_grids(recipe, networks.config, vae):
         # TensorRT has no 8-bit pictures inside a graph, so on cards they are made after it
-        finished = len(grids) == 1 and recipe.place.capability is None
-        yield decoder_part(networks, grid, finished=finished)
+        yield decoder_part(networks, grid, finished=False)
 
 
 def decoder_part(networks: Networks, grid: Grid, *, finished: bool) -> Part:

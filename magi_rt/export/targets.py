@@ -11,7 +11,10 @@ from magi_rt.errors import OptionError
 PRECISIONS = ("float32", "float16", "bfloat16", "fp8")
 """Number formats of a graph; "fp8" is bfloat16 with e4m3 matrix products."""
 
-RUNTIMES = ("tensorrt_rtx", "tensorrt", "openvino", "onnxruntime")
+CARD_RUNTIMES = ("tensorrt_rtx", "tensorrt")
+RUNTIMES = (*CARD_RUNTIMES, "openvino", "onnxruntime")
+PROCESSOR_PRECISIONS = ("auto", "float32", "bfloat16")
+"""Of graphs for processors; "auto" is what a world takes that is opened without a dtype."""
 
 FIRST_WITH_BFLOAT16 = (8, 0)
 FIRST_WITH_FP8 = (8, 9)
@@ -32,14 +35,10 @@ class Target:
 
     def check_precision(self, precision: str) -> None:
         """Raise OptionError when this place has no arithmetic of that format."""
-        check_choice("precision", precision, PRECISIONS)
         if self.capability is None:
-            if precision == "fp8":
-                raise OptionError(
-                    f"target {self.name!r} has no 8-bit float products; use precision 'bfloat16'",
-                    field="precision",
-                )
+            check_choice("precision", precision, PROCESSOR_PRECISIONS)
             return
+        check_choice("precision", precision, PRECISIONS)
         needed = {"bfloat16": FIRST_WITH_BFLOAT16, "fp8": FIRST_WITH_FP8}.get(precision, (0, 0))
         if self.capability < needed:
             raise OptionError(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from magi_rt.backends.eager import EagerExecutor
+from magi_rt.backends.eager import EagerExecutor, Loaded
 from magi_rt.backends.graph_runner import GraphExecutor
 from magi_rt.bench.subject import random_networks
 from magi_rt.export.plan_cache import PlanCache
@@ -41,9 +41,8 @@ def graph_executor(backend: str, folder: Path, dtype: str = "float32") -> GraphE
 
         kind = OnnxExecutor
     config, dit, vae, info = random_networks("tiny", device="cpu", dtype="float32")
-    made = kind(config, dit, vae, None, info)
-    made.adopt(kind.choose_runtime(dtype), PlanCache(folder))
-    return made
+    parts = Loaded(config, dit, vae, None, info)
+    return kind(parts, kind.runtime_of(dtype), PlanCache(folder))
 
 
 def plain_executor() -> EagerExecutor:

@@ -174,6 +174,18 @@ def test_two_streams_of_one_executor_do_not_disturb_each_other(plans: Path) -> N
     assert all(torch.equal(a, b) for a, b in zip(alone, mixed, strict=True))
 
 
+def test_a_runtime_that_computes_nonsense_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = graph_executor("openvino", tmp_path)
+    sampler = SamplerConfig.from_config(executor.config, 8, 1, None)
+    rehearse(executor, sampler, SIZE, executor.expect)
+    nonsense = [torch.full((1,), float("nan"))]
+    monkeypatch.setattr(executor, "_ready", lambda order: lambda inputs: nonsense)
+    with pytest.raises(BackendError, match="to what is no number"):
+        executor.warm_up()
+
+
 def test_a_gpu_is_refused_before_anything_is_loaded() -> None:
     with pytest.raises(BackendError, match="runs on processors"):
         OpenVINOExecutor.open("nano", device="cuda")

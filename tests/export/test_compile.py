@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from magi_rt.export.compile import Built, compile_recipe
 from magi_rt.export.parts import Networks, open_networks, parts_of, random_layers
 from magi_rt.export.plan_cache import PlanCache, open_plan
 from magi_rt.export.recipes import Recipe, read_recipe
+from magi_rt.world import World
 from tests.export.kit import needs
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -32,36 +34,24 @@ def built(recipe: Recipe, networks: Networks, folder: Path, wanted: tuple[str, .
 
 @pytest.mark.engine
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "runtime"),
-    [
-        ("rtx4090-nano", "tensorrt_rtx"),
-        ("cpu-nano", "openvino"),
-        ("cpu-nano", "onnxruntime"),
-    ],
-)
-def test_the_small_world_is_built_and_its_plans_are_found_again(
-    tmp_path: Path, name: str, runtime: str
-) -> None:
-    needs(runtime)
-    recipe = read_recipe(name).changed(window=1, runtime=runtime)
+def test_the_small_world_is_built_and_its_plans_are_found_again(tmp_path: Path) -> None:
+    needs("tensorrt_rtx")
+    recipe = read_recipe("rtx4090-nano").changed(window=1)
     networks = open_networks(recipe, fingerprint)
-    ending = "-raw" if runtime == "tensorrt_rtx" else ""
-    wanted = (f"decoder-2x8x8{ending}", "denoiser-0-6")
+    wanted = ("decoder-2x8x8-raw", "denoiser-0-6")
     first = built(recipe, networks, tmp_path, wanted)
     assert [each.part for each in first] == list(wanted)
     assert all(each.plan.fresh for each in first)
     for each in built(recipe, networks, tmp_path, wanted):
         assert not each.plan.fresh
-        assert each.plan.manifest.identity.runtime == runtime
+        assert each.plan.manifest.identity.runtime == "tensorrt_rtx"
     plan = first[0].plan
     path = next(iter(sorted(plan.folder.glob("plan.*"))))
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(BackendError, match="sha256"):
         open_plan(plan.folder)
-    if runtime == "tensorrt_rtx":
-        with pytest.raises(BackendError, match=r"8\.9\) but NVIDIA H200 has 9\.0"):
-            plan.manifest.check_card((9, 0), "NVIDIA H200", plan.folder)
+    with pytest.raises(BackendError, match=r"8\.9\) but NVIDIA H200 has 9\.0"):
+        plan.manifest.check_card((9, 0), "NVIDIA H200", plan.folder)
 
 
 @pytest.mark.engine
@@ -126,16 +116,37 @@ def test_random_layers_need_a_published_shape() -> None:
 
 @pytest.mark.engine
 @pytest.mark.slow
-def test_the_verb_builds_once_and_says_where(tmp_path: Path) -> None:
+def test_after_the_verb_a_world_on_the_processor_opens_without_converting_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     needs("openvino")
     from magi_rt.cli.app import app
 
-    recipe = tmp_path / "mine.yaml"
-    lines = ("model: nano", "target: cpu", "precision: float32", "height: 128", "width: 128")
-    recipe.write_text("\n".join((*lines, "parts: [decoder]")))
-    command = ["compile", str(recipe), "--plans", str(tmp_path / "plans"), "--json", "--quiet"]
+    monkeypatch.setenv("MAGI_RT_CACHE", str(tmp_path))
+    command = ["compile", "cpu-nano", "--window", "1", "--json", "--quiet"]
     said = [CliRunner().invoke(app, command) for _ in range(2)]
     assert [each.exit_code for each in said] == [0, 0], said[0].output
-    cards = [json.loads(each.stdout) for each in said]
-    assert [card["fresh"] for card in cards] == [True, False]
-    assert (Path(cards[0]["folder"]) / "manifest.json").is_file()
+    for each, fresh in zip(said, (True, False), strict=True):
+        cards = [json.loads(line) for line in each.stdout.splitlines()]
+        assert {card["part"] for card in cards} == {
+            "lean-denoiser-1x1-staged", "lean-decoder-2x8x8",
+        }  # fmt: skip
+        assert all(card["fresh"] is fresh for card in cards)
+        assert all((Path(card["folder"]) / "manifest.json").is_file() for card in cards)
+    with caplog.at_level(logging.INFO):
+        World.open("nano", backend="openvino").advance("a red ball")
+    assert "converts" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["cpu-nano", "--random-layers", "1"], "random layers are for cards"),
+        (["cpu-nano", "--precision", "float16"], "'auto', 'float32'"),
+    ],
+)
+def test_what_a_processor_has_not_is_refused(changes: list[str], told: str) -> None:
+    from magi_rt.cli.app import app
+
+    said = CliRunner().invoke(app, ["compile", *changes])
+    assert said.exit_code != 0 and told in " ".join((said.output + said.stderr).split())

@@ -82,7 +82,7 @@ def test_a_wrongly_typed_value_is_refused(change: dict[str, object], told: str) 
         ({"window": 0}, "window is 0; it must be 1 to 16"),
         ({"target": "rtx4900"}, "did you mean 'rtx4090'"),
         ({"precision": "bf16"}, "did you mean 'bfloat16'"),
-        ({"precision": "fp8"}, "'cpu' has no 8-bit float products"),
+        ({"precision": "fp8"}, "precision 'fp8'.*'auto', 'float32'"),
         ({"runtime": "tensorrt"}, "'tensorrt' does not build for cpu; use 'openvino'"),
         ({"parts": ["decodr"]}, "did you mean 'decoder'"),
         (
