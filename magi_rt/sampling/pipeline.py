@@ -1,4 +1,4 @@
-"""ChunkPipeline: moves a stream on, chunk by chunk. It holds nothing that changes."""
+"""ChunkPipeline: moves a stream on, chunk by chunk. It holds nothing of a stream."""
 
 from __future__ import annotations
 
