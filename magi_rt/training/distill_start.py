@@ -50,7 +50,7 @@ def heir(teacher: VideoDiT, before: VideoDiT, student: VideoDiT) -> VideoDiT:
     old, new = dict(before.named_parameters()), dict(student.named_parameters())
     with torch.no_grad():
         for name, parameter in found.named_parameters():
-            parameter += (new[name] - old[name]).to(parameter.device)
+            parameter.add_((new[name] - old[name]).to(parameter.device))
     return found
 
 
