@@ -185,3 +185,5 @@ def _show(
     typer.echo(f"the world is on {server.url}")
     typer.echo("Ctrl-C ends it")
     server.run(browse=browser, seconds=seconds)
+    if server.signal:  # where signals were ignored at the start, none ends the verb by itself
+        raise typer.Exit(128 + server.signal)

@@ -74,6 +74,11 @@ class DemoServer:
                 timer.cancel()
             self._socket.close()
 
+    @property
+    def signal(self) -> int:
+        """The one that ended it, 0 for none."""
+        return self._server.signal
+
     def stop(self) -> None:
         """Ends it, from any thread."""
         self._server.should_exit = True
@@ -85,10 +90,12 @@ class _Patient(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, room: Room) -> None:
         super().__init__(config)
         self._room = room
+        self.signal = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             return
+        self.signal = sig
         if self._room.state == "warming up":
             print("magi-rt: ends as soon as the world is open", file=sys.stderr)
         super().handle_exit(sig, frame)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,16 @@ from tests.demo.pages import WAIT_S
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX systems")
 
 
-def test_an_impatient_ctrl_c_leaves_no_traceback() -> None:
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN])
+def test_an_impatient_ctrl_c_leaves_no_traceback(before: Any) -> None:
+    kept = signal.signal(signal.SIGINT, before)  # what is ignored here is ignored by children
+    try:
+        _press_three_times()
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
+def _press_three_times() -> None:
     command = [sys.executable, "-m", "magi_rt.cli", "demo", "dummy", "--port", "0", "--no-browser"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as running:
