@@ -138,7 +138,7 @@ class WorldClient:
         return list(self._ask(Fork(name))["forks"])
 
     def pause(self) -> None:
-        """Stops the clock; the picture stays until :meth:`resume`, or a jump to another moment."""
+        """Stops the clock; the picture stays, and changes show after :meth:`resume`."""
         self._ask(Pause())
 
     def resume(self) -> None:
