@@ -134,7 +134,8 @@ def test_too_many_waiting_requests_are_turned_away_and_may_come_again() -> None:
             turned_away = control.answer()
             assert turned_away["code"] == "busy"
         answers = [control.answer() for _ in range(78)]
-        assert {answer["type"] for answer in answers} == {"accepted", "error"}
+        # what had not arrived when the first was turned away found room again
+        assert "accepted" in {answer["type"] for answer in answers} <= {"accepted", "error"}
         assert control.ask("fork", name="same", id=turned_away["id"])["type"] == "accepted"
 
 
