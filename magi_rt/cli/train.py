@@ -114,6 +114,14 @@ def train_dit_command(
     rate: Rate = 2e-3,
     device: Device = "cpu",
     workers: Workers = 0,
+    layers: Annotated[
+        int | None,
+        typer.Option(min=1, max=48, help="The dial of the network's size; 6, or that of --start."),
+    ] = None,
+    patch: Annotated[
+        int | None,
+        typer.Option(min=1, max=2, help="Latents along a token's side; 2, or that of --start."),
+    ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Through torch.compile, which pays on a GPU.")
     ] = False,
@@ -128,6 +136,8 @@ def train_dit_command(
       magi-rt train dit runs/more --start nano-base --minutes 9 --device cuda --workers 12 --compile
 
       magi-rt train dit runs/mine --start nano-base --vae runs/vae/export --data clips --minutes 60
+
+      magi-rt train dit runs/finer --start nano-base --patch 1 --batch 6 --minutes 120
     """
     check_budget(minutes, steps, rate)
     check_beginning(vae, start)
@@ -136,8 +146,8 @@ def train_dit_command(
 
     outcome = train_dit(
         out, vae, minutes=minutes, steps=steps, batch=batch or 12, seed=seed, rate=rate,
-        device=device, workers=workers, compiled=compiled, start=start, data=data,
-        resume=not fresh,
+        device=device, workers=workers, layers=layers, patch=patch, compiled=compiled,
+        start=start, data=data, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 

@@ -16,18 +16,28 @@ from torch import Tensor, nn
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
+from magi_rt.config import ModelConfig
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.models.vae import ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.codec import Codec
+from magi_rt.training.dit_growth import with_patches
 from magi_rt.training.dit_init import initialise
 from magi_rt.training.flow_loss import FlowLoss
 from magi_rt.training.flow_settings import FlowSettings
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.loop import Loop, Outcome, Plan
-from magi_rt.training.nano import CHUNKS_PER_CLIP, LAYERS, PICTURE, RUNTIME, model_of, nano_config
+from magi_rt.training.nano import (
+    CHUNKS_PER_CLIP,
+    LAYERS,
+    PATCH,
+    PICTURE,
+    RUNTIME,
+    model_of,
+    nano_config,
+)
 from magi_rt.training.nano_text import (
     build_text_encoder,
     regrown_text_encoder,
@@ -79,6 +89,7 @@ def train_dit(
     steps: int | None = None,
     data: str | Path = "toybox",
     layers: int | None = None,
+    patch: int | None = None,
     batch: int = 12,
     openings: int = 24,
     steps_per_shard: int = 36,
@@ -100,6 +111,8 @@ def train_dit(
         minutes, steps: the budget, one of them.
         data: a made-up world or a folder of recordings (recordings.open_source).
         layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
+        patch: latents along a token's side, 1 or 2 (dit_growth.py); None for that of ``start``,
+            or 2.
         batch, openings: clips of eight chunks, and further clips of one, per step.
         steps_per_shard: a new shard of clips is made after this many steps, always on the CPU;
         workers: by so many processes ahead of time, or by this one for 0.
@@ -113,7 +126,7 @@ def train_dit(
     folder, settings = Path(out_dir), settings or FlowSettings()
     source = open_source(data, PICTURE)
     prompts = spoken_prompts(source, seed)
-    codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers)
+    codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers, patch)
     trainee.to(device)
     codec.vae.to(device)
     if compiled:
@@ -152,7 +165,10 @@ def train_dit(
         "scale": codec.scale,
         "data": source.identity,
     }
-    card |= asdict(settings) | {"layers": trainee.dit.config.num_layers}
+    sizes = trainee.dit.config
+    card |= asdict(settings) | {"layers": sizes.num_layers}
+    if sizes.patch_size != PATCH:
+        card["patch"] = sizes.patch_size
     budget = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
     chosen = optimisers(trainee, rate)
     loop = Loop(folder, trainee, loss, chosen, budget, card=card, evaluate=evaluate)
@@ -168,6 +184,7 @@ def begin(
     prompts: Sequence[str],
     seed: int,
     layers: int | None = None,
+    patch: int | None = None,
 ) -> tuple[Codec, Trainee, Any]:
     """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model.
 
@@ -183,7 +200,8 @@ def begin(
                 "give vae_dir, to train from nothing, or start, to go on from a model",
                 field="start",
             )
-        trainee, tokenizer = fresh_trainee(prompts, seed, LAYERS if layers is None else layers)
+        sizes = model_of(LAYERS if layers is None else layers, PATCH if patch is None else patch)
+        trainee, tokenizer = fresh_trainee(prompts, seed, sizes)
         return Codec.from_export(Path(vae_dir)), trainee, tokenizer
     model = resolve(start)
     if model.config.engine.distill:
@@ -196,7 +214,7 @@ def begin(
     if model.text_encoder is None:
         raise CheckpointError(missing_text_encoder(model), field="text_encoder")
     sizes = model.config.model
-    wanted = model_of(sizes.num_layers if layers is None else layers)
+    wanted = model_of(sizes.num_layers if layers is None else layers, sizes.patch_size)
     if replace(sizes, caption_max_length=wanted.caption_max_length) != wanted:
         raise OptionError(
             f"the denoiser of {start} is {sizes}, and this trainer makes {wanted}; "
@@ -208,6 +226,7 @@ def begin(
     )
     encoder, tokenizer = regrown_text_encoder(known.model, known.tokenizer, prompts)
     dit = with_caption_rows(load_denoiser(model), wanted.caption_max_length)
+    dit = with_patches(dit, sizes.patch_size if patch is None else patch)
     trainee = Trainee(dit, encoder.float()).train().requires_grad_(True)
     return codec, trainee, tokenizer
 
@@ -225,9 +244,11 @@ def with_caption_rows(dit: VideoDiT, rows: int) -> VideoDiT:
     return other
 
 
-def fresh_trainee(prompts: Sequence[str], seed: int, layers: int = LAYERS) -> tuple[Trainee, Any]:
+def fresh_trainee(
+    prompts: Sequence[str], seed: int, sizes: ModelConfig | None = None
+) -> tuple[Trainee, Any]:
     """An untrained denoiser and text encoder that follow from the seed, and the tokenizer."""
-    dit = VideoDiT(model_of(layers))
+    dit = VideoDiT(sizes or model_of())
     initialise(dit, seed)
     encoder, tokenizer = build_text_encoder(prompts, seed)
     return Trainee(dit, encoder), tokenizer

@@ -11,16 +11,20 @@ PICTURE = 128
 CHUNKS_PER_CLIP = 8
 
 LAYERS = 6
+PATCH = 2
 
 
-def model_of(layers: int = LAYERS) -> ModelConfig:
+def model_of(layers: int = LAYERS, patch: int = PATCH) -> ModelConfig:
     """The 4.5B family at small size, in float32; one dial, the number of layers, sets it all.
 
-    6 layers are 256 wide (4.6 M parameters), 9 are 384 (15 M), 12 are 512 (36 M).
+    6 layers are 256 wide (4.6 M parameters), 9 are 384 (15 M), 12 are 512 (36 M). A token is a
+    square of ``patch`` latents a side: 1 gives four times the tokens of 2, and of the work.
 
     Raises:
-        OptionError: layers is not in 1..48.
+        OptionError: layers is not in 1..48, or patch is neither 1 nor 2.
     """
+    if patch not in (1, 2):
+        raise OptionError(f"patch is {patch}; use 1 or 2 latents a side", field="patch")
     if not 1 <= layers <= 48:
         raise OptionError(f"layers is {layers}; use 1 to 48, as in 6", field="layers")
     width = 64 * max(1, round(layers * 2 / 3))
@@ -32,6 +36,7 @@ def model_of(layers: int = LAYERS) -> ModelConfig:
         num_query_groups=2,
         kv_channels=width // 8,
         params_dtype="torch.float32",
+        patch_size=patch,
         caption_channels=128,
         caption_max_length=40,
     )
