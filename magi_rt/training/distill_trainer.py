@@ -38,6 +38,7 @@ from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_measure import Distance
 from magi_rt.training.distill_start import fresh_student, heir
 from magi_rt.training.distill_targets import Teacher
+from magi_rt.training.dit_growth import with_patches
 from magi_rt.training.dit_trainer import HELD_OUT_SEED, Trainee, held_out_feed, optimisers
 from magi_rt.training.flow_settings import Clips
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
@@ -131,7 +132,8 @@ def train_distill(
         shards: a folder of clips of an earlier run with the same seed and auto-encoder, to read
             them from and to add to; None for a folder of its own.
         like: a teacher and a student that was distilled from it, as in ("nano-base", "nano"): where
-            ``teacher`` is that one trained further, the new student starts near its end.
+            ``teacher`` is that one trained further, also for finer tokens, the new student starts
+            near its end.
         workers: processes that make clips ahead of time; 0 makes them here.
         plan: further fields of Plan. clips: other fields of ShardRecipe.
 
@@ -143,7 +145,7 @@ def train_distill(
     folder, settings = Path(out_dir), settings or DistillSettings()
     stride_cycle(settings.shortest)
     source = Source.open(teacher)
-    earlier = None if like is None else [load_denoiser(resolve(each)) for each in like]
+    earlier = None if like is None else [_as_fine_as(source.dit, each) for each in like]
     recipe = source.recipe(seed, **dict(clips or {}))
     kept = Path(shards or folder / "shards")
     store = ShardStore(kept, recipe, source.codec.vae.to(device), workers)
@@ -164,6 +166,11 @@ def train_distill(
         return loop.run(resume=resume)
     finally:
         store.close()
+
+
+def _as_fine_as(teacher: VideoDiT, model: str | Path) -> VideoDiT:
+    """The denoiser of a model, grown to the tokens of the teacher."""
+    return with_patches(load_denoiser(resolve(model)), teacher.config.patch_size)
 
 
 class Lesson:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from magi_rt.errors import OptionError
 from magi_rt.models.dit import VideoDiT
+from magi_rt.training.distill_start import heir
 from magi_rt.training.dit_growth import with_patches
 from magi_rt.training.dit_init import initialise
 from magi_rt.training.dit_trainer import begin
@@ -55,6 +56,17 @@ def test_tokens_become_finer_and_not_coarser() -> None:
         with_patches(with_patches(dit, 1), 2)
     with pytest.raises(OptionError, match="patch is 3"):
         model_of(patch=3)
+
+
+def test_what_a_student_learned_is_inherited_for_finer_tokens_too() -> None:
+    before, student, further = small(), small(), small()
+    for dit in (student, further):
+        for parameter in dit.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    coarse = with_patches(heir(further, before, student), 1)
+    fine = heir(with_patches(further, 1), with_patches(before, 1), with_patches(student, 1))
+    for name, parameter in fine.named_parameters():
+        torch.testing.assert_close(parameter, coarse.get_parameter(name), rtol=1e-4, atol=1e-5)
 
 
 def test_training_of_finer_tokens_goes_on_from_the_built_in_world() -> None:
