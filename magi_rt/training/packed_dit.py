@@ -122,20 +122,21 @@ def history_batch(
 
 
 class PackedSelfAttention:
-    """Chunk-level visibility as one mask over padded key windows.
+    """Chunk-level visibility: only chunks that somebody sees are gathered.
 
-    Only chunks that somebody sees are gathered: with windows of w chunks the weights take
-    S * n * w * n numbers instead of (S * n) ** 2.
+    Rows that see equally many chunks are computed together, so that with windows of w chunks the
+    weights take n * w * n numbers for each row instead of n * S * n, and a clean chunk that sees
+    itself alone pays for nothing else.
     """
 
     def __init__(self, sees: Tensor, tokens: int, device: torch.device) -> None:
         self.tokens = tokens
-        width = int(sees.sum(-1).max())
-        order = sees.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :width]
-        real = sees.gather(-1, order)
-        self.order = order.to(device)
-        bias = torch.zeros(real.shape).masked_fill(~real, -math.inf)
-        self.bias = bias.repeat_interleave(tokens, dim=-1)[:, :, None, None, :].to(device)
+        widest = sees.sum(-1).amax(0)
+        self.groups = [
+            _Rows.seeing(sees, torch.nonzero(widest == width).flatten(), tokens, device)
+            for width in widest.unique().tolist()
+        ]
+        self.places = torch.cat([group.rows for group in self.groups]).argsort()
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         batch, length, heads, dim = queries.shape
@@ -143,21 +144,52 @@ class PackedSelfAttention:
         chunks = length // n
         q = queries.reshape(batch, chunks, n, groups, heads // groups, dim)
         q = q.permute(0, 1, 3, 4, 2, 5).reshape(batch, chunks, groups, -1, dim)
-        k, v = self._windows(keys), self._windows(values)
-        scores = (q * (1 / math.sqrt(dim))) @ k.transpose(-1, -2)
-        weights = (scores + self.bias.to(scores.dtype)).softmax(dim=-1)
-        out = (weights @ v).reshape(batch, chunks, groups, heads // groups, n, dim)
+        q = q * (1 / math.sqrt(dim))
+        found = [self._attend(rows, q, keys, values) for rows in self.groups]
+        out = torch.cat(found, dim=1).index_select(1, self.places)
+        out = out.reshape(batch, chunks, groups, heads // groups, n, dim)
         return out.permute(0, 1, 4, 2, 3, 5).reshape(batch, length, heads, dim)
 
-    def _windows(self, x: Tensor) -> Tensor:
-        """[B, S * n, groups, d] -> [B, S, groups, width * n, d], each chunk's visible tokens."""
-        batch, _, groups, dim = x.shape
+    def _attend(self, rows: _Rows, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        k, v = self._windows(keys, rows.order), self._windows(values, rows.order)
+        scores = q.index_select(1, rows.rows) @ k.transpose(-1, -2)
+        if rows.bias is not None:
+            scores = scores + rows.bias.to(scores.dtype)
+        return scores.softmax(dim=-1) @ v
+
+    def _windows(self, x: Tensor, order: Tensor) -> Tensor:
+        """[B, S * n, groups, d] -> [B, rows, groups, width * n, d], each row's visible tokens."""
+        batch, length, groups, dim = x.shape
         chunks = x.reshape(batch, -1, self.tokens * groups * dim)
-        count, width = self.order.shape[1:]
-        rows = self.order + count * torch.arange(batch, device=x.device)[:, None, None]
+        rows = order + length // self.tokens * torch.arange(batch, device=x.device)[:, None, None]
         picked = chunks.flatten(0, 1).index_select(0, rows.flatten())
-        windows = picked.reshape(batch, count, width, self.tokens, groups, dim)
+        windows = picked.reshape(batch, *order.shape[1:], self.tokens, groups, dim)
         return windows.permute(0, 1, 4, 2, 3, 5).flatten(3, 4)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Chunks that see at most ``width`` chunks in any clip, and exactly so many in one.
+
+    rows: [rows] their places; order: [B or 1, rows, width] whom they see, padded with others;
+    bias: [B or 1, rows, 1, 1, width * n], minus infinity on those others; None without any.
+    """
+
+    rows: Tensor
+    order: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def seeing(cls, sees: Tensor, rows: Tensor, tokens: int, device: torch.device) -> _Rows:
+        some = sees[:, rows]
+        width = int(some.sum(-1).max())
+        order = some.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :width]
+        real = some.gather(-1, order)
+        bias = None
+        if not bool(real.all()):
+            least = torch.zeros(real.shape).masked_fill(~real, -math.inf)
+            bias = least.repeat_interleave(tokens, dim=-1)[:, :, None, None, :].to(device)
+        return cls(rows.to(device), order.to(device), bias)
 
 
 class PackedCrossAttention:

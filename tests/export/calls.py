@@ -34,7 +34,7 @@ def call(
         )
         for number in range(branches)
     ]
-    side = 2 * math.isqrt(cache.shape.tokens // width)
+    side = executor.config.model.patch_size * math.isqrt(cache.shape.tokens // width)
     latents = torch.randn(16, ranges * width, side, side, generator=source)
     times = tuple(1 - place / ranges for place in range(ranges))
     code = None if executor.config.runtime.cfg_number == 3 else 1 / 8

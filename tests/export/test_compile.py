@@ -80,14 +80,16 @@ def test_a_layer_of_the_large_models_is_built_for_the_4090(
 
 def test_one_denoiser_answers_all_calls_of_a_recipe() -> None:
     recipe = read_recipe("rtx4090-nano").changed(window=4)
-    parts = {part.name: part for part in parts_of(recipe, open_networks(recipe, fingerprint))}
+    networks = open_networks(recipe, fingerprint)
+    parts = {part.name: part for part in parts_of(recipe, networks)}
     assert set(parts) == {"decoder-2x8x8-raw", "denoiser-0-6"}
     denoiser = parts["denoiser-0-6"]
     sizes = {spec.name: spec.sizes() for spec in (*denoiser.inputs, *denoiser.outputs)}
     assert [size[2] for size in sizes["latents"]] == [2, 8, 10]
     assert [size[1:] for size in sizes["visible"]] == [(1, 6), (4, 9), (5, 10)]
     assert sizes["velocity"] == sizes["latents"]
-    assert sizes["staged_keys"] == ((6, 2, 32, 32),) * 3
+    tokens = 2 * (8 // networks.config.model.patch_size) ** 2
+    assert sizes["staged_keys"] == ((6, 2, tokens, 32),) * 3
 
 
 def test_weights_that_are_not_here_are_asked_for() -> None:
