@@ -139,18 +139,8 @@ class Room(Hall):
             content = base64.b64decode(data.rpartition(",")[2], validate=True)
         except binascii.Error:
             raise PageError("data must be a picture file as base64 or as a data: address") from None
-        picture = self.pictures[0]
-        paused = picture.paused
-        # nothing is shown until the first chunk knows its words
-        await self._call(picture.client.pause)
-        try:
-            receipt = await self._call(picture.client.seed_image, content)
-            if text:
-                await self._call(picture.client.prompt, text, flush=True)
-        finally:
-            if not paused:
-                await self._call(picture.client.resume)
-        self._follow(viewer, request, receipt)
+        seed_image = self.pictures[0].client.seed_image
+        self._follow(viewer, request, await self._call(seed_image, content, text=text or None))
 
     async def _pause(self, viewer: Viewer, request: PageRequest) -> None:
         await self._pausing(True)

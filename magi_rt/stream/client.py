@@ -105,21 +105,30 @@ class WorldClient:
             PromptError: the text is no prompt.
             RemoteError, ServerLostError: refused, or not answered in time.
         """
-        # halves of surrogate pairs cannot be sent; a world drops them anyway
-        plain = checked_prompt(text).encode("utf-8", "ignore").decode("utf-8")
-        return self._change(Prompt(plain, at, flush))
+        return self._change(Prompt(_plain(text), at, flush))
 
-    def reset(self, seed: int | None = None) -> Receipt:
-        """Begins anew, with another seed if one is given."""
-        return self._change(Reset(seed))
+    def reset(self, seed: int | None = None, *, text: str | None = None) -> Receipt:
+        """Begins anew, with another seed if one is given.
 
-    def seed_image(self, image: Any, seed: int | None = None) -> Receipt:
+        Args:
+            text: the prompt of the first chunk, "" for none; ``None`` for the server's own.
+        """
+        return self._change(Reset(seed, None if text is None else _plain(text)))
+
+    def seed_image(
+        self, image: Any, seed: int | None = None, *, text: str | None = None
+    ) -> Receipt:
         """Begins anew from a picture: a file name, a PIL picture, [H, W, 3] sRGB, or file bytes.
+
+        Args:
+            text: as in :meth:`reset`.
 
         Raises:
             MediaError: it cannot be read, or takes more than 8 MiB as PNG.
         """
-        return self._change(Image(picture_file(image), seed))
+        return self._change(
+            Image(picture_file(image), seed, None if text is None else _plain(text))
+        )
 
     def rewind(self, chunks: int = 1) -> Receipt:
         """Takes the last chunks back that were shown."""
@@ -138,7 +147,7 @@ class WorldClient:
         return list(self._ask(Fork(name))["forks"])
 
     def pause(self) -> None:
-        """Stops the clock; the picture stays, and changes show after :meth:`resume`."""
+        """Stops the clock; the picture stays until :meth:`resume`, or a jump to another moment."""
         self._ask(Pause())
 
     def resume(self) -> None:
@@ -261,3 +270,8 @@ class WorldClient:
             )
             self._link.give_up(asked, error)
             raise error from None
+
+
+def _plain(text: str) -> str:
+    """A prompt as it can be sent: without halves of surrogate pairs, which a world drops anyway."""
+    return checked_prompt(text).encode("utf-8", "ignore").decode("utf-8")

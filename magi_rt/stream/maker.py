@@ -210,7 +210,7 @@ class Maker:
             report = self._done(job)
             if report is not None:
                 self._report(report)
-        except (OptionError, MediaError, ShapeError) as error:
+        except (OptionError, MediaError, PromptError, ShapeError) as error:
             self._report(NotDone("refused", error.message, job.ticket, job.prompt))
         except Exception as error:
             if not isinstance(error, MagiError):
@@ -226,10 +226,12 @@ class Maker:
             case Prompt():
                 self._prompt(job, job.body)
                 return None
-            case Reset(seed):
-                return self._jump(job, lambda _: steered.begin_anew(seed=seed))
-            case Image(image, seed):
-                return self._jump(job, lambda _: steered.begin_anew(seed=seed, image=image))
+            case Reset(seed, text):
+                return self._jump(job, lambda _: steered.begin_anew(seed=seed, text=text))
+            case Image(image, seed, text):
+                return self._jump(
+                    job, lambda _: steered.begin_anew(seed=seed, image=image, text=text)
+                )
             case Rewind(chunks):
                 return self._jump(job, lambda unseen: steered.rewind(chunks, unseen))
             case Restore(name):

@@ -67,11 +67,15 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Reset:
-    """Begin anew; ``seed`` None: the same again."""
+    """Begin anew. ``seed`` None: the same again; ``text`` None: with the server's first prompt."""
 
     kind: ClassVar[str] = "reset"
-    rules: ClassVar[dict[str, Kind]] = {"seed": Whole(0, SEED_LIMIT - 1)}
+    rules: ClassVar[dict[str, Kind]] = {
+        "seed": Whole(0, SEED_LIMIT - 1),
+        "text": Text(characters=PROMPT_CHARACTERS),
+    }
     seed: int | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Image:
     rules: ClassVar[dict[str, Kind]] = {"image": Picture(IMAGE_BYTES), **Reset.rules}
     image: bytes
     seed: int | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Showing:
     """Gives frames as they fall due. Time is passed in, in nanoseconds of the steady clock.
 
     A late frame moves the clock; nothing is rushed after a stall. While paused nothing is due but
-    the very first frame, so that there is a picture to look at.
+    the very first frame and the first one after a jump, so that one sees where one is.
 
     Args:
         fps: frames per second, 1 to 240.
@@ -86,10 +86,10 @@ class Showing:
 
     def due(self, now_ns: int) -> DueFrame | None:
         """The frame that is due, or None."""
-        if self._stands:
+        jumped = self._cut_over()
+        if self._stands and not jumped:
             return None
-        self._cut_over()
-        if now_ns < self._due_ns:
+        if now_ns < self._due_ns and not self._stands:
             return None
         if self._exhausted and not self._next_chunk(self._maker.take()):
             self.counts.late += not self._late and self._chunk is not None
@@ -98,14 +98,14 @@ class Showing:
         self._late = False
         return self._give(now_ns)
 
-    def _cut_over(self) -> None:
+    def _cut_over(self) -> bool:
         """A chunk that does not follow what is being shown is not kept waiting."""
         cut = self._maker.take(only_cut=True)
         if cut is None:
-            return
+            return False
         if self._chunk is not None:
             self.counts.dropped += len(self._chunk.frames) - self._place
-        self._next_chunk(cut)
+        return self._next_chunk(cut)
 
     @property
     def _exhausted(self) -> bool:

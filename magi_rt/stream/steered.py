@@ -81,7 +81,8 @@ class SteeredWorld:
         self._forks: dict[str, Branch] = {}
         self._saved: dict[str, tuple[Shaping, ...]] = {}
         self._reason, self._cut = "", False
-        self._first = (next(self._ids), checked_prompt(first_prompt)) if first_prompt else None
+        self._opening = self._numbered(first_prompt)
+        self._first = self._opening
         self._say_first_prompt()
 
     def advance(self) -> MadeChunk:
@@ -131,14 +132,21 @@ class SteeredWorld:
         self._new_epoch("rewind", cut=True)
         return dropped
 
-    def begin_anew(self, *, seed: int | None = None, image: bytes | None = None) -> list[int]:
+    def begin_anew(
+        self, *, seed: int | None = None, image: bytes | None = None, text: str | None = None
+    ) -> list[int]:
         """Goes to the beginning, of another seed or picture where one is given.
 
+        Args:
+            text: the prompt of the first chunk, "" for none; ``None`` for the stream's own.
+
         Raises:
-            OptionError, MediaError: seed or picture cannot be used.
+            OptionError, MediaError, PromptError: seed, picture or text cannot be used.
         """
+        first = self._opening if text is None else self._numbered(text)
         pixels = None if image is None else picture_pixels(image)
         dropped = self._enter(self.world.anew(seed=seed, image=pixels), ())
+        self._first = first
         self._say_first_prompt()
         self._new_epoch("reset" if image is None else "image", cut=True)
         return dropped
@@ -234,6 +242,9 @@ class SteeredWorld:
         horizon = self.world.chunks - self.world.rewindable
         past = [each for each in self._shapings if each.given < horizon and each.first <= horizon]
         self._shapings = tuple(each for each in self._shapings if each not in past[:-1])
+
+    def _numbered(self, text: str) -> tuple[int, str] | None:
+        return (next(self._ids), checked_prompt(text)) if text else None
 
     def _say_first_prompt(self) -> None:
         if self._first is not None:

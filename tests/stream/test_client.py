@@ -54,7 +54,8 @@ def test_every_verb_reaches_the_world(tmp_path: Path) -> None:
         assert client.rewind(1).wait(LIMIT_S).epoch == 1
         assert client.restore("here").wait(LIMIT_S).epoch == 2
         assert client.restore("wet").wait(LIMIT_S).epoch == 3
-        assert client.reset(seed=4).wait(LIMIT_S).frame == 0
+        assert client.reset(seed=4, text="it snows").wait(LIMIT_S).frame == 0
+        assert client.hello().text == "it snows"
         assert client.seed_image(png((9, 9, 200))).wait(LIMIT_S).epoch == 5
         client.pause()
         assert client.hello().paused

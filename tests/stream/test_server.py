@@ -97,6 +97,27 @@ def test_a_server_paused_before_its_first_frame_shows_that_one_and_stands_still(
             frames.until_seq(4)
 
 
+@pytest.mark.parametrize(("kind", "values"), [("rewind", {"chunks": 1}), ("reset", {})])
+def test_a_jump_while_paused_shows_its_first_frame_and_stands_there(
+    kind: str, values: dict[str, Any]
+) -> None:
+    with (
+        served() as server,
+        RawFrames(server.address) as frames,
+        RawControl(server.control_address) as control,
+    ):
+        frames.until(lambda: server.rewindable > 1)
+        control.ask("pause")
+        before = server.stats()["frames_shown"]
+        receipt = applied(control, kind, **values)
+        assert receipt["epoch"] == server.stats()["epoch"]
+        frames.until(lambda: any(each.epoch == receipt["epoch"] for each in frames.frames))
+        assert server.stats()["frames_shown"] == before + 1
+        assert server.stats()["paused"] is True
+        control.ask("resume")
+        frames.until_seq(before + 4)
+
+
 def test_set_changes_pace_format_and_quality_and_says_all_three() -> None:
     with served(fps=24) as server, RawControl(server.control_address) as control:
         answer = control.ask("set", fps=48, quality=50)

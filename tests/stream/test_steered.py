@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magi_rt.errors import MediaError, OptionError
+from magi_rt.errors import MediaError, OptionError, PromptError
 from magi_rt.stream.snapshot_folder import MOST_FILES, SUFFIX, SnapshotFolder
 from magi_rt.stream.steered import MadeChunk, SteeredWorld
 from tests.stream.pictures import png
@@ -188,6 +188,28 @@ def test_the_first_prompt_holds_from_every_beginning() -> None:
     world.prompt(2, "snow", "next")
     world.begin_anew()
     assert world.advance().text == "rain"
+
+
+def test_a_new_beginning_may_have_a_first_prompt_of_its_own() -> None:
+    world = steered(first_prompt="rain")
+    world.advance()
+    world.begin_anew(text="snow", image=png((250, 10, 10)))
+    assert world.advance().text == "snow"
+    assert world.flush(made(world, 1)) == []
+    world.rewind(1, [])
+    assert world.advance().text == "snow", "also after going back to the beginning"
+    world.begin_anew(text="")
+    assert world.advance().prompt == 0
+    world.begin_anew()
+    assert world.advance().text == "rain"
+
+
+def test_a_first_prompt_that_is_none_changes_nothing() -> None:
+    world = steered()
+    world.advance()
+    with pytest.raises(PromptError, match="4,000"):
+        world.begin_anew(text="x" * 4001)
+    assert (world.advance().chunk, world.epoch) == (1, 0)
 
 
 def test_a_fork_goes_on_from_what_was_seen_when_it_was_made() -> None:
