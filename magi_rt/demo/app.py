@@ -74,10 +74,15 @@ class Door:
                 return "the token is missing or wrong; open the address that magi-rt demo printed"
         elif host not in _LOCAL:
             return f"this demo is for this machine only, not for {host[:80]!r}"
-        origin = asked.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != asked.headers.get("host"):
-            return f"pages of {origin[:80]!r} may not use this demo"
+        if self.foreign(asked):
+            return f"pages of {asked.headers['origin'][:80]!r} may not use this demo"
         return ""
+
+    @staticmethod
+    def foreign(asked: HTTPConnection) -> bool:
+        """Whether a page of another site asks."""
+        origin = asked.headers.get("origin")
+        return origin is not None and urlsplit(origin).netloc != asked.headers.get("host")
 
 
 def make_app(room: Room, door: Door) -> Starlette:
@@ -123,6 +128,9 @@ def make_app(room: Room, door: Door) -> Starlette:
 
     async def talk(socket: WebSocket) -> None:
         if door.refusal(socket):
+            if not door.foreign(socket):
+                # a refused handshake would look to the page like a connection that was lost
+                await socket.accept()
             await socket.close(4403)
             return
         await socket.accept()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ VIEWERS = 16
 """Pages at once."""
 
 _STATS_S = 1.0
+
+_log = logging.getLogger("magi_rt.demo")
 T = TypeVar("T")
 
 
@@ -150,13 +153,23 @@ class Hall:
     async def _tell_stats(self) -> None:
         while True:
             await asyncio.sleep(_STATS_S)
+            if self.wheel.pass_on():
+                self.tell(self.card())
             for picture in list(self.pictures):
-                numbers: dict[str, Any] = {}
-                with contextlib.suppress(MagiError):
-                    numbers = await self._call(picture.client.stats)
-                self.tell({
-                    "event": "stats", "picture": picture.number,
-                    "connected": bool(numbers) and picture.frames.connected,
-                    "rewindable": self.worlds.rewindable(picture.number),
-                    "steps": self.worlds.steps(picture.number), **numbers,
-                })  # fmt: skip
+                try:
+                    await self._tell_stats_of(picture)
+                except Exception:  # pages live on these numbers, so nothing may end them
+                    _log.exception("the numbers of picture %d could not be told", picture.number)
+
+    async def _tell_stats_of(self, picture: Picture) -> None:
+        numbers: dict[str, Any] = {}
+        with contextlib.suppress(MagiError):
+            numbers = await self._call(picture.client.stats)
+        if picture not in self.pictures:
+            return  # it was closed meanwhile
+        self.tell({
+            "event": "stats", "picture": picture.number,
+            "connected": bool(numbers) and picture.frames.connected,
+            "rewindable": self.worlds.rewindable(picture.number),
+            "steps": self.worlds.steps(picture.number), **numbers,
+        })  # fmt: skip

@@ -74,7 +74,7 @@ class Picture:
         self.on_frame: Callable[[Received], None] | None = None
         self._tell, self._refresh = tell, refresh
         self._texts = {0: before}
-        self._place = (-1, -1)
+        self._place, self._stream = (-1, -1), ""
         self._loop = asyncio.get_running_loop()
         self._pen = ThreadPoolExecutor(1, thread_name_prefix="magi_rt thumbnails")
         raw = self.facts.width * self.facts.height <= RAW_PIXELS
@@ -110,6 +110,9 @@ class Picture:
 
     def _show(self, received: Received) -> None:
         header = received.header
+        if self._stream not in ("", header.stream):
+            self._forget()
+        self._stream = header.stream
         place = (header.epoch, header.chunk)
         if place != self._place:
             self._place = place
@@ -118,6 +121,12 @@ class Picture:
         if self.on_frame is not None:
             self.on_frame(received)
         self._refresh()
+
+    def _forget(self) -> None:
+        """A server that was started anew counts chunks and prompts from 0 again."""
+        self.strip.clear()
+        self._texts = {0: ""}
+        self._tell(self.card())
 
     def _begin_chunk(self, received: Received) -> None:
         self._loop.create_task(self._thumbnail(received, self._place))

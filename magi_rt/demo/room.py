@@ -7,6 +7,7 @@ import base64
 import binascii
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 from magi_rt.demo.hall import Hall
@@ -103,25 +104,25 @@ class Room(Hall):
     async def _rewind(
         self, viewer: Viewer, request: PageRequest, chunk: int, picture: Picture
     ) -> None:
-        receipt = await self._call(picture.client.rewind, self._back(picture, chunk))
-        self._follow(viewer, request, receipt)
-
-    @staticmethod
-    def _back(picture: Picture, chunk: int) -> int:
-        """How many chunks lie between the start of one and what is shown."""
-        if chunk > picture.chunk:
-            raise PageError(f"chunk {chunk} was not shown yet; the newest is {picture.chunk}")
-        return picture.chunk - chunk + 1
+        self._follow(viewer, request, await self._call(picture.client.rewind, to=chunk))
 
     async def _fork(self, viewer: Viewer, request: PageRequest, chunk: int) -> None:
         async with self._changing:
             if len(self.pictures) > 1:
                 raise PageError("two pictures are shown already; close the second one first")
             first = self.pictures[0]
-            back, before = self._back(first, chunk), first.text_at(chunk - 1)
-            self._add(await self._call(self.worlds.fork, first.client, back), before)
+            if chunk > first.chunk:
+                raise PageError(f"chunk {chunk} was not shown yet; the newest is {first.chunk}")
+            start = "" if chunk else first.text_at(0)
+            client = await self._call(self.worlds.fork, first.client, chunk, start)
+            self._add(client, first.text_at(chunk - 1))
+            second = self.pictures[1]
+            await self._set_fps(second, first.facts.fps)
+            if first.paused:
+                await self._call(client.pause)
+                second.paused = True
             self.tell(self.card())
-            self.tell(self.pictures[1].card())
+            self.tell(second.card())
 
     async def _unfork(self, viewer: Viewer, request: PageRequest) -> None:
         async with self._changing:
@@ -155,8 +156,13 @@ class Room(Hall):
         self.tell({"event": "paused", "paused": paused})
 
     async def _fps(self, viewer: Viewer, request: PageRequest, fps: float) -> dict[str, Any]:
-        done = [await self._call(picture.client.set, fps=fps) for picture in self.pictures]
-        return {"fps": done[0]["fps"]}
+        for picture in self.pictures:
+            await self._set_fps(picture, fps)
+        return {"fps": self.pictures[0].facts.fps}
+
+    async def _set_fps(self, picture: Picture, fps: float) -> None:
+        done = await self._call(picture.client.set, fps=fps)
+        picture.facts = replace(picture.facts, fps=done["fps"])
 
     async def _save(self, viewer: Viewer, request: PageRequest, name: str) -> dict[str, Any]:
         return {"name": name, "bytes": await self._call(self.pictures[0].client.snapshot, name)}
@@ -173,14 +179,16 @@ class Room(Hall):
             path = self.recordings / time.strftime("world-%Y%m%d-%H%M%S.mp4")
             self.recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
             picture.on_frame = self.recorder.take
-            told: dict[str, Any] = {}
         else:
             picture.on_frame, recorder, self.recorder = None, self.recorder, None
             assert recorder is not None
-            path = await self._call(recorder.finish)
-            told = {"file": f"recordings/{path.name}", "frames": recorder.frames}
+            try:
+                path = await self._call(recorder.finish)
+            finally:
+                self.tell(self.card())
+            return {"file": f"recordings/{path.name}", "frames": recorder.frames}
         self.tell(self.card())
-        return told
+        return {}
 
     def _wheel(self, viewer: Viewer, give: int | None) -> dict[str, Any]:
         if give is None:

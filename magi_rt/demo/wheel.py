@@ -48,6 +48,14 @@ class Wheel:
             self.asking.append(viewer)
         return False
 
+    def pass_on(self) -> bool:
+        """Hands a wheel that nobody has used for long to who asked first; True when it did."""
+        idle = self._clock() - self._used > IDLE_S
+        if self.shared or not self.asking or not idle:
+            return False
+        self._give(self.asking[0])
+        return True
+
     def give(self, viewer: int, to: int) -> bool:
         """The holder hands the wheel on; False when it is not this viewer's to give."""
         if self.holder != viewer:

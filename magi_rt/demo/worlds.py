@@ -37,8 +37,11 @@ class Worlds(Protocol):
         """A client of the first world; takes as long as its weights take to load."""
         ...
 
-    def fork(self, client: WorldClient, back: int) -> WorldClient:
-        """A client of a second world that continues from ``back`` chunks before what is shown.
+    def fork(self, client: WorldClient, chunk: int, start: str = "") -> WorldClient:
+        """A client of a second world that continues from before a chunk that was shown.
+
+        Args:
+            start: what is said there, for the very first chunk.
 
         Raises:
             PageError: these worlds have no second picture.
@@ -114,13 +117,13 @@ class LocalWorlds:
         self._servers.append(server.start())
         return WorldClient(server.address, name="demo page")
 
-    def fork(self, client: WorldClient, back: int) -> WorldClient:
+    def fork(self, client: WorldClient, chunk: int, start: str = "") -> WorldClient:
         client.fork(_FORK)
         world = self._servers[0].forked(_FORK)
         try:
-            if back:
-                world.rewind(back)
-            return self._serve(world, "")
+            if chunk < world.chunks:
+                world.rewind(world.chunks - chunk)
+            return self._serve(world, start)
         except BaseException:
             world.close()
             raise
@@ -167,7 +170,7 @@ class RemoteWorlds:
     def open(self) -> WorldClient:
         return WorldClient(self._address, keys=self._keys, name="demo page")
 
-    def fork(self, client: WorldClient, back: int) -> WorldClient:
+    def fork(self, client: WorldClient, chunk: int, start: str = "") -> WorldClient:
         raise PageError(
             f"the server at {self._address} shows one picture; start magi-rt demo without "
             "--connect to compare two"

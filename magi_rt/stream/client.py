@@ -38,7 +38,7 @@ from magi_rt.stream.requests import (
 )
 from magi_rt.stream.seed_pictures import picture_file
 from magi_rt.stream.server_facts import ServerFacts, facts_from
-from magi_rt.world.prompt_text import checked_prompt
+from magi_rt.world.prompt_text import sendable_prompt
 
 if TYPE_CHECKING:
     from magi_rt.stream.received import Received
@@ -105,7 +105,7 @@ class WorldClient:
             PromptError: the text is no prompt.
             RemoteError, ServerLostError: refused, or not answered in time.
         """
-        return self._change(Prompt(_plain(text), at, flush))
+        return self._change(Prompt(sendable_prompt(text), at, flush))
 
     def reset(self, seed: int | None = None, *, text: str | None = None) -> Receipt:
         """Begins anew, with another seed if one is given.
@@ -113,7 +113,7 @@ class WorldClient:
         Args:
             text: the prompt of the first chunk, "" for none; ``None`` for the server's own.
         """
-        return self._change(Reset(seed, None if text is None else _plain(text)))
+        return self._change(Reset(seed, None if text is None else sendable_prompt(text)))
 
     def seed_image(
         self, image: Any, seed: int | None = None, *, text: str | None = None
@@ -127,12 +127,16 @@ class WorldClient:
             MediaError: it cannot be read, or takes more than 8 MiB as PNG.
         """
         return self._change(
-            Image(picture_file(image), seed, None if text is None else _plain(text))
+            Image(picture_file(image), seed, None if text is None else sendable_prompt(text))
         )
 
-    def rewind(self, chunks: int = 1) -> Receipt:
-        """Takes the last chunks back that were shown."""
-        return self._change(Rewind(chunks))
+    def rewind(self, chunks: int = 1, *, to: int | None = None) -> Receipt:
+        """Takes the last chunks back that were shown.
+
+        Args:
+            to: takes back from the chunk of this number on instead, whatever is shown by then.
+        """
+        return self._change(Rewind(chunks) if to is None else Rewind(to=to))
 
     def restore(self, name: str) -> Receipt:
         """Goes to a snapshot or fork of that name."""
@@ -270,8 +274,3 @@ class WorldClient:
             )
             self._link.give_up(asked, error)
             raise error from None
-
-
-def _plain(text: str) -> str:
-    """A prompt as it can be sent: without halves of surrogate pairs, which a world drops anyway."""
-    return checked_prompt(text).encode("utf-8", "ignore").decode("utf-8")

@@ -51,12 +51,14 @@ class Done:
     Attributes:
         epoch: the one that shows it, 0 when it changes no picture.
         anew: nothing of what earlier jobs did will show.
+        prompt: the id of a first prompt that the job brought along, 0 for none.
     """
 
     ticket: Any
     values: Mapping[str, Any] = field(default_factory=dict)
     epoch: int = 0
     anew: bool = False
+    prompt: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,9 @@ class Maker:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join()
+        while self._jobs:
+            job = self._jobs.popleft()
+            self._report(NotDone("failed", "the server ends", job.ticket, job.prompt))
         self._steered.close()
 
     # For the loop that shows frames
@@ -232,8 +237,8 @@ class Maker:
                 return self._jump(
                     job, lambda _: steered.begin_anew(seed=seed, image=image, text=text)
                 )
-            case Rewind(chunks):
-                return self._jump(job, lambda unseen: steered.rewind(chunks, unseen))
+            case Rewind(chunks, to):
+                return self._jump(job, lambda unseen: steered.rewind(chunks, unseen, to=to))
             case Restore(name):
                 return self._jump(job, lambda _: steered.restore(name))
             case Fork(name):
@@ -261,7 +266,9 @@ class Maker:
             self._take_back()
             self._superseded(dropped)
             anew = not isinstance(job.body, Rewind)
-            return Done(job.ticket, epoch=self._steered.epoch, anew=anew)
+            brings = isinstance(job.body, Reset | Image) and bool(job.body.text)
+            prompt = self._steered.first_prompt if brings else 0
+            return Done(job.ticket, epoch=self._steered.epoch, anew=anew, prompt=prompt)
         finally:
             with self._changed:
                 self._holds -= 1

@@ -19,6 +19,7 @@ from magi_rt.stream.requests import (
     Hello,
     Image,
     Request,
+    Rewind,
     Set,
 )
 from magi_rt.stream.unpack import WireError, bounded_unpack
@@ -132,6 +133,11 @@ def _check_whole_body(body: Body) -> None:
     """Raise RequestError where keys that are fine each by itself do not make a request."""
     if body == Set():
         raise RequestError("refused", "set needs at least one of fps, format, quality")
+    if isinstance(body, Rewind) and (body.chunks is None) == (body.to is None):
+        raise RequestError(
+            "malformed" if body.to is None else "refused",
+            "rewind needs one of the keys 'chunks' and 'to'",
+        )
     if isinstance(body, Hello) and VERSION not in body.versions:
         raise RequestError(
             "version", f"versions {list(body.versions)} are not spoken here, {VERSION} is"

@@ -21,12 +21,18 @@ class Shown:
     prompt: int = 0
 
 
+class _Jump(NamedTuple):
+    epoch: int
+    ticket: Ticket
+    prompt: int
+
+
 class Receipts:
     """The accepted requests whose first frame has not come. One thread uses it."""
 
     def __init__(self) -> None:
         self._prompts: dict[int, Ticket] = {}
-        self._jumps: list[tuple[int, Ticket]] = []
+        self._jumps: list[_Jump] = []
 
     def __len__(self) -> int:
         return len(self._prompts) + len(self._jumps)
@@ -35,24 +41,32 @@ class Receipts:
         """A prompt waits for the first frame that it shapes."""
         self._prompts[prompt] = ticket
 
-    def expect_epoch(self, epoch: int, ticket: Ticket) -> None:
-        """A request waits for the first frame of an epoch, or of a later one."""
-        self._jumps.append((epoch, ticket))
+    def expect_epoch(self, epoch: int, ticket: Ticket, prompt: int = 0) -> None:
+        """A request waits for the first frame of an epoch, or of a later one.
+
+        Args:
+            prompt: the id of the prompt that it brought along, 0 for none.
+        """
+        self._jumps.append(_Jump(epoch, ticket, prompt))
 
     def shown(self, prompt: int, epoch: int) -> list[Shown]:
         """The requests that a frame is the first to show; each is returned once."""
-        found = [Shown(ticket) for needed, ticket in self._jumps if needed <= epoch]
-        self._jumps = [each for each in self._jumps if each[0] > epoch]
+        found = [Shown(each.ticket) for each in self._jumps if each.epoch <= epoch]
+        self._jumps = [each for each in self._jumps if each.epoch > epoch]
         ticket = self._prompts.pop(prompt, None)
         return found if ticket is None else [*found, Shown(ticket, prompt)]
 
     def drop_prompt(self, prompt: int) -> Ticket | None:
         """Whose prompt it was that will not show; None when that one has been told already."""
+        for jump in self._jumps:
+            if prompt and jump.prompt == prompt:
+                self._jumps.remove(jump)
+                return jump.ticket
         return self._prompts.pop(prompt, None)
 
     def drop_jumps(self) -> list[Ticket]:
         """Whose jumps will not show, because another one came."""
-        dropped = [ticket for _, ticket in self._jumps]
+        dropped = [each.ticket for each in self._jumps]
         self._jumps = []
         return dropped
 

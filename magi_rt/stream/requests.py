@@ -91,11 +91,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Rewind:
-    """Take the last chunks back that were shown."""
+    """Take chunks back: the last so many that were shown, or all from the chunk ``to`` on."""
 
     kind: ClassVar[str] = "rewind"
-    rules: ClassVar[dict[str, Kind]] = {"chunks": Whole(1, 2**31)}
-    chunks: int
+    rules: ClassVar[dict[str, Kind]] = {"chunks": Whole(1, 2**31), "to": Whole(0, 2**53)}
+    chunks: int | None = None
+    to: int | None = None
 
 
 @dataclass(frozen=True)

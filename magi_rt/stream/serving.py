@@ -74,13 +74,13 @@ class Serving:
                 self.control.refuse(ticket, code, message)
             case NotDone(code, message, _, prompt):
                 self._will_not_show(self.receipts.drop_prompt(prompt), code, message)
-            case Done(ticket, values, epoch, anew):
+            case Done(ticket, values, epoch, anew, prompt):
                 self.control.accept(ticket, values)
                 if anew:
                     for earlier in self.receipts.drop_jumps():
                         self._will_not_show(earlier, "superseded", SUPERSEDED)
                 if epoch:
-                    self.receipts.expect_epoch(epoch, ticket)
+                    self.receipts.expect_epoch(epoch, ticket, prompt)
 
     def show(self, due: DueFrame) -> None:
         """Sends a frame, what is told before it, and the receipts that wait for it."""

@@ -65,6 +65,7 @@ class Showing:
         self._place = 0
         self._due_ns = 0
         self._late = False
+        self._jumped = False
         self._epoch: int | None = None
         self._prompt = 0
         self.steps = 0
@@ -86,8 +87,8 @@ class Showing:
 
     def due(self, now_ns: int) -> DueFrame | None:
         """The frame that is due, or None."""
-        jumped = self._cut_over()
-        if self._stands and not jumped:
+        self._jumped |= self._cut_over()
+        if self._stands and not self._jumped:
             return None
         if now_ns < self._due_ns and not self._stands:
             return None
@@ -120,8 +121,9 @@ class Showing:
     def _give(self, now_ns: int) -> DueFrame:
         assert self._chunk is not None
         period_ns = round(NS / self.fps)
-        if self._due_ns < now_ns - period_ns:
+        if self._stands or self._due_ns < now_ns - period_ns:
             self._due_ns = now_ns
+        self._jumped = False
         chunk, frame = self._chunk, self._chunk.frames[self._place]
         given = DueFrame(
             frame,

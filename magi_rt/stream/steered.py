@@ -11,7 +11,7 @@ from magi_rt.frames import Frame
 from magi_rt.stream.seed_pictures import picture_pixels
 from magi_rt.stream.snapshot_folder import SnapshotFolder
 from magi_rt.world import World
-from magi_rt.world.prompt_text import checked_prompt
+from magi_rt.world.prompt_text import sendable_prompt
 
 FORK_LIMIT = 8
 """Forks kept at once; each costs one copy of the model's memory."""
@@ -50,10 +50,11 @@ class Shaping:
 
 @dataclass(frozen=True)
 class Branch:
-    """A world that was kept, and what had shaped it."""
+    """A world that was kept, what had shaped it, and the prompt of its beginning."""
 
     world: World
     shapings: tuple[Shaping, ...]
+    first: tuple[int, str] | None
 
 
 class SteeredWorld:
@@ -112,16 +113,34 @@ class SteeredWorld:
         # of a world that keeps no history the chunks are lost, and it goes on after them
         kept = min(len(unseen), self.world.rewindable)
         dropped = self._go_back(kept) if kept else []
+        lost = {each.chunk: each.prompt for each in unseen[: len(unseen) - kept]}
+        # a prompt whose first chunk is lost has not been seen, and still shapes what follows
+        dropped += [each.prompt for each in self._shapings if each.prompt == lost.get(each.first)]
         self._new_epoch("flush", cut=self._cut)
         return dropped
 
-    def rewind(self, chunks: int, unseen: Sequence[MadeChunk]) -> list[int]:
+    def rewind(
+        self, chunks: int | None, unseen: Sequence[MadeChunk], *, to: int | None = None
+    ) -> list[int]:
         """Takes chunks back, counted from the last that was seen.
+
+        Args:
+            to: from the chunk of this number on, where ``chunks`` is None.
 
         Raises:
             OptionError: so many are not remembered.
         """
         most = self.world.rewindable - len(unseen)
+        seen = self.world.chunks - len(unseen)
+        if to is not None and not max(0, seen - most) <= to < seen:
+            least = max(0, seen - most)
+            way_out = f"take {least} to {seen - 1}" if least < seen else "let some be shown first"
+            raise OptionError(
+                f"cannot rewind to chunk {to}: {seen} were shown, the last {max(0, most)} are "
+                f"remembered; {way_out}",
+                field="to",
+            )
+        chunks = seen - to if to is not None else chunks or 0
         if not 1 <= chunks <= most:
             way_out = f"take 1 to {most}" if most > 0 else "let some be shown first"
             raise OptionError(
@@ -203,6 +222,7 @@ class SteeredWorld:
         if name in self._forks:
             branch = self._forks[name]
             dropped = self._enter(branch.world.fork(), branch.shapings)
+            self._first = branch.first
         else:
             state = self._snapshots.load(name) if self._snapshots.usable else None
             if state is None:
@@ -243,8 +263,13 @@ class SteeredWorld:
         past = [each for each in self._shapings if each.given < horizon and each.first <= horizon]
         self._shapings = tuple(each for each in self._shapings if each not in past[:-1])
 
+    @property
+    def first_prompt(self) -> int:
+        """The id of the prompt of the present beginning, 0 where there is none."""
+        return 0 if self._first is None else self._first[0]
+
     def _numbered(self, text: str) -> tuple[int, str] | None:
-        return (next(self._ids), checked_prompt(text)) if text else None
+        return (next(self._ids), sendable_prompt(text)) if text else None
 
     def _say_first_prompt(self) -> None:
         if self._first is not None:
@@ -265,7 +290,7 @@ class SteeredWorld:
         back = min(unseen, twin.rewindable)
         if back:
             twin.rewind(back)
-        return Branch(twin, self._before(twin.chunks))
+        return Branch(twin, self._before(twin.chunks), self._first)
 
     def _enter(self, world: World, shapings: tuple[Shaping, ...]) -> list[int]:
         self.world.close()

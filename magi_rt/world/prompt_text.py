@@ -37,6 +37,14 @@ def checked_prompt(prompt: object) -> str:
     return prompt
 
 
+def sendable_prompt(prompt: object) -> str:
+    """The prompt without halves of surrogate pairs, which no message can hold and no world reads.
+
+    Errors as in :func:`plain_prompt`.
+    """
+    return checked_prompt(prompt).encode("utf-8", "ignore").decode("utf-8")
+
+
 def _readable(character: str) -> bool:
     """False for control characters that are no whitespace, and for halves of surrogate pairs."""
     return character.isspace() or unicodedata.category(character) not in ("Cc", "Cs")

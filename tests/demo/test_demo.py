@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from magi_rt.demo.app import Door
 from magi_rt.demo.hall import VIEWERS
+from magi_rt.demo.wheel import Wheel
 from magi_rt.demo.worlds import LocalWorlds, RemoteWorlds
 from magi_rt.errors import OptionError
 from magi_rt.stream.server import WorldServer
@@ -76,6 +78,18 @@ def test_a_fork_shows_a_second_picture_from_that_moment_that_goes_its_own_way(
         assert "fork one first" in page.ask("prompt", text="x", picture=1)["error"]
 
 
+def test_a_second_picture_stands_while_the_first_does_and_keeps_its_pace(tmp_path: Path) -> None:
+    with demo(tmp_path) as server, Page(server) as page:
+        page.until_frame(chunk=2)
+        assert page.ask("fps", fps=12)["fps"] == 12
+        page.ask("pause")
+        place = len(page.events)
+        assert page.ask("fork", chunk=0)["ok"]
+        card = page.since(place, "picture", picture=1)
+        assert (card["paused"], card["fps"]) == (True, 12)
+        assert page.since(place, "chunk", picture=1)["text"] == page.welcome["start"]
+
+
 def test_a_drawn_first_picture_begins_a_new_world(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 30, 30)).save(file, "PNG")
@@ -119,6 +133,16 @@ def test_what_is_shown_is_recorded(tmp_path: Path) -> None:
             assert answer.read()[4:8] == b"ftyp"
 
 
+def test_a_recording_without_a_frame_fails_and_the_next_one_may_begin(tmp_path: Path) -> None:
+    with demo(tmp_path) as server, Page(server) as page:
+        page.live().ask("pause")
+        assert page.ask("record", on=True)["ok"]
+        number = page.send("record", on=False)
+        page.until("room", recording=False)
+        assert not page.until("answer", id=number)["ok"]
+        assert page.ask("record", on=True)["ok"]
+
+
 def test_the_replay_file_of_the_page_repeats_the_run(tmp_path: Path) -> None:
     with demo(tmp_path) as server, Page(server) as page:
         page.live().apply("prompt", text="night falls")
@@ -151,6 +175,19 @@ def test_one_page_steers_and_others_ask_for_the_wheel(tmp_path: Path) -> None:
         second.close()
         first.until("room", wheel=first.welcome["you"])
         assert first.ask("prompt", text="it rains")["ok"]
+
+
+def test_a_wheel_at_rest_goes_to_who_asked_first() -> None:
+    now = [0.0]
+    wheel = Wheel(lambda: now[0])
+    for viewer in (1, 2, 3):
+        wheel.join(viewer)
+    assert [wheel.ask(2), wheel.ask(3)] == [False, False]
+    now[0] = 20.0
+    assert wheel.may_steer(1) and not wheel.pass_on()
+    now[0] = 51.0
+    assert wheel.pass_on() and (wheel.holder, wheel.asking) == (2, [3])
+    assert not wheel.pass_on(), "the new holder has its time"
 
 
 def test_everybody_steers_where_that_was_asked_for(tmp_path: Path) -> None:
@@ -224,6 +261,10 @@ def test_with_a_token_only_who_knows_it_comes_in(tmp_path: Path) -> None:
         bare = server.url.partition("?")[0]
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(bare, timeout=WAIT_S)
+        with connect(bare.replace("http", "ws") + "ws?token=an-older-one") as refused:
+            with pytest.raises(ConnectionClosed):
+                refused.recv(timeout=WAIT_S)
+            assert refused.close_code == 4403, "which tells the page to stop trying"
 
 
 def test_beyond_this_machine_a_token_is_needed() -> None:

@@ -117,6 +117,7 @@ def test_a_whole_number_is_taken_for_frames_per_second() -> None:
         ({"type": "image", "image": bytes(IMAGE_BYTES + 1)}, "refused"),
         ({"type": "rewind", "chunks": 0}, "refused"),
         ({"type": "rewind", "chunks": 1.0}, "malformed"),
+        ({"type": "rewind", "chunks": 1, "to": 1}, "refused"),
         ({"type": "snapshot", "name": "../up"}, "refused"),
         ({"type": "snapshot", "name": "a/b"}, "refused"),
         ({"type": "snapshot", "name": "a\n"}, "refused"),

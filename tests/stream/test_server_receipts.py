@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from magi_rt.backends.dummy import DummyExecutor
+from magi_rt.errors import PromptError
 from magi_rt.stream.events import NewEpoch, PromptShows
+from magi_rt.stream.steered import SteeredWorld
 from tests.stream.pictures import png
 from tests.stream.serving_kit import (
+    LIMIT_S,
     Answers,
     RawControl,
     RawFrames,
@@ -162,14 +167,67 @@ def test_rewind_takes_back_what_was_shown() -> None:
         assert last["chunk"] == shown_chunk - 1
 
 
-def test_a_later_jump_supersedes_one_that_has_not_shown() -> None:
+def test_a_rewind_to_a_chunk_leads_there_whatever_is_shown_by_then() -> None:
     with served() as server, RawControl(server.control_address) as control:
+        wait_for(lambda: server.stats()["frames_shown"] > 24, "three chunks")
+        assert applied(control, "rewind", to=1)["chunk"] == 1
         control.ask("pause")
+        wait_for(lambda: not server.stats()["receipts_waiting"], "what is shown to be told")
+        assert [applied(control, "rewind", to=0)["chunk"] for _ in range(2)] == [0, 0]
+        refused = control.ask("rewind", to=1)
+    assert (refused["code"], refused["message"].split(";")[0]) == (
+        "refused", "cannot rewind to chunk 1: 1 were shown, the last 1 are remembered",
+    )  # fmt: skip
+
+
+def test_a_later_jump_supersedes_one_that_has_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, fork = threading.Event(), SteeredWorld.fork
+
+    def slow_fork(self: SteeredWorld, name: str, unseen: int) -> list[str]:
+        held.wait(LIMIT_S)
+        return fork(self, name, unseen)
+
+    monkeypatch.setattr(SteeredWorld, "fork", slow_fork)
+    with served() as server, RawControl(server.control_address) as control:
+        control.send("fork", name="here")
         first, second = control.send("reset", seed=1), control.send("reset", seed=2)
-        control.send("resume")
+        wait_for(lambda: server.stats()["requests_waiting"] == 2, "both to wait for the fork")
+        held.set()
         found = receipts(control, first, second)
     assert found[first][-1]["code"] == "superseded"
     assert found[second][-1]["type"] == "applied"
+
+
+def test_what_waits_when_the_server_ends_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, fork = threading.Event(), SteeredWorld.fork
+
+    def slow_fork(self: SteeredWorld, name: str, unseen: int) -> list[str]:
+        held.wait(LIMIT_S)
+        return fork(self, name, unseen)
+
+    monkeypatch.setattr(SteeredWorld, "fork", slow_fork)
+    with served() as server, RawControl(server.control_address) as control:
+        control.send("fork", name="here")
+        waiting = [control.send("reset", seed=1), control.send("snapshot", name="there")]
+        wait_for(lambda: server.stats()["requests_waiting"] == 2, "both to wait for the fork")
+        ending = threading.Thread(target=server.close)
+        ending.start()
+        held.set()
+        found = receipts(control, *waiting)
+        ending.join()
+    assert [found[each][-1]["code"] for each in waiting] == ["failed", "failed"]
+
+
+def test_a_beginning_whose_prompt_cannot_be_read_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served() as server, RawControl(server.control_address) as control:
+
+        def unreadable(self: DummyExecutor, prompt: str) -> None:
+            raise PromptError("there is no text encoder")
+
+        monkeypatch.setattr(DummyExecutor, "encode_text", unreadable)
+        number = control.send("reset", text="a word that was never read before")
+        last = receipts(control, number)[number][-1]
+    assert (last["code"], last["message"]) == ("failed", "there is no text encoder")
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,28 @@ def test_a_new_beginning_may_have_a_first_prompt_of_its_own() -> None:
     assert world.advance().text == "rain"
 
 
+def test_a_fork_keeps_the_prompt_of_its_beginning() -> None:
+    world = steered()
+    world.begin_anew(text="snow")
+    world.advance()
+    world.fork("here", 0)
+    world.begin_anew(text="fog")
+    world.restore("here")
+    world.rewind(1, [])
+    assert world.advance().text == "snow"
+
+
+def test_a_prompt_whose_only_chunk_is_lost_is_told() -> None:
+    world = steered(history=0)
+    world.prompt(1, "rain", "next")
+    assert world.flush(made(world, 1)) == [1]
+    assert world.advance().text == "rain", "it holds all the same"
+
+
+def test_halves_of_surrogate_pairs_are_left_out_of_first_prompts() -> None:
+    assert steered(first_prompt="rain\ud800").advance().text == "rain"
+
+
 def test_a_first_prompt_that_is_none_changes_nothing() -> None:
     world = steered()
     world.advance()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import msgpack
@@ -46,6 +47,35 @@ def test_changes_of_steps_are_counted_as_they_show(
     for turn in range(2 * len(steps)):
         assert showing.due((1 + turn) * NS) is not None
     assert (showing.steps, showing.counts.steps_changed) == (last, changes)
+
+
+class MadeElsewhere(MadeBefore):
+    """A maker whose chunks do not follow each other."""
+
+    def take(self, *, only_cut: bool = False) -> MadeChunk | None:
+        return replace(self.chunks.pop(0), cut=True) if self.chunks else None
+
+
+def test_a_jump_is_shown_though_the_pause_came_before_its_frame_was_due() -> None:
+    showing = Showing(cast(Maker, made := MadeElsewhere([])), fps=1)
+    made.chunks = MadeElsewhere([8]).chunks
+    assert showing.due(10 * NS) is not None
+    made.chunks = MadeElsewhere([8]).chunks
+    assert showing.due(10 * NS + 1) is None  # the jump is taken, and due in a second
+    showing.paused = True
+    assert showing.due(10 * NS + 2) is not None
+    assert showing.due(20 * NS) is None
+
+
+def test_jumps_while_paused_do_not_make_the_clock_wait() -> None:
+    showing = Showing(cast(Maker, made := MadeElsewhere([])), fps=1)
+    showing.paused = True
+    for turn in range(10):
+        made.chunks = MadeElsewhere([8]).chunks
+        given = showing.due(10 * NS + turn)
+        assert given is not None and given.due_ns == 10 * NS + turn
+    showing.paused = False
+    assert showing.wait_ns(10 * NS + 9) == NS
 
 
 def test_a_served_world_tells_its_steps_in_headers_and_stats() -> None:

@@ -147,8 +147,9 @@ export class Drawing {
       this.#cursor = [thing.x, thing.y];
     } else if (way) {
       this.#cursor = [x + STEP * way[0], y + STEP * way[1]].map((each) => Math.min(ROOM, Math.max(0, each)));
-    } else if (event.key === "Enter" || event.key === " ") this.#place(x, y);
-    else this.#remove(this.#under(x, y));
+    } else if (event.key === "Enter" || event.key === " ") {
+      if (!this.#place(x, y)) return; // why not is on show
+    } else this.#remove(this.#under(x, y));
     this.#show();
   }
 

@@ -127,10 +127,11 @@ const hear = {
     showState();
   },
   picture(facts) {
-    const pane = panes[facts.picture] ?? openPane();
+    const known = panes[facts.picture];
+    const pane = known ?? openPane();
     pane.card(facts);
     if (facts.picture === 0) state.paused = facts.paused;
-    choose(facts.picture);
+    if (!known) choose(facts.picture);
     showTools(state);
   },
   chunk(note) {

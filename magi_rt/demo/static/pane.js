@@ -52,7 +52,13 @@ export class Pane {
   count(stats) {
     this.stats = stats;
     const newest = (this.screen.frame?.chunk ?? 0) + stats.chunks_ready;
-    this.#oldest = newest - (stats.rewindable ?? Infinity);
+    this.#oldest = newest + 1 - (stats.rewindable ?? Infinity);
+    this.#mark();
+  }
+
+  // Entries come after their frames, and a paused picture paints no other frame.
+  #mark() {
+    if (this.screen.frame) this.strip.mark(this.screen.frame.chunk, this.#oldest);
   }
 
   /** Says a prompt and follows it until it is seen. */
@@ -93,7 +99,7 @@ export class Pane {
   #painted(frame, now) {
     if (this.#expected.has(frame.prompt)) this.#seen(frame.prompt, now);
     this.unveil();
-    this.strip.mark(frame.chunk, this.#oldest);
+    this.#mark();
   }
 
   #seen(prompt, now) {
@@ -127,6 +133,7 @@ export class Pane {
   /** A moment begins to show. */
   chunk(note) {
     this.strip.add(note);
+    this.#mark();
     this.#shapes(note.text);
   }
 
@@ -134,6 +141,7 @@ export class Pane {
   card(facts) {
     this.facts = facts;
     this.strip.fill(facts.strip);
+    this.#mark();
     this.#shapes(facts.strip.at(-1)?.text ?? "");
   }
 

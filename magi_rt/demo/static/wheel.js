@@ -17,7 +17,7 @@ export function showWheel(box, link, room, you) {
     return mine;
   }
   box.append(line(`Viewer ${room.wheel} steers, you are ${you}`));
-  if (room.asking.includes(you)) box.append(line("· asked"));
+  if (room.asking.includes(you)) box.append(line("· asked, yours once it rests"));
   else box.append(button("Ask for the wheel", () => ask(link)));
   return mine;
 }
