@@ -171,7 +171,11 @@ class FramePublisher:
                     self._send(self._out.wanted[name], self._last, REPEATED)
                 self._out.newcomers.clear()
             if time.monotonic() - self._sent_at >= HEARTBEAT_MS / 1000:
-                self.event("heartbeat", fps=self.fps, paused=self.paused)
+                self.heartbeat()
+
+    def heartbeat(self) -> None:
+        """Tells readers the pace, and whether the world stands."""
+        self.event("heartbeat", fps=self.fps, paused=self.paused)
 
     @contextmanager
     def running(self) -> Iterator[FramePublisher]:

@@ -178,6 +178,7 @@ class Serving:
 
     def _pause(self, paused: bool) -> dict[str, Any]:
         self.showing.paused = self.publisher.paused = paused
+        self.publisher.heartbeat()
         return {"paused": paused}
 
     def _set(self, body: Set) -> dict[str, Any]:
@@ -187,6 +188,7 @@ class Serving:
             self.publisher.any_format = body.format
         if body.quality is not None:
             self.publisher.quality = body.quality
+        self.publisher.heartbeat()
         return {
             "fps": self.showing.fps,
             "format": self.publisher.any_format,

@@ -354,8 +354,8 @@ typedef enum magi_at {
 
 typedef enum magi_request_type {
     MAGI_REQUEST_PROMPT = 1,   /* text, at, flush. * */
-    MAGI_REQUEST_RESET = 2,    /* seed. * */
-    MAGI_REQUEST_IMAGE = 3,    /* image, seed: the world begins again from this picture. * */
+    MAGI_REQUEST_RESET = 2,    /* seed, text. * */
+    MAGI_REQUEST_IMAGE = 3,    /* image, seed, text: begins again from this picture. * */
     MAGI_REQUEST_REWIND = 4,   /* chunks. * */
     MAGI_REQUEST_SNAPSHOT = 5, /* name: into the server's snapshot folder */
     MAGI_REQUEST_RESTORE = 6,  /* name of a snapshot or a fork. * */
@@ -370,7 +370,8 @@ typedef enum magi_request_type {
 typedef struct magi_request {
     uint32_t struct_size;   /* sizeof(magi_request) */
     magi_request_type type; /* says which of the other fields count; leave the others zero */
-    const char *text;       /* prompt: at most 4,000 characters and 16,000 bytes */
+    const char *text;       /* prompt: at most 4,000 characters and 16,000 bytes; reset, image: */
+                            /* the first prompt, null for the server's own */
     const char *name;       /* snapshot, restore, fork: 1 .. 64 of A-Z a-z 0-9 _ - */
     const void *image;      /* a whole PNG, JPEG or WebP file in memory */
     uint64_t image_size;    /* bytes, 1 .. 8,388,608 */

@@ -27,13 +27,13 @@ static void pack_whole(msgpack_packer *packer, const char *key, uint64_t value)
 /* The map's length stands in front, so each type first says how many keys of its own it has. */
 static uint32_t count_keys(const magi_request *asked, const char *shared)
 {
-    uint32_t seed = asked->has_seed ? 1 : 0;
+    uint32_t begin = (asked->has_seed ? 1u : 0u) + (asked->text ? 1u : 0u);
     switch ((int)asked->type) {
     case MG_HELLO: return 2 + (shared ? 1 : 0);
     case MAGI_REQUEST_PROMPT:
         return 1 + (asked->at == MAGI_AT_NOW ? 1u : 0u) + (asked->flush ? 1u : 0u);
-    case MAGI_REQUEST_RESET: return seed;
-    case MAGI_REQUEST_IMAGE: return 1 + seed;
+    case MAGI_REQUEST_RESET: return begin;
+    case MAGI_REQUEST_IMAGE: return 1 + begin;
     case MAGI_REQUEST_REWIND:
     case MAGI_REQUEST_SNAPSHOT:
     case MAGI_REQUEST_RESTORE:
@@ -88,8 +88,9 @@ static void pack_own_keys(msgpack_packer *packer, const magi_request *asked)
     case MAGI_REQUEST_SET: pack_set(packer, asked); break;
     default: break;
     }
-    bool begins = asked->type == MAGI_REQUEST_RESET || asked->type == MAGI_REQUEST_IMAGE;
-    if (begins && asked->has_seed) pack_whole(packer, "seed", asked->seed);
+    if (!mg_request_begins(asked->type)) return;
+    if (asked->has_seed) pack_whole(packer, "seed", asked->seed);
+    if (asked->text) pack_pair(packer, "text", asked->text);
 }
 
 bool mg_pack_request(const mg_request *request, const char *client, const char *name,

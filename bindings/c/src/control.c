@@ -7,6 +7,8 @@
 
 #define ASK_AGAIN_NS 1000000000u
 #define ASK_AGAIN_APPLIED_NS 5000000000u /* accepted but not yet shown: only lest it was lost */
+#define REMEMBERED_BY_SERVERS 200         /* of a client's last requests; a repetition of older */
+                                          /* ones would be done again */
 #define NOT_REPEATED_ABOVE 65536         /* bytes of an image that was accepted */
 
 static bool server_may_be_here(const char *address)
@@ -54,8 +56,11 @@ void mg_control_take(mg_network *network)
     while (*end) end = &(*end)->next;
     while ((request = mg_outbox_take(&network->client->outbox)) != NULL) {
         if (!network->control) {
-            mg_client_refuse(network->client, request, MAGI_CODE_REFUSED, network->gate.stream,
-                             "the client was opened without a control address");
+            bool wanted = network->client->settings.control[0];
+            mg_client_refuse(network->client, request,
+                             wanted ? MAGI_CODE_FAILED : MAGI_CODE_REFUSED, network->gate.stream,
+                             wanted ? "the control address could not be connected to"
+                                    : "the client was opened without a control address");
             mg_outbox_finished(&network->client->outbox);
             free(request);
             continue;
@@ -75,10 +80,12 @@ static void finish(mg_network *network, mg_request *request)
     mg_outbox_finished(&network->client->outbox);
 }
 
-static bool is_due(const mg_network *network, const mg_request *request)
+static bool is_due(mg_network *network, const mg_request *request)
 {
     if (request->sent_ns == 0) return true;
     if (request->accepted && request->asked.image_size > NOT_REPEATED_ABOVE) return false;
+    uint64_t newest = mg_outbox_newest_id(&network->client->outbox);
+    if (request->accepted && newest - request->id >= REMEMBERED_BY_SERVERS) return false;
     uint64_t wait_ns = request->accepted ? ASK_AGAIN_APPLIED_NS : ASK_AGAIN_NS;
     return network->now_ns - request->sent_ns >= wait_ns;
 }

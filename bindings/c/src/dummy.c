@@ -36,7 +36,7 @@ static void answer(dummy *world, const mg_request *request, magi_receipt_kind ki
         .epoch = world->epoch,
         .details = details,
     };
-    if (request->asked.type == MAGI_REQUEST_PROMPT) receipt.prompt = world->prompt;
+    receipt.prompt = request->prompt;
     if (kind == MAGI_RECEIPT_APPLIED) {
         receipt.seq = world->seq;
         receipt.frame = world->frame;
@@ -165,6 +165,23 @@ static void refuse(dummy *world, mg_request *request)
     finish(world, request);
 }
 
+/* Prompts that have not been shown will not be: a newer one has come. */
+static void supersede_prompts(dummy *world)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < world->showing_count; i++) {
+        mg_request *request = world->showing[i];
+        if (!request->prompt) {
+            world->showing[kept++] = request;
+            continue;
+        }
+        mg_client_refuse(world->client, request, MAGI_CODE_SUPERSEDED, world->stream,
+                         "a later request replaced it before it showed");
+        finish(world, request);
+    }
+    world->showing_count = kept;
+}
+
 static void do_change(dummy *world, mg_request *request)
 {
     if (world->showing_count == MAX_WAITING_TO_SHOW) {
@@ -172,6 +189,10 @@ static void do_change(dummy *world, mg_request *request)
                          "too many requests wait for the next frame");
         finish(world, request);
     } else if (change_world(world, &request->asked)) {
+        if (request->asked.type == MAGI_REQUEST_PROMPT) {
+            supersede_prompts(world);
+            request->prompt = world->prompt;
+        }
         answer(world, request, MAGI_RECEIPT_ACCEPTED, NULL);
         world->showing[world->showing_count++] = request;
     } else {
@@ -262,7 +283,8 @@ void mg_dummy_run(void *argument)
         uint64_t now_ns = mg_now_ns();
         atomic_store(&world.client->heard_ns, now_ns);
         if (now_ns >= world.due_ns) {
-            if (!world.paused) make_frame(&world);
+            bool jumped = world.first_of_epoch && world.epoch > 0;
+            if (!world.paused || jumped) make_frame(&world);
             world.due_ns += (uint64_t)(1e9 / world.fps);
             if (world.due_ns < now_ns) world.due_ns = now_ns; /* too slow: no catching up */
             continue;

@@ -10,12 +10,17 @@
  * that of the last two windows, not of all time. */
 #define WINDOW_NS (10ull * SECOND_NS)
 
+/* When every frame of a second was late, without a pause, the way has become longer. */
+#define USUAL_AFTER_NS (1ull * SECOND_NS)
+#define PAUSE_NS (SECOND_NS / 10)
+
 static void forget(mg_gate *gate)
 {
     gate->epoch = 0;
     gate->seq = 0;
     gate->due_ns = 0;
     gate->has_least = false;
+    gate->late_since_ns = 0;
     gate->frame_time_ns = USUAL_FRAME_TIME_NS;
     gate->paced = false;
 }
@@ -65,6 +70,11 @@ static void learn_pace(mg_gate *gate, const magi_frame *frame)
     gate->due_ns = frame->due_ns;
 }
 
+static bool is_late(const mg_gate *gate, int64_t difference)
+{
+    return (uint64_t)difference - (uint64_t)gate->least > 2 * gate->frame_time_ns;
+}
+
 static bool is_stale(mg_gate *gate, uint64_t sent_ns, uint64_t now_ns)
 {
     int64_t difference = (int64_t)(now_ns - sent_ns);
@@ -79,7 +89,20 @@ static bool is_stale(mg_gate *gate, uint64_t sent_ns, uint64_t now_ns)
     }
     if (difference < gate->least_in_window) gate->least_in_window = difference;
     if (difference < gate->least) gate->least = difference;
-    return (uint64_t)(difference - gate->least) > 2 * gate->frame_time_ns;
+    bool paused = now_ns - gate->heard_ns > PAUSE_NS;
+    gate->heard_ns = now_ns;
+    if (!is_late(gate, difference) || paused || !gate->late_since_ns) {
+        gate->late_since_ns = is_late(gate, difference) ? now_ns : 0;
+        gate->least_of_late = difference;
+    } else {
+        if (difference < gate->least_of_late) gate->least_of_late = difference;
+        if (now_ns - gate->late_since_ns > USUAL_AFTER_NS) {
+            gate->least = gate->least_in_window = gate->least_of_late;
+            gate->window_began_ns = now_ns;
+            gate->late_since_ns = 0;
+        }
+    }
+    return is_late(gate, difference);
 }
 
 mg_verdict mg_gate_judge(mg_gate *gate, const magi_frame *frame, uint64_t now_ns, bool every)

@@ -24,6 +24,9 @@ typedef struct mg_gate {
     int64_t least;          /* smallest (own clock - sent_ns) of this and the last window */
     int64_t least_in_window;
     uint64_t window_began_ns;
+    int64_t least_of_late;   /* since late_since_ns */
+    uint64_t late_since_ns;  /* every frame since then was late; 0: the last one was not */
+    uint64_t heard_ns;
     bool has_least;
     uint64_t frame_time_ns;
     bool paced; /* frame_time_ns was told by the server */

@@ -74,8 +74,9 @@ static bool open_sockets(mg_network *network)
                                      MG_MAX_PIXEL_BYTES);
     if (!network->frames) return false;
     if (!settings->control[0]) return true;
+    /* Without it frames still come, and requests are refused. */
     network->control = connect_socket(network, ZMQ_DEALER, settings->control, 1000, 1 << 20);
-    return network->control != NULL;
+    return true;
 }
 
 static bool open_network(mg_network *network, mg_client *client)
@@ -122,9 +123,9 @@ void mg_network_run(void *argument)
     mg_network network;
     mg_client *client = argument;
     bool working = open_network(&network, client);
-    if (!working) mg_client_say(client, MAGI_LOG_ERROR, "the client has no sockets: reopen it");
     while (!mg_client_must_stop(client)) {
-        if (!working) {
+        if (!working) { /* info.trouble says why */
+            mg_control_take(&network);
             mg_wake_wait(&client->wake, TICK_MS);
             continue;
         }

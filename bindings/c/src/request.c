@@ -16,16 +16,19 @@ const char *mg_request_word(magi_request_type type)
     return words[type];
 }
 
+bool mg_request_begins(magi_request_type type)
+{
+    return type == MAGI_REQUEST_RESET || type == MAGI_REQUEST_IMAGE;
+}
+
 bool mg_request_changes_picture(magi_request_type type)
 {
     return (type >= MAGI_REQUEST_PROMPT && type <= MAGI_REQUEST_REWIND) ||
            type == MAGI_REQUEST_RESTORE;
 }
 
-static magi_status check_prompt(const magi_request *asked)
+static magi_status check_text(const magi_request *asked)
 {
-    if (!asked->text || (asked->at != MAGI_AT_NEXT && asked->at != MAGI_AT_NOW))
-        return MAGI_BAD_ARGUMENT;
     size_t bytes = strlen(asked->text);
     if (bytes > MG_MAX_STRING_BYTES) return MAGI_TOO_LONG;
     if (!mg_is_utf8((const uint8_t *)asked->text, bytes)) return MAGI_BAD_ARGUMENT;
@@ -34,10 +37,22 @@ static magi_status check_prompt(const magi_request *asked)
     return characters <= MAX_PROMPT_CHARACTERS ? MAGI_OK : MAGI_TOO_LONG;
 }
 
+static magi_status check_prompt(const magi_request *asked)
+{
+    if (!asked->text || (asked->at != MAGI_AT_NEXT && asked->at != MAGI_AT_NOW))
+        return MAGI_BAD_ARGUMENT;
+    return check_text(asked);
+}
+
+static magi_status check_reset(const magi_request *asked)
+{
+    return asked->text ? check_text(asked) : MAGI_OK;
+}
+
 static magi_status check_image(const magi_request *asked)
 {
     if (!asked->image || asked->image_size == 0) return MAGI_BAD_ARGUMENT;
-    return asked->image_size <= MAX_IMAGE_BYTES ? MAGI_OK : MAGI_TOO_LONG;
+    return asked->image_size <= MAX_IMAGE_BYTES ? check_reset(asked) : MAGI_TOO_LONG;
 }
 
 static magi_status check_name(const magi_request *asked)
@@ -70,7 +85,7 @@ magi_status mg_request_check(const magi_request *asked)
     case MAGI_REQUEST_RESTORE:
     case MAGI_REQUEST_FORK: return check_name(asked);
     case MAGI_REQUEST_SET: return check_set(asked);
-    case MAGI_REQUEST_RESET:
+    case MAGI_REQUEST_RESET: return check_reset(asked);
     case MAGI_REQUEST_PAUSE:
     case MAGI_REQUEST_RESUME:
     case MAGI_REQUEST_STATS: return MAGI_OK;
@@ -91,16 +106,17 @@ static const char *keep_text(char **room, const char *text, size_t size)
 
 mg_request *mg_request_copy(const magi_request *asked, uint64_t id)
 {
-    size_t text = asked->text && asked->type == MAGI_REQUEST_PROMPT ? strlen(asked->text) : 0;
-    size_t name = asked->name && asked->type != MAGI_REQUEST_PROMPT ? strlen(asked->name) : 0;
+    bool speaks = asked->type == MAGI_REQUEST_PROMPT || mg_request_begins(asked->type);
+    size_t text = asked->text && speaks ? strlen(asked->text) : 0;
+    size_t name = asked->name && !speaks ? strlen(asked->name) : 0;
     size_t image = asked->type == MAGI_REQUEST_IMAGE ? (size_t)asked->image_size : 0;
     mg_request *request = calloc(1, sizeof *request + text + name + image + 3);
     if (!request) return NULL;
     char *room = (char *)(request + 1);
     request->id = id;
     request->asked = *asked;
-    request->asked.text = keep_text(&room, asked->text, text);
-    request->asked.name = keep_text(&room, asked->name, name);
+    request->asked.text = keep_text(&room, speaks ? asked->text : NULL, text);
+    request->asked.name = keep_text(&room, speaks ? NULL : asked->name, name);
     request->asked.image = keep_text(&room, asked->image, image);
     if (request->asked.chunks == 0) request->asked.chunks = 1;
     request->asked_ns = mg_now_ns();
@@ -119,6 +135,14 @@ void mg_outbox_close(mg_outbox *outbox)
     mg_request *request;
     while ((request = mg_outbox_take(outbox)) != NULL) free(request);
     mg_mutex_close(&outbox->mutex);
+}
+
+uint64_t mg_outbox_newest_id(mg_outbox *outbox)
+{
+    mg_lock(&outbox->mutex);
+    uint64_t id = outbox->next_id - 1;
+    mg_unlock(&outbox->mutex);
+    return id;
 }
 
 uint64_t mg_outbox_new_id(mg_outbox *outbox)

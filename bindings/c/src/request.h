@@ -14,6 +14,7 @@ typedef struct mg_request {
     magi_request asked; /* text, name and image point to the memory behind this struct */
     uint64_t asked_ns;
     uint64_t sent_ns; /* last time, 0: not yet */
+    uint64_t prompt;  /* its id, in dummy mode only */
     bool accepted;
     char stream[24]; /* that accepted it */
 } mg_request;
@@ -26,6 +27,7 @@ mg_request *mg_request_copy(const magi_request *asked, uint64_t id);
 
 const char *mg_request_word(magi_request_type type);
 bool mg_request_changes_picture(magi_request_type type); /* `applied` follows */
+bool mg_request_begins(magi_request_type type);          /* anew: a reset, or from a picture */
 
 /* Requests on their way from any thread to the library's. */
 typedef struct mg_outbox {
@@ -42,5 +44,6 @@ magi_status mg_outbox_put(mg_outbox *outbox, const magi_request *asked, uint64_t
 mg_request *mg_outbox_take(mg_outbox *outbox); /* null: empty */
 void mg_outbox_finished(mg_outbox *outbox);    /* one that was taken */
 uint64_t mg_outbox_new_id(mg_outbox *outbox);
+uint64_t mg_outbox_newest_id(mg_outbox *outbox); /* 0: none was given yet */
 
 #endif

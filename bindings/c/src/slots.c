@@ -31,6 +31,7 @@ bool mg_slots_open(mg_slots *slots, bool every, uint32_t queue, uint32_t leased,
     slots->next = 0;
     slots->counters = counters;
     atomic_init(&slots->leased, 0);
+    atomic_init(&slots->held, 0);
     atomic_init(&slots->epoch, 0);
     slots->slots = calloc(slots->count, sizeof *slots->slots);
     if (!slots->slots) return false;
@@ -133,12 +134,17 @@ static bool count_lease(mg_slots *slots)
 
 magi_status mg_slots_acquire(mg_slots *slots, magi_frame *out)
 {
-    if (!count_lease(slots)) return MAGI_BUSY;
+    /* A thread that is asking right now counts as well, and may get the one frame there is. */
+    if (!count_lease(slots))
+        return atomic_load_explicit(&slots->held, memory_order_acquire) < slots->leased_limit
+                   ? MAGI_NO_FRAME
+                   : MAGI_BUSY;
     uint32_t index = take_current(slots);
     if (index == MG_NO_SLOT) {
         atomic_fetch_sub_explicit(&slots->leased, 1, memory_order_acq_rel);
         return MAGI_NO_FRAME;
     }
+    atomic_fetch_add_explicit(&slots->held, 1, memory_order_acq_rel);
     mg_slot *slot = &slots->slots[index];
     uint32_t generation = ((load(slot) >> 2) + 1) & GENERATION_MASK;
     slot->frame.struct_size = out->struct_size;
@@ -158,6 +164,7 @@ magi_status mg_slots_release(mg_slots *slots, magi_lease lease)
     if (!atomic_compare_exchange_strong_explicit(&slots->slots[index].word, &leased, freed,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return MAGI_BAD_HANDLE;
+    atomic_fetch_sub_explicit(&slots->held, 1, memory_order_acq_rel);
     atomic_fetch_sub_explicit(&slots->leased, 1, memory_order_acq_rel);
     return MAGI_OK;
 }

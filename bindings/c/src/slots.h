@@ -27,7 +27,8 @@ typedef struct mg_slots {
     uint32_t count;
     uint32_t next; /* where the thread looks first: in turn, so that all have their memory soon */
     uint32_t leased_limit;
-    _Atomic uint32_t leased;
+    _Atomic uint32_t leased; /* held, or being asked for */
+    _Atomic uint32_t held;
     _Atomic uint64_t epoch; /* frames of older epochs are not lent any more */
     mg_ready ready;
     mg_counters *counters;

@@ -162,6 +162,30 @@ static void a_paused_world_stands_still_and_goes_on(void)
     end();
 }
 
+static void a_jump_while_paused_shows_one_frame_and_a_prompt_waits(void)
+{
+    begin(usual());
+    send_request((magi_request){.type = MAGI_REQUEST_PAUSE});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    send_request((magi_request){.type = MAGI_REQUEST_RESET});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
+    uint64_t shown = receipt.seq;
+    send_request((magi_request){.type = MAGI_REQUEST_PROMPT, .text = "it rains"});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    uint64_t first = receipt.request;
+    send_request((magi_request){.type = MAGI_REQUEST_PROMPT, .text = "it snows"});
+    take_receipt(MAGI_RECEIPT_ERROR);
+    CHECK(receipt.code == MAGI_CODE_SUPERSEDED && receipt.request == first);
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    uint64_t second = receipt.request, prompt = receipt.prompt;
+    send_request((magi_request){.type = MAGI_REQUEST_RESUME});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
+    CHECK(receipt.request == second && receipt.prompt == prompt && receipt.seq == shown + 1);
+    end();
+}
+
 static void what_is_known_of_the_world_can_be_asked(void)
 {
     begin(usual());
@@ -181,6 +205,7 @@ int main(void)
     RUN(after_a_flushed_prompt_no_frame_of_the_old_epoch_comes);
     RUN(the_other_requests_are_answered);
     RUN(a_paused_world_stands_still_and_goes_on);
+    RUN(a_jump_while_paused_shows_one_frame_and_a_prompt_waits);
     RUN(what_is_known_of_the_world_can_be_asked);
     return 0;
 }

@@ -105,6 +105,25 @@ static void a_stall_longer_than_the_window_is_still_seen(void)
     CHECK_NUMBER(judge(&gate, frame_of(0, 4, 60001 * MS), 60003 * MS), MG_TAKE);
 }
 
+static void a_way_that_has_become_longer_is_usual_after_a_second(void)
+{
+    mg_gate gate = gate_of(FIRST);
+    mg_gate_hear_fps(&gate, 50);
+    for (uint64_t i = 1; i <= 50; i++) judge(&gate, frame_of(0, i, i * 20 * MS), i * 20 * MS);
+    int stale = 0;
+    for (uint64_t i = 51; i <= 200; i++) /* from now on 60 ms later */
+        stale += judge(&gate, frame_of(0, i, i * 20 * MS), (i * 20 + 60) * MS) != MG_TAKE;
+    CHECK(stale >= 50 && stale <= 53);
+}
+
+static void clocks_at_opposite_ends_do_no_harm(void)
+{
+    mg_gate gate = gate_of(FIRST);
+    judge(&gate, frame_of(0, 1, 0), 1ull << 62);
+    judge(&gate, frame_of(0, 2, 3ull << 62), 1ull << 62);
+    CHECK_NUMBER(judge(&gate, frame_of(0, 3, 1ull << 62), 1ull << 62), MG_TAKE_STALE);
+}
+
 int main(void)
 {
     RUN(an_older_epoch_is_dropped_and_a_newer_one_counts_from_then_on);
@@ -115,5 +134,7 @@ int main(void)
     RUN(nothing_is_stale_when_every_frame_is_wanted);
     RUN(clocks_that_drift_apart_do_not_make_every_frame_stale);
     RUN(a_stall_longer_than_the_window_is_still_seen);
+    RUN(a_way_that_has_become_longer_is_usual_after_a_second);
+    RUN(clocks_at_opposite_ends_do_no_harm);
     return 0;
 }

@@ -21,8 +21,8 @@ typedef struct {
     magi_frame frame; /* of the picture taken last */
     magi_receipt receipt;
     magi_client_info info;
-    char text[16001]; /* an argument */
-    char text2[16001];
+    char text[16002]; /* an argument */
+    char text2[16002];
 } world;
 
 static godot_variant number(int64_t value)
@@ -57,14 +57,18 @@ static int64_t as_number(int count, godot_variant **arguments, int which)
     return GODOT(GODOT_VARIANT_AS_INT, int64_t, const godot_variant *)(arguments[which]);
 }
 
-/* Null when it is empty or does not fit, which the library answers as it answers no text. */
-static const char *as_text(int count, godot_variant **arguments, int which, char text[16001])
+#define MOST_TEXT 16000
+
+/* Null when it is empty; of what does not fit, enough for the library to find it too long. */
+static const char *as_text(int count, godot_variant **arguments, int which,
+                           char text[MOST_TEXT + 2])
 {
     if (which >= count) return NULL;
     godot_bytes array =
         GODOT(GODOT_VARIANT_AS_BYTES, godot_bytes, const godot_variant *)(arguments[which]);
     int size = GODOT(GODOT_BYTES_SIZE, int, const godot_bytes *)(&array);
-    if (size > 0 && size <= 16000) {
+    if (size > MOST_TEXT) size = MOST_TEXT + 1;
+    if (size > 0) {
         void *access = GODOT(GODOT_BYTES_READ, void *, const godot_bytes *)(&array);
         memcpy(text, GODOT(GODOT_BYTES_READ_POINTER, const uint8_t *, const void *)(access),
                (size_t)size);
@@ -72,7 +76,7 @@ static const char *as_text(int count, godot_variant **arguments, int which, char
         text[size] = '\0';
     }
     GODOT(GODOT_BYTES_DESTROY, void, godot_bytes *)(&array);
-    return size > 0 && size <= 16000 ? text : NULL;
+    return size > 0 ? text : NULL;
 }
 
 #define METHOD(name)                                                                      \
@@ -86,6 +90,7 @@ METHOD(open_client)
     UNUSED;
     world *w = made;
     magi_client_close(w->client);
+    w->receipt = (magi_receipt){0}; /* its texts are gone with the client */
     magi_client_desc desc = {.struct_size = sizeof desc, .name = "godot"};
     desc.frames = as_text(count, arguments, 0, w->text);
     desc.control = as_text(count, arguments, 1, w->text2);
@@ -99,6 +104,7 @@ METHOD(close_client)
     world *w = made;
     magi_status status = magi_client_close(w->client);
     w->client = (magi_client){0};
+    w->receipt = (magi_receipt){0};
     return number(status);
 }
 
@@ -147,7 +153,9 @@ METHOD(poll_receipt)
     UNUSED;
     world *w = made;
     w->receipt.struct_size = sizeof w->receipt;
-    return number(magi_client_poll_receipt(w->client, &w->receipt) == MAGI_OK);
+    bool found = magi_client_poll_receipt(w->client, &w->receipt) == MAGI_OK;
+    if (!found) w->receipt = (magi_receipt){0}; /* the texts lent before are gone */
+    return number(found);
 }
 
 /* look(): asks how things are; state() and trouble() then tell about it. */

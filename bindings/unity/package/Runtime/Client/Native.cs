@@ -103,7 +103,7 @@ namespace MagiRt
         static string Missing()
         {
             return "the native library magi_rt (magi_rt.dll, libmagi_rt.so or libmagi_rt.dylib) or one that it needs "
-                + "(libzmq) was not found. Build it with the project's CMakeLists.txt; then Unity: put it into "
+                + "(libzmq, msgpack-c) was not found. Build it with the project's CMakeLists.txt; then Unity: put it into "
                 + "Assets/Plugins; elsewhere: beside the program, or on the library path";
         }
     }

@@ -13,7 +13,7 @@ public class MagiRt : ModuleRules
 		PrivateIncludePaths.Add(HeaderFolder(Native));
 
 		// The library is loaded by name when the module starts, so nothing is linked; it only has to
-		// be carried along into packaged games, with whatever lies beside it (libzmq).
+		// be carried along into packaged games, with whatever lies beside it (libzmq, msgpack-c).
 		string Binaries = Path.Combine(Native, "bin", Target.Platform.ToString());
 		if (Directory.Exists(Binaries))
 		{

@@ -88,13 +88,13 @@ void FMagiLibrary::Load()
 	const FString Place = Folder();
 	const FString File = FPaths::Combine(Place, FileName);
 	LoadProblem.Empty();
-	// What it needs (libzmq) may lie beside it.
+	// What it needs (libzmq, msgpack-c) may lie beside it.
 	FPlatformProcess::PushDllDirectory(*Place);
 	Handle = FPlatformProcess::GetDllHandle(*File);
 	FPlatformProcess::PopDllDirectory(*Place);
 	if (Handle == nullptr)
 	{
-		LoadProblem = FString::Printf(TEXT("%s, or a library that it needs (libzmq), was not found or is for another processor"), *File);
+		LoadProblem = FString::Printf(TEXT("%s, or a library that it needs (libzmq, msgpack-c), was not found or is for another processor"), *File);
 	}
 	else if (!FindAll() || !IsOurAbi())
 	{
