@@ -76,12 +76,16 @@ def _record(
     from magi_rt.training.recordings.from_world import record_clips
     from magi_rt.training.recordings.world_source import WorldSource
 
+    there = {path.name for path in folder.glob("*.mp4")}
     made = record_clips(WorldSource(world, size), folder, clips=clips, seconds=seconds, seed=seed)
     console = Console(stderr=True)
     hidden = without_bar(quiet)
     told = track(made, "recording", clips, console=console, transient=True, disable=hidden)
-    count = sum(1 for _ in told)
-    typer.echo(f"{count} clips of {seconds:g} s in {folder}; magi-rt record --check {folder}")
+    new = sum(path.name not in there for path in told)
+    kept = f"; {clips - new} were there already and are as they were" if new < clips else ""
+    typer.echo(
+        f"{new} clips of {seconds:g} s recorded in {folder}{kept}; magi-rt record --check {folder}"
+    )
 
 
 def _check(folder: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from magi_rt.models.dit import VideoDiT
 from magi_rt.training.flow_settings import NO_TEXT, Clips
 from magi_rt.training.latent_shards import Shard, ShardStore
-from magi_rt.training.nano_text import encode_prompts
+from magi_rt.training.nano_text import encode_prompts, says_nothing
 from magi_rt.training.packed_dit import TextBatch
 
 
@@ -82,12 +82,12 @@ class PromptReader:
         self.dit, self.encoder, self.tokenizer = dit, encoder, tokenizer
 
     def read(self, drawn: Drawn) -> tuple[Clips, TextBatch]:
-        """Give every distinct prompt one row; the empty prompt is the null caption."""
-        index = {"": NO_TEXT}
-        for clip in drawn.prompts:
-            for prompt in clip:
-                index.setdefault(prompt, len(index))
-        rows, mask = self._rows(list(index)[1:])
+        """Give every distinct prompt one row; what says nothing gets the null caption."""
+        spoken = dict.fromkeys(prompt for clip in drawn.prompts for prompt in clip)
+        index = dict.fromkeys(filter(says_nothing, spoken), NO_TEXT)
+        worded = [prompt for prompt in spoken if prompt not in index]
+        index |= {prompt: row for row, prompt in enumerate(worded, NO_TEXT + 1)}
+        rows, mask = self._rows(worded)
         chosen = torch.tensor([[index[prompt] for prompt in clip] for clip in drawn.prompts])
         return Clips(drawn.latents, chosen, drawn.still), TextBatch(rows, mask)
 

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from magi_rt.backends.devices import choose_device
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
@@ -143,6 +144,7 @@ def train_distill(
             run, or ``like`` has other sizes.
     """
     folder, settings = Path(out_dir), settings or DistillSettings()
+    device = str(choose_device(device))
     stride_cycle(settings.shortest)
     source = Source.open(teacher)
     earlier = None if like is None else [_as_fine_as(source.dit, each) for each in like]

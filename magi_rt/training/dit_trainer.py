@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from magi_rt.backends.devices import choose_device
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
@@ -50,6 +51,8 @@ from magi_rt.training.vae_clips import seeded
 HELD_OUT_SEED = 7_777_778
 HELD_OUT_BATCHES = 4
 TOKENIZER_CLIPS = 400
+OWN_HISTORY = 0.15
+"""Share of the batches whose history the model makes itself, where nothing else is asked for."""
 
 
 class Trainee(nn.Module):
@@ -122,8 +125,10 @@ def train_dit(
     Raises:
         CheckpointError: no trained auto-encoder in ``vae_dir``, or ``start`` is no whole model.
         OptionError: not one budget, not one beginning, or ``out_dir`` holds another run.
+        BackendError: the device is not in this machine.
     """
-    folder, settings = Path(out_dir), settings or FlowSettings()
+    folder, settings = Path(out_dir), settings or FlowSettings(own_history=OWN_HISTORY)
+    device = str(choose_device(device))
     source = open_source(data, PICTURE)
     prompts = spoken_prompts(source, seed)
     codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers, patch)

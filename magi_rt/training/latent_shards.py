@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from magi_rt.backends.fingerprint import fingerprint
+from magi_rt.errors import OptionError
 from magi_rt.models.vae import ViTVAE, from_uint8
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipSource, open_source
 
@@ -82,13 +86,32 @@ class ShardStore:
         path = self.path(index)
         if path.exists():
             with safe_open(path, "pt") as file:
-                prompts = json.loads(file.metadata()["prompts"])
+                known = file.metadata()
+                self._check(path, json.loads(known.get("made", "{}")))
+                prompts = json.loads(known["prompts"])
                 return Shard(file.get_tensor("latents"), prompts, self.recipe.still)
         shard = self.make(index)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file({"latents": shard.latents}, temporary, {"prompts": json.dumps(shard.prompts)})
+        words = {"prompts": json.dumps(shard.prompts), "made": json.dumps(self.made)}
+        save_file({"latents": shard.latents}, temporary, words)
         os.replace(temporary, path)
         return shard
+
+    @cached_property
+    def made(self) -> dict[str, Any]:
+        """All that a shard follows from besides its number."""
+        mark = fingerprint(self.vae.named_parameters())
+        return {**asdict(self.recipe), "data": self.source.identity, "vae": mark}
+
+    def _check(self, path: Path, made: dict[str, Any]) -> None:
+        """Raise OptionError where a file was made otherwise than this store makes shards."""
+        for key, wanted in self.made.items():
+            if made.get(key, wanted) != wanted:
+                raise OptionError(
+                    f"{path} was made with {key} {made[key]!r}, and this run has {wanted!r}; give "
+                    f"the same, or take a folder without the shards of another run",
+                    field=key,
+                )
 
     def close(self) -> None:
         """Ends the working processes; shards that nobody waits for are not made any more."""
@@ -155,6 +178,7 @@ _store: ShardStore
 def _work_for(store: ShardStore) -> None:
     global _store
     _store = store
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's, which ends this one
     torch.set_num_threads(1)
 
 

@@ -151,6 +151,7 @@ class Loop:
                     self._save()
                     saved = now
             finished = plan.progress(state.step, state.elapsed_s) >= 1
+            self._save()
         if finished and state.step % plan.evaluate_every:
             self._evaluate()
         self._save()
@@ -196,7 +197,7 @@ class Loop:
         if self.bad_steps >= BAD_STEPS:
             raise MagiError(
                 f"the gradient was not finite in {BAD_STEPS} steps up to {self.state.step}; "
-                "train with a lower learning rate or in float32"
+                "train with a lower --rate, or look at the clips: what they show may be broken"
             )
         return self.bad_steps == 0
 

@@ -43,7 +43,8 @@ def write_story(model: Path, sheet: Path, story: Sequence[str] = STORY, *, seed:
     kept = []
     threads = torch.get_num_threads()
     try:
-        with World.open(model, seed=seed, device="cpu") as world:
+        # not by a graph runtime, which would convert and keep every version of the weights
+        with World.open(model, seed=seed, device="cpu", backend="eager") as world:
             for prompt in story:
                 for _ in range(CHUNKS_PER_PROMPT):
                     kept.append(world.advance(prompt)[-1])

@@ -54,9 +54,15 @@ def _remade(
         return times.repeat_interleave(frames // chunks, 1)[:, None, :, None, None]
 
     noise = torch.randn(clips.latents.shape, generator=generator)
-    x = torch.lerp(noise, clips.latents, per_frame(start))
+
+    def pinned(x: Tensor) -> Tensor:
+        """Given pictures stay what they are, as in an image start (paper 2.2.3)."""
+        x[clips.given, :, 0] = clips.latents[clips.given, :, 0]
+        return x
+
+    x = pinned(torch.lerp(noise, clips.latents, per_frame(start)))
     for index in range(STEPS):
         batch = history_batch(history, x, start + index * step, clips.prompt, keep, settings)
         velocity = packed_velocity(dit, batch.to(dit.rope.bands.device), text)
-        x = x + per_frame(step) * velocity[:, :, frames:].float().cpu()
+        x = pinned(x + per_frame(step) * velocity[:, :, frames:].float().cpu())
     return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -33,3 +34,5 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
+        if number == signal.SIGINT:
+            print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from magi_rt.backends.devices import choose_device
 from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, resolve
 from magi_rt.checkpoints.load import load_into
@@ -90,7 +91,7 @@ def train_vae(
         OptionError: no or two budgets, ``out_dir`` holds a run with other settings, or ``start``
             has an auto-encoder of another kind.
     """
-    folder = Path(out_dir)
+    folder, device = Path(out_dir), str(choose_device(device))
     source = open_source(data, config.video_size)
     weights = weights or (DECODER if decoder_only else VaeLoss())
     apart = render or SourceScenes(source, "held_out")

@@ -18,7 +18,7 @@ def record(*arguments: str | Path) -> Result:
 def test_a_world_becomes_a_folder_of_clips_that_passes_the_check(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     made = record("toybox", folder, "--clips", "2", "--seconds", "3", "--size", "32", "--quiet")
-    assert made.exit_code == 0 and "2 clips of 3 s" in made.stdout
+    assert made.exit_code == 0 and "2 clips of 3 s recorded" in made.stdout
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["clip-0001.mp4", "clip-0001.srt", "clip-0002.mp4", "clip-0002.srt"]
     checked = record("--check", folder)
@@ -44,7 +44,7 @@ def test_a_check_shows_every_problem_and_ends_with_code_2(tmp_path: Path) -> Non
         ([], "give WORLD and DIR"),
         (["toybox"], "give WORLD and DIR"),
         (["toybox", "clips", "--check", "clips"], "leave WORLD and DIR out"),
-        (["chess", "clips"], "There is no world 'chess'"),
+        (["chess", "clips"], "no world 'chess'"),
         (["toybox", "clips", "--seconds", "999"], "at most 120"),
         (["toybox", "clips", "--seconds", "nan"], "more than 0"),
         (["toybox", "clips", "--clips", "0"], "--clips"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from magi_rt.training.nano_text import (
 from magi_rt.training.vae_clips import seeded
 from magi_rt.training.vae_trainer import NANO_VAE, fresh_vae
 
+NO_STILL = torch.tensor([False])
 RECIPE = ShardRecipe(seed=3, scale=0.9, clips=3, chunks=2, still=2)
 
 
@@ -48,6 +50,24 @@ def test_working_processes_make_the_same_shards_ahead_of_time(tmp_path: Path) ->
         torch.testing.assert_close(first.latents, second.latents, atol=0.02, rtol=0.02)
     assert there.makers is not None and 2 in there.makers.begun
     there.close()
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"seed": 4}, "seed 3, and this run has 4"),
+        ({"data": "calm-toybox"}, "'world toybox', and this run has 'world calm-toybox'"),
+        ({"scale": 1.0}, "scale 0.9"),
+    ],
+)
+def test_shards_of_another_run_are_refused(
+    tmp_path: Path, other: dict[str, Any], says: str
+) -> None:
+    store(tmp_path).get(0)
+    with pytest.raises(OptionError, match=says):
+        ShardStore(tmp_path, replace(RECIPE, **other), fresh_vae(NANO_VAE, 1).eval()).get(0)
+    with pytest.raises(OptionError, match="with vae"):
+        ShardStore(tmp_path, RECIPE, fresh_vae(NANO_VAE, 2).eval()).get(0)
 
 
 def test_pictures_are_drawn_alike_whatever_precision_training_computes_in(tmp_path: Path) -> None:
@@ -132,3 +152,12 @@ def test_every_prompt_of_a_batch_gets_one_row_and_silence_the_null_caption() -> 
     assert torch.equal(text.rows[0, : null.shape[0]], null)
     assert bool(text.mask[0, : null.shape[0]].all())
     assert int(text.mask[1].sum()) < text.mask.shape[1]
+
+
+def test_a_prompt_of_which_cleaning_leaves_nothing_is_no_prompt() -> None:
+    trainee, tokenizer = fresh_trainee(["gravity points left", "it snows"] * 3, seed=1)
+    reader = PromptReader(trainee.dit, trainee.text, tokenizer)
+    drawn = Drawn(torch.zeros(1, 16, 8, 8, 8), [["<jump>", "it snows", "@left", ""]], NO_STILL)
+    clips, text = reader.read(drawn)
+    assert clips.prompt.tolist() == [[0, 1, 0, 0]]
+    assert bool(text.mask.any(1).all()), "a row without tokens would make the loss not a number"

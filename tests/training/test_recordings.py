@@ -149,6 +149,12 @@ def test_a_tail_is_held_out_or_whole_clips_when_there_are_many(
         sections(frames, "test")
 
 
+def test_clips_too_short_to_measure_with_are_never_held_out() -> None:
+    frames = [1440] * 9 + [20] + [1440] * 9 + [20]
+    assert [part.clip for part in sections(frames, "held_out")] == [10]
+    assert 9 in [part.clip for part in sections(frames, "train")]
+
+
 def test_a_split_without_a_stretch_so_long_is_refused(tmp_path: Path) -> None:
     write_clip(tmp_path / "run.mp4", 30, {})
     source = Recordings(tmp_path, 32)
@@ -228,7 +234,7 @@ def test_a_folder_without_clips_and_no_folder_are_refused(tmp_path: Path) -> Non
         survey(tmp_path)
     with pytest.raises(MediaError, match="is no folder"):
         survey(tmp_path / "none")
-    with pytest.raises(OptionError, match="There is no world"):
+    with pytest.raises(OptionError, match="no world"):
         open_source(tmp_path / "none", 32)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from magi_rt.errors import OptionError
+from magi_rt.training.recordings.world_source import WorldSource
 from magi_rt.training.worlds import open_world, toybox
 from magi_rt.training.worlds.film import Rhythm, film, play
 
@@ -18,9 +19,9 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def written(folder: Path, text: str) -> str:
+def written(folder: Path, text: str, name: str = "mine.py") -> str:
     """The path of a world's file with this text."""
-    path = folder / "mine.py"
+    path = folder / name
     path.write_text(text, encoding="utf-8")
     return str(path)
 
@@ -66,7 +67,7 @@ def test_a_rhythm_says_how_often_prompts_change() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("sandbox", "There is no world 'sandbox'; there is: calm-toybox, toybox"),
+        ("sandbox", "no folder and no world 'sandbox'; worlds are: calm-toybox, toybox"),
         ("nowhere.py", '"path/to/world.py:ClassName"'),
         ("nowhere.py:World", "There is no file 'nowhere.py'"),
         (LANTERN.replace(":Lantern", ":Candle"), "no class 'Candle'; its classes are .*Lantern"),
@@ -83,6 +84,19 @@ def test_a_file_that_fails_is_refused_with_its_own_reason(tmp_path: Path) -> Non
         open_world(written(tmp_path, "1 / 0") + ":World")
     with pytest.raises(OptionError, match="it has no class"):
         open_world(written(tmp_path, "x = 1") + ":World")
+
+
+def test_a_world_may_draw_with_numpy_and_has_to_draw_the_asked_size(tmp_path: Path) -> None:
+    base = Path(LANTERN.rpartition(":")[0]).read_text(encoding="utf-8")
+    assert ".to(torch.uint8)" in base
+    name = written(tmp_path, base.replace(".to(torch.uint8)", ".to(torch.uint8).numpy()"))
+    plain = WorldSource(LANTERN, 16).draw(2, 1, seeded(4))
+    assert torch.equal(
+        WorldSource(name + ":Lantern", 16).draw(2, 1, seeded(4)).pixels, plain.pixels
+    )
+    small = written(tmp_path, base.replace("self.size = size", "self.size = 16"), "small.py")
+    with pytest.raises(OptionError, match=r"draws pictures of \[16, 16\], and \[32, 32\] were"):
+        WorldSource(small + ":Lantern", 32).draw(2, 1, seeded(4))
 
 
 def test_a_world_that_does_not_draw_pictures_is_refused(tmp_path: Path) -> None:

@@ -192,10 +192,19 @@ def _finding(path: Path, namesakes: int) -> Finding:
         return Finding(path, None, problem)
 
 
+def _captions_of(path: Path) -> Path:
+    """The captions beside a video, whatever the case of their ending, there or not."""
+    usual = path.with_suffix(CAPTIONS)
+    if usual.exists():
+        return usual
+    others = (each for each in path.parent.iterdir() if each.stem == path.stem)
+    return min((each for each in others if each.suffix.lower() == CAPTIONS), default=usual)
+
+
 def open_clip(path: str | Path) -> Clip:
     """A video with the captions beside it. MediaError for either that cannot be used."""
     path = Path(path)
-    beside = path.with_suffix(CAPTIONS)
+    beside = _captions_of(path)
     if not beside.exists():
         raise MediaError(
             f"{path} has no captions; write {beside.name}, an empty file if nothing is asked for",

@@ -9,7 +9,8 @@ from magi_rt.errors import OptionError
 from magi_rt.training.worlds.base import SPLITS
 
 WHOLE_FILES_FROM = 10
-"""From so many clips on every tenth is held out whole; with fewer, the last tenth of each."""
+"""From so many clips on every tenth is held out whole; with fewer, the last tenth of each. Clips
+shorter than ``SHORTEST`` do not count, and train."""
 SHORTEST = 64
 """Frames of the longest window that training draws: 8 chunks of 8. No section is cut shorter."""
 
@@ -39,9 +40,9 @@ def sections(frames: Sequence[int], split: str) -> list[Section]:
 
 
 def _divided(whole: Sequence[Section]) -> tuple[list[Section], list[Section]]:
-    if len(whole) >= WHOLE_FILES_FROM:
-        tenth = WHOLE_FILES_FROM
-        held_out = list(whole[tenth - 1 :: tenth])
+    long = [one for one in whole if one.end >= SHORTEST]
+    if len(long) >= WHOLE_FILES_FROM:
+        held_out = long[WHOLE_FILES_FROM - 1 :: WHOLE_FILES_FROM]
         return [one for one in whole if one not in held_out], held_out
     training, held_out = [], []
     for one in whole:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from magi_rt.errors import OptionError
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipBatch
 from magi_rt.training.worlds import open_world
 from magi_rt.training.worlds.base import Film, Prompt, World
@@ -46,6 +47,13 @@ class WorldSource:
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
     ) -> ClipBatch:
         made = self._film(self.world, batch, chunks, generator, split)
+        given, wanted = list(made.pixels.shape[2:4]), [self._size, self._size]
+        if given != wanted:
+            raise OptionError(
+                f"{self._name} draws pictures of {given}, and {wanted} were asked for; its class "
+                "is called with the size that it shall draw",
+                field="world",
+            )
         return ClipBatch(made.pixels, made.prompts)
 
     def prompts(

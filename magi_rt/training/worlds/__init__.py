@@ -35,8 +35,8 @@ def open_world(name: str, size: int = 64) -> World:
     if not colon or not path.endswith(".py"):
         known = ", ".join(sorted(WORLDS))
         raise OptionError(
-            f"There is no world {name!r}; there is: {known}. For a world of your own write "
-            '"path/to/world.py:ClassName".',
+            f"There is no folder and no world {name!r}; worlds are: {known}. "
+            'For a world of your own write "path/to/world.py:ClassName".',
             field="world",
         )
     return _made(_class_in(Path(path), kind), name, size)

@@ -131,7 +131,7 @@ def run_chunk(world: World, state: Any, meanings: Sequence[Any], frames: int) ->
 
 def draw(world: World, frames: Sequence[Any]) -> Tensor:
     """uint8 [B, F, H, W, 3]: every frame's picture; OptionError where a world draws no pictures."""
-    first = world.render(frames[0])
+    first = torch.as_tensor(world.render(frames[0]))
     if first.dtype != torch.uint8 or first.ndim != 4 or first.shape[-1] != 3:
         raise OptionError(
             f"{type(world).__name__}.render gave {str(first.dtype).removeprefix('torch.')} "
@@ -141,5 +141,5 @@ def draw(world: World, frames: Sequence[Any]) -> Tensor:
     pixels = first.new_empty(len(first), len(frames), *first.shape[1:])
     pixels[:, 0] = first
     for index, frame in enumerate(frames[1:], 1):
-        pixels[:, index] = world.render(frame)
+        pixels[:, index] = torch.as_tensor(world.render(frame))
     return pixels
