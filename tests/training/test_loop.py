@@ -187,7 +187,7 @@ def test_a_run_that_never_has_a_finite_gradient_ends_with_the_way_out(tmp_path: 
     def loss(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         return toy_loss(module)(step)[0] * float("inf"), {}
 
-    with pytest.raises(MagiError, match="lower learning rate"):
+    with pytest.raises(MagiError, match="lower --rate"):
         toy_loop(tmp_path, Plan(steps=50), module=module, loss=loss).run()
 
 
