@@ -143,7 +143,7 @@ def _rhythms(subject: Subject, wish: Wish) -> Iterator[tuple[int, int]]:
     ]
     if not found:
         raise OptionError(
-            f"{', '.join(map(str, wish.steps))} steps do not divide among "
+            f"{', '.join(map(str, wish.steps or taught))} steps do not divide among "
             f"{' or '.join(map(str, wish.windows))} chunks in flight; use another --window",
             field="window",
         )
@@ -164,20 +164,7 @@ def best(found: Sequence[Choice]) -> list[Choice]:
 
 def nearest(subject: Subject, chip: Chip, wish: Wish, found: Sequence[Choice]) -> list[str]:
     """When nothing fits: what would, in sentences, the smallest change first."""
-    said = []
-    roomy = [each for each in found if each.fits_memory]
-    if not roomy:
-        least = min(found, key=lambda c: c.memory.total)
-        said.append(
-            f"memory: the least that it takes is {least.memory.total / GIB:.1f} GiB "
-            f"({described(least)}), of which weights are {least.memory.weights / GIB:.1f} GiB"
-        )
-    else:
-        quickest = max(roomy, key=lambda c: (c.fps, -c.timing.delay))
-        said.append(
-            f"slower: {quickest.fps:.3g} pictures per second with {described(quickest)}, "
-            f"{quickest.timing.delay:.1f} s from prompt to picture"
-        )
+    said = [_same_settings(wish, found)]
     ways = () if chip.name == CPU else tuple(precisions_of(chip))
     free = replace(wish, sizes=(), steps=(), windows=(), precisions=())
     for wider in (free, replace(free, precisions=ways)):
@@ -195,6 +182,26 @@ def nearest(subject: Subject, chip: Chip, wish: Wish, found: Sequence[Choice]) -
             said.append(f"another GPU: {other.name} with {described(winners[0])}")
             break
     return said
+
+
+def _same_settings(wish: Wish, found: Sequence[Choice]) -> str:
+    """What these settings would need, or be: more memory, slower, or later."""
+    roomy = [each for each in found if each.fits_memory]
+    if not roomy:
+        least = min(found, key=lambda c: c.memory.total)
+        return (
+            f"memory: the least that it takes is {least.memory.total / GIB:.1f} GiB "
+            f"({described(least)}), of which weights are {least.memory.weights / GIB:.1f} GiB"
+        )
+    quick = [each for each in roomy if each.fps >= wish.fps]
+    if quick:
+        how, shown = "later", min(quick, key=lambda c: c.timing.delay)
+    else:
+        how, shown = "slower", max(roomy, key=lambda c: (float(f"{c.fps:.3g}"), -c.timing.delay))
+    return (
+        f"{how}: {shown.fps:.3g} pictures per second with {described(shown)}, "
+        f"{shown.timing.delay:.1f} s from prompt to picture"
+    )
 
 
 def _can(chip: Chip, way: Precision) -> bool:

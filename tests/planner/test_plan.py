@@ -57,6 +57,13 @@ def test_no_is_said_with_what_would_work() -> None:
     assert "slower: " in result.stdout and "other settings on rtx4090: " in result.stdout
 
 
+def test_a_delay_that_cannot_be_had_is_told_with_the_least_there_is() -> None:
+    told = answer("--gpu", "rtx4090", "--size", "256x256", "--fps", "10", "--delay", "0.3")
+    assert told["nearest"][0].startswith("later: ") and "window 1" in told["nearest"][0]
+    refused = asked("--model", "4.5b-base", "--gpu", "rtx4090", "--window", "3")
+    assert refused.exit_code == 2 and "64 steps do not divide among 3" in refused.output
+
+
 def test_another_gpu_is_named_only_when_it_would_do() -> None:
     told = answer("--gpu", "rtx4090", "--size", "480x480", "--steps", "8", "--precision", "fp8")
     (other,) = [each for each in told["nearest"] if each.startswith("another GPU: ")]
