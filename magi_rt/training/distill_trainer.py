@@ -8,22 +8,18 @@ less noisy than the live ones.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from magi_rt.backends.devices import choose_device
 from magi_rt.backends.fingerprint import fingerprint
-from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_text_encoder, resolve
+from magi_rt.checkpoints.layout import ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
 from magi_rt.config import MagiConfig
@@ -61,6 +57,7 @@ class Source:
     codec: Codec
     dit: VideoDiT
     text: T5TextEncoder
+    text_files: Mapping[str, bytes]
 
     @classmethod
     def open(cls, model: str | Path) -> Source:
@@ -88,7 +85,15 @@ class Source:
         text = T5TextEncoder.from_folder(
             folder.text_encoder, sizes.caption_max_length, sizes.caption_channels
         )
-        return cls(folder, Codec.from_model(folder), load_denoiser(folder), text)
+        files = {
+            path.name: path.read_bytes() for path in folder.text_encoder.iterdir() if path.is_file()
+        }
+        return cls(folder, Codec.from_model(folder), load_denoiser(folder), text, files)
+
+    def write_text_encoder(self, folder: Path) -> None:
+        """The text encoder's files as they were when the model was opened."""
+        for name, content in self.text_files.items():
+            (folder / name).write_bytes(content)
 
     @property
     def config(self) -> MagiConfig:
@@ -269,20 +274,13 @@ def distilled_config(config: MagiConfig) -> MagiConfig:
 
 def export(folder: Path, student: VideoDiT, source: Source) -> None:
     """Write a model folder in the published layout: the student, all else from its teacher."""
-    encoder = source.folder.text_encoder
-    assert encoder is not None
     save_model(
         folder,
         distilled_config(source.config),
         denoiser=student.state_dict(),
-        vae_config=json.loads((source.codec.folder / "config.json").read_text(encoding="utf-8")),
-        vae=load_file(source.codec.folder / VAE_WEIGHTS),
-        write_text_encoder=partial(copy_files, encoder),
+        vae_config=source.codec.config,
+        vae=source.codec.weights,
+        write_text_encoder=source.write_text_encoder,
         matrix_dtype=torch.bfloat16,
         overwrite=True,
     )
-
-
-def copy_files(source: Path, folder: Path) -> None:
-    """All files of one folder into another that is there."""
-    shutil.copytree(source, folder, dirs_exist_ok=True)

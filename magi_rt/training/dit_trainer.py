@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from magi_rt.backends.devices import choose_device
-from magi_rt.checkpoints.layout import VAE_WEIGHTS, missing_text_encoder, resolve
+from magi_rt.checkpoints.layout import missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
 from magi_rt.config import ModelConfig
@@ -289,8 +287,8 @@ def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec) -> None
         folder,
         nano_config(codec.scale, trainee.dit.config),
         denoiser=trainee.dit.state_dict(),
-        vae_config=json.loads((codec.folder / "config.json").read_text(encoding="utf-8")),
-        vae=load_file(codec.folder / VAE_WEIGHTS),
+        vae_config=codec.config,
+        vae=codec.weights,
         write_text_encoder=lambda path: save_text_encoder(
             path, deepcopy(trainee.text).half().cpu(), tokenizer
         ),
