@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magi_rt.evaluation import detectors
-from magi_rt.training.worlds.toybox_physics import FADE_FRAMES
 from magi_rt.training.worlds.toybox_scene import COLOURS, WEATHERS, State
 
 
@@ -77,7 +76,3 @@ def true_reading(states: Sequence[State], row: int) -> Reading:
     light = np.array([float(state.light[row]) for state in states], dtype=np.float32)
     weather = np.array([WEATHERS.index(state.facts[row].weather) for state in states])
     return Reading(mass, centre, light, weather)
-
-
-SETTLED = FADE_FRAMES + 1
-"""Frames after which changes of light, weather and colour are over."""

@@ -42,7 +42,7 @@ from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.loop import Loop, Outcome, Plan
 from magi_rt.training.nano import CHUNKS_PER_CLIP, RUNTIME
 from magi_rt.training.packed_dit import TextBatch
-from magi_rt.training.vae_clips import seeded
+from magi_rt.training.seeds import seeded
 
 DEFAULT_STEPS = 8
 JUDGED_CLIPS = 4
@@ -156,7 +156,7 @@ def train_distill(
     recipe = source.recipe(seed, **dict(clips or {}))
     kept = Path(shards or folder / "shards")
     store = ShardStore(kept, recipe, source.codec.vae.to(device), workers)
-    lesson = Lesson(source, settings, device, seed, batch, earlier)
+    lesson = Distillation(source, settings, device, seed, batch, earlier)
     lesson.feed = ClipFeed(store, FeedPlan(batch, steps_per_shard))
     lesson.held_out = held_out_feed(folder, recipe, source.codec.vae, batch)
     card: dict[str, Any] = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard}
@@ -180,7 +180,7 @@ def _as_fine_as(teacher: VideoDiT, model: str | Path) -> VideoDiT:
     return with_patches(load_denoiser(resolve(model)), teacher.config.patch_size)
 
 
-class Lesson:
+class Distillation:
     """What a training step and an evaluation of a distillation do."""
 
     feed: ClipFeed

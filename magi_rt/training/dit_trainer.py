@@ -44,7 +44,7 @@ from magi_rt.training.nano_text import (
 )
 from magi_rt.training.recordings.source import ClipSource, open_source
 from magi_rt.training.samples import story_from, write_story
-from magi_rt.training.vae_clips import seeded
+from magi_rt.training.seeds import seeded
 
 HELD_OUT_SEED = 7_777_778
 HELD_OUT_BATCHES = 4
@@ -61,7 +61,7 @@ class Trainee(nn.Module):
         self.dit, self.text = dit, text
 
 
-class Lesson:
+class FlowLesson:
     """The loss of one step: over whole clips and over openings, each by its number of chunks."""
 
     def __init__(self, reader: PromptReader, settings: FlowSettings, chunk_width: int) -> None:
@@ -135,7 +135,7 @@ def train_dit(
     if compiled:
         trainee.dit.compile(dynamic=True)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
-    lesson = Lesson(reader, settings, RUNTIME.chunk_width)
+    lesson = FlowLesson(reader, settings, RUNTIME.chunk_width)
     fields: dict[str, Any] = {"chunks": CHUNKS_PER_CLIP, "data": str(data), **(clips or {})}
     recipe = ShardRecipe(seed=seed, scale=codec.scale, **fields)
     story = story_from(source, seeded(HELD_OUT_SEED))

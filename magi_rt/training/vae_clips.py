@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from magi_rt.training.recordings.source import ClipSource
+from magi_rt.training.seeds import seeded
 
 CHUNKS = 5  # chunks rendered in one go: a scene is set up once for all of them
 ROUND_SCENES = 64
@@ -22,14 +23,6 @@ class Render(Protocol):
     """Renders scenes: (scenes, chunks, generator) -> uint8 [scenes, chunks * 8, H, W, 3]."""
 
     def __call__(self, scenes: int, chunks: int, generator: torch.Generator) -> Tensor: ...
-
-
-def seeded(*numbers: int) -> torch.Generator:
-    """A generator that follows from a few numbers."""
-    seed = 0
-    for number in numbers:
-        seed = (seed * 1_000_003 + number + 12_345) % (1 << 62)
-    return torch.Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True)

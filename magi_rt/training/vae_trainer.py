@@ -27,7 +27,8 @@ from magi_rt.errors import OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE, from_uint8, to_uint8
 from magi_rt.training.loop import Loop, Outcome, Plan
 from magi_rt.training.recordings.source import open_source
-from magi_rt.training.vae_clips import ClipRounds, Render, SourceScenes, seeded
+from magi_rt.training.seeds import seeded
+from magi_rt.training.vae_clips import ClipRounds, Render, SourceScenes
 from magi_rt.training.vae_growth import doubled
 from magi_rt.training.vae_loss import DECODER, VaeLoss
 

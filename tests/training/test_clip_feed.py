@@ -19,7 +19,7 @@ from magi_rt.training.nano_text import (
     encode_prompts,
     regrown_text_encoder,
 )
-from magi_rt.training.vae_clips import seeded
+from magi_rt.training.seeds import seeded
 from magi_rt.training.vae_trainer import NANO_VAE, fresh_vae
 
 NO_STILL = torch.tensor([False])

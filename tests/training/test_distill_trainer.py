@@ -16,7 +16,7 @@ from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.training.distill_trainer import Lesson, distilled_config, train_distill
+from magi_rt.training.distill_trainer import Distillation, distilled_config, train_distill
 from magi_rt.training.loop import Outcome, read_log
 from magi_rt.world import World
 from tests.support import small_config, write_model
@@ -56,15 +56,15 @@ def finished(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_distillation_goes_on_exactly_as_if_it_had_not_been(
     teacher: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, whole = tmp_path / "killed", Lesson.loss
+    run, whole = tmp_path / "killed", Distillation.loss
 
-    def dies(self: Lesson, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def dies(self: Distillation, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         if step == 3:
             raise KeyboardInterrupt
         return whole(self, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Lesson, "loss", dies)
+        patch.setattr(Distillation, "loss", dies)
         with pytest.raises(KeyboardInterrupt):
             distil(run, teacher)
     assert distil(run, teacher).finished

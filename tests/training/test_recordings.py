@@ -20,7 +20,7 @@ from magi_rt.training.recordings.from_world import record_clips
 from magi_rt.training.recordings.report import check_folder
 from magi_rt.training.recordings.sections import sections
 from magi_rt.training.recordings.world_source import WorldSource
-from magi_rt.training.vae_clips import seeded
+from magi_rt.training.seeds import seeded
 from tests.training.recording_kit import level, shown, write_clip, write_video
 
 

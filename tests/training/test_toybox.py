@@ -177,13 +177,6 @@ def test_a_world_renders_the_frames_of_its_clips() -> None:
     assert all("room" in world.caption(state, r, Random(r), "train").words for r in range(3))
 
 
-def test_single_images_differ_and_are_whole_pictures() -> None:
-    pictures = toybox.images(12, seeded(11))
-    assert pictures.shape == (12, 64, 64, 3)
-    assert pictures.dtype == torch.uint8
-    assert len({picture.numpy().tobytes() for picture in pictures}) == 12
-
-
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(OptionError, match="'test'"):
         toybox.clips(1, 1, seeded(), split="test")

@@ -17,7 +17,8 @@ from torch import Tensor
 from magi_rt.errors import OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.training.loop import read_log
-from magi_rt.training.vae_clips import CHUNKS, ClipRounds, seeded
+from magi_rt.training.seeds import seeded
+from magi_rt.training.vae_clips import CHUNKS, ClipRounds
 from magi_rt.training.vae_loss import VaeLoss
 from magi_rt.training.vae_trainer import (
     NANO_VAE,

@@ -11,7 +11,7 @@ import torch
 
 from magi_rt import World
 from magi_rt.training.recordings import open_source
-from magi_rt.training.vae_clips import seeded
+from magi_rt.training.seeds import seeded
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "10_your_own_world.py"
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}

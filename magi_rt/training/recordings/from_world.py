@@ -9,7 +9,7 @@ from pathlib import Path
 from magi_rt.errors import MediaError, OptionError
 from magi_rt.training.recordings.recorder import Recorder
 from magi_rt.training.recordings.source import FRAME_RATE, FRAMES_PER_CHUNK, ClipSource
-from magi_rt.training.vae_clips import seeded
+from magi_rt.training.seeds import seeded
 
 MAX_CLIP_S = 120
 """Longest clip in seconds: a clip is made in memory as a whole."""

@@ -17,7 +17,7 @@ from magi_rt.errors import OptionError
 from magi_rt.training.worlds.base import Clauses, Clips, Film, Meaning, Prompt, Truth
 from magi_rt.training.worlds.film import film
 from magi_rt.training.worlds.film import play as play_film
-from magi_rt.training.worlds.toybox_physics import FADE_FRAMES, step
+from magi_rt.training.worlds.toybox_physics import step
 from magi_rt.training.worlds.toybox_prompts import caption_words, prompt_words
 from magi_rt.training.worlds.toybox_render import look, pictures
 from magi_rt.training.worlds.toybox_rules import apply
@@ -99,17 +99,6 @@ def continue_under(
     clauses = (meaning,) if isinstance(meaning, Meaning) else meaning
     script: Script = [[clauses] * chunks for _ in state.facts]
     return play(state, script, None, frames_per_chunk, size)
-
-
-def images(
-    batch: int, generator: torch.Generator, size: int = 64, device: torch.device | str = "cpu"
-) -> Tensor:
-    """uint8 [batch, size, size, 3]: single moments, some with light or weather just changing."""
-    world = Toybox(size, device)
-    made = film(world, batch, 1, generator, frames_per_chunk=FADE_FRAMES + 3, split="all")
-    pick = torch.randint(made.pixels.shape[1], (batch,), generator=generator)
-    rows = torch.arange(batch)
-    return made.pixels[rows.to(device), pick.to(device)]
 
 
 def _with_truth(made: Film, size: int) -> Clips:

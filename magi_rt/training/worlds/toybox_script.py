@@ -8,7 +8,6 @@ from random import Random
 
 from magi_rt.training.worlds.base import Clauses, Meaning
 from magi_rt.training.worlds.toybox_physics import resting
-from magi_rt.training.worlds.toybox_prompts import prompt_words
 from magi_rt.training.worlds.toybox_scene import (
     COLOURS,
     DIRECTIONS,
@@ -33,8 +32,6 @@ KINDS = {
     "vanish": 0.14,
 }
 """How often each kind of clause is chosen, relative to the others that show in the room."""
-PAUSE = 0.05
-"""Share of new prompts that are empty, where only facts are known."""
 JOINED = 0.3
 NEXT_PACES = {"normal": ("freeze", "slow"), "slow": ("freeze", "normal"), "freeze": ("normal",)}
 GO_ON = {"freeze": 0.5, "slow": 0.3}
@@ -158,11 +155,3 @@ def draw_clauses(
     if any(clause.kind in FORCES for clause in clauses):
         clauses = [clause for clause in clauses if clause.value != "freeze"]
     return tuple(clauses)
-
-
-def next_prompt(facts: Facts, random: Random, split: str) -> tuple[str, Clauses]:
-    """A new prompt for a later chunk and its meaning; now and then the empty one."""
-    if random.random() < PAUSE:
-        return "", ()
-    clauses = draw_clauses(facts, random)
-    return prompt_words(clauses, random, split), clauses
