@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 BACKENDS = ("eager", "openvino", "onnx", "compiled", "tensorrt", "dummy")
 """The executors of this version."""
 
+ATTENTIVE = ("eager", "compiled")
+"""Those whose attention can be chosen."""
+
 DTYPES = ("auto", "float32", "bfloat16")
 """Working number formats; "auto" takes the executor's usual one: PyTorch the model's own, a graph
 runtime its fastest."""
@@ -74,7 +77,12 @@ def resolve_backend(
 
 
 def open_executor(
-    model: str, *, backend: str = "auto", device: str = "auto", dtype: str = "auto"
+    model: str,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
 ) -> Executor:
     """Opens a model in the executor that fits; runtimes are imported only when chosen.
 
@@ -86,6 +94,7 @@ def open_executor(
         backend: "auto" or one of ``BACKENDS``.
         device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
         dtype: one of ``DTYPES``.
+        attention: one of ``ATTENTIONS``; other than "auto" only for ``ATTENTIVE`` executors.
 
     Raises:
         BackendError: no executor fits, or the device is unknown or not there.
@@ -94,6 +103,8 @@ def open_executor(
     """
     check_device(device)
     check_dtype(dtype)
+    if attention != "auto":
+        return _open_attentive(model, backend, device, dtype, attention)
     choice = resolve_backend(model, backend, device, dtype)
     if choice.backend == "dummy":
         return _open_dummy(device, dtype)
@@ -108,6 +119,23 @@ def open_executor(
         reason = f"PyTorch runs the model, because {choice.backend} does not: {error.message}"
         opened = _kind("eager").open(model, device=device, dtype=dtype)
     opened.info = replace(opened.info, reason=f"{reason}; {opened.info.reason}")
+    return opened
+
+
+def _open_attentive(
+    model: str, backend: str, device: str, dtype: str, attention: str
+) -> EagerExecutor:
+    """PyTorch with a wished attention; the graph runtimes and the dummy have their own."""
+    choice = resolve_backend(model, "eager" if backend == "auto" else backend)
+    if choice.backend not in ATTENTIVE:
+        raise BackendError(
+            f"attention {attention!r} cannot be had from backend {choice.backend!r}, which has its "
+            f"own; use backend={ATTENTIVE[0]!r} or {ATTENTIVE[1]!r}, or attention='auto'",
+            field="attention",
+        )
+    opened: EagerExecutor = _kind(choice.backend).open(
+        model, device=device, dtype=dtype, attention=attention
+    )
     return opened
 
 

@@ -10,7 +10,7 @@ import typer
 from magi_rt.cli.consoles import for_tables
 from magi_rt.cli.interrupt import InterruptGuard
 from magi_rt.cli.run_plan import MAX_SECONDS, RunPlan, RunWishes, plan_run
-from magi_rt.cli.world_options import Backend, Device, Dtype, Model, Size, Steps, Window
+from magi_rt.cli.world_options import Attention, Backend, Device, Dtype, Model, Size, Steps, Window
 
 _START = "What the world starts from"
 _TELL = "What happens"
@@ -113,6 +113,7 @@ def run(
     backend: Backend = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    attention: Attention = "auto",
     out: Out = Path("magi-world.mp4"),
     sheet: Sheet = None,
     scale: Scale = None,
@@ -137,7 +138,7 @@ def run(
     wishes = RunWishes(
         prompt=prompt, then=tuple(then or ()), seconds=seconds, image=image, video=video, seed=seed,
         model=model, steps=steps, window=window, size=size, backend=backend, device=device,
-        dtype=dtype, out=out, sheet=sheet, scale=scale, log=log,
+        dtype=dtype, attention=attention, out=out, sheet=sheet, scale=scale, log=log,
     )  # fmt: skip
     code = carry_out(plan_run(wishes), quiet)
     if code:

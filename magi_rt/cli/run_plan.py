@@ -45,6 +45,7 @@ class RunWishes:
     backend: str = "auto"
     device: str = "auto"
     dtype: str = "auto"
+    attention: str = "auto"
     scale: int | None = None
     out: Path = Path("magi-world.mp4")
     sheet: Path | None = None
@@ -87,6 +88,7 @@ def plan_run(wishes: RunWishes) -> RunPlan:
         backend=wishes.backend,
         device=wishes.device,
         dtype=wishes.dtype,
+        attention=wishes.attention,
         history=0,  # nothing is rewound here, so nothing is copied
     )
     _check_scale(wishes.scale)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from magi_rt.cli.interrupt import InterruptGuard
-from magi_rt.cli.world_options import Backend, Device, Dtype, Size, Steps, Window
+from magi_rt.cli.world_options import Attention, Backend, Device, Dtype, Size, Steps, Window
 from magi_rt.errors import OptionError
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def serve(
     backend: Backend = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    attention: Attention = "auto",
 ) -> None:
     """Run a world that others watch and steer: frames out, prompts in.
 
@@ -147,7 +148,8 @@ def serve(
 
     options = WorldOptions(
         seed=seed, steps=steps, window=window, size=None if size is None else parse_size(size),
-        backend=backend, device=device, dtype=dtype, adapt=adapt, fps=fps if adapt else None,
+        backend=backend, device=device, dtype=dtype, attention=attention, adapt=adapt,
+        fps=fps if adapt else None,
     )  # fmt: skip
     address = whole_address(bind, port)
     server_keys = None if keys is None else ServerKeys.load(keys)
@@ -164,7 +166,8 @@ def serve(
     check_serving(1.0 if fps is None else fps, buffer)
     world = World.open(
         model, image=image, seed=seed, steps=steps, window=window, size=options.size,
-        backend=backend, device=device, dtype=dtype, adapt=options.adapt, fps=options.fps,
+        backend=backend, device=device, dtype=dtype, attention=attention, adapt=options.adapt,
+        fps=options.fps,
     )  # fmt: skip
     server = WorldServer(
         world, address, fps=fps, buffer=buffer, prompt=prompt, snapshots=snapshots,

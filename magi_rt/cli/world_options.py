@@ -53,6 +53,14 @@ Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="Where: auto, cpu, cuda or cuda:N.", rich_help_panel=_HOW),
 ]
+Attention = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Attention of PyTorch: auto, sdpa, or sage (SageAttention: 8-bit, other numbers).",
+        rich_help_panel=_HOW,
+    ),
+]
 Dtype = Annotated[
     str,
     typer.Option(

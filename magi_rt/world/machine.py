@@ -89,7 +89,11 @@ class WorldMachine:
     @classmethod
     def _of(cls, model: str, options: WorldOptions) -> WorldMachine:
         executor = open_executor(
-            model, backend=options.backend, device=options.device, dtype=options.dtype
+            model,
+            backend=options.backend,
+            device=options.device,
+            dtype=options.dtype,
+            attention=options.attention,
         )
         return cls.around(executor, model, options)
 

@@ -33,6 +33,9 @@ class WorldOptions:
         device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
         dtype: "float32", "bfloat16" or "auto": PyTorch takes the model's own, a graph runtime its
             fastest.
+        attention: "auto" (the fastest that gives the same numbers), "sdpa" (PyTorch's own) or
+            "sage" (SageAttention: 8-bit products on NVIDIA cards, other numbers); the backends
+            "eager" and "compiled" heed it.
         history: chunks that ``World.rewind`` can take back; each costs one copy of the model's
             memory. ``None``: 8, or fewer where 8 copies exceed 1 GiB (``World.notes`` says so).
             0: none is copied, and a call that is interrupted may have moved in part.
@@ -54,6 +57,7 @@ class WorldOptions:
     backend: str = "auto"
     device: str = "auto"
     dtype: str = "auto"
+    attention: str = "auto"
     history: int | None = None
     adapt: bool | tuple[int, ...] = False
     fps: float | None = None
@@ -65,7 +69,7 @@ class WorldOptions:
                 check_whole(name, getattr(self, name), 1, 1000)
         if self.history is not None:
             check_whole("history", self.history, 0, HISTORY_LIMIT)
-        for name in ("backend", "device", "dtype"):
+        for name in ("backend", "device", "dtype", "attention"):
             if not isinstance(getattr(self, name), str):
                 raise OptionError(f"{name} is {getattr(self, name)!r}; it must be text", field=name)
         if self.size is not None:
@@ -101,6 +105,8 @@ class WorldOptions:
         values["size"] = list(self.size) if self.size else None
         if self.adapt is False:
             del values["adapt"], values["fps"]
+        if self.attention == "auto":
+            del values["attention"]
         return values
 
     @classmethod

@@ -51,6 +51,7 @@ class World(WorldFacts):
         backend: str = "auto",
         device: str = "auto",
         dtype: str = "auto",
+        attention: str = "auto",
         history: int | None = None,
         adapt: bool | tuple[int, ...] = False,
         fps: float | None = None,
@@ -63,8 +64,8 @@ class World(WorldFacts):
                 float 0..1. Any size; it is stretched to the world's.
             video: video to continue: a file name (resampled to the world's frame rate), or
                 [T, H, W, 3] at the world's frame rate. The first 32 frames are used.
-            seed, steps, window, depth, size, backend, device, dtype, history, adapt, fps: see
-                :class:`magi_rt.world.options.WorldOptions`; ``None`` is the model's own.
+            seed, steps, window, depth, size, backend, device, dtype, attention, history, adapt,
+                fps: see :class:`magi_rt.world.options.WorldOptions`; ``None`` is the model's own.
 
         Raises:
             OptionError, MediaError: an option, the image or the video cannot be used.
@@ -72,8 +73,8 @@ class World(WorldFacts):
         """
         options = WorldOptions(
             seed=seed, steps=steps, window=window, depth=depth, backend=backend, device=device,
-            dtype=dtype, history=history, size=None if size is None else checked_size(size),
-            adapt=adapt, fps=fps,
+            dtype=dtype, attention=attention, history=history, adapt=adapt, fps=fps,
+            size=None if size is None else checked_size(size),
         )  # fmt: skip
         machine = WorldMachine.open(str(model), options, image=image, video=video)
         return cls(Timeline(machine, machine.begin()))

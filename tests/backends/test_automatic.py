@@ -98,3 +98,17 @@ def test_what_auto_chose_and_cannot_be_opened_is_told_while_pytorch_runs_the_mod
         open_executor("nano")
     with pytest.raises(BackendError, match="cannot be imported"):
         open_executor("nano", backend="openvino")
+
+
+def test_a_wished_attention_is_pytorchs_also_where_auto_would_take_a_graph_runtime(
+    machine: set[str],
+) -> None:
+    machine.add("openvino")
+    info = open_executor("nano", attention="sdpa").info
+    assert info.name == "eager" and "attention by PyTorch" in info.reason
+    with pytest.raises(BackendError, match="which has its own; use backend='eager' or 'compiled'"):
+        open_executor("nano", backend="openvino", attention="sdpa")
+    with pytest.raises(BackendError, match="SageAttention runs on CUDA devices"):
+        open_executor("nano", device="cpu", attention="sage")
+    with pytest.raises(BackendError, match="'quick' is unknown; use one of 'auto', 'sdpa', 'sage'"):
+        open_executor("nano", attention="quick")

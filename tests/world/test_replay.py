@@ -192,8 +192,8 @@ def test_a_replay_may_be_by_another_executor_and_says_that_frames_are_near(
     assert any("made with name eager, here it is other" in note and NEAR in note for note in notes)
     World.replay(path, dtype="float32")
     assert asked == [
-        {"backend": "other", "device": "auto", "dtype": "auto"},
-        {"backend": "eager", "device": "cpu", "dtype": "float32"},
+        {"backend": "other", "device": "auto", "dtype": "auto", "attention": "auto"},
+        {"backend": "eager", "device": "cpu", "dtype": "float32", "attention": "auto"},
     ]
 
 
