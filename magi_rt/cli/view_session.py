@@ -55,8 +55,9 @@ class Session:
             if order.verb == "prompt":
                 self._prompt(order.text)
             elif order.verb == "pause":
-                (self._client.resume if self.paused else self._client.pause)()
-                self.paused = not self.paused
+                stand = not self.paused  # a heartbeat may tell before the answer does
+                (self._client.pause if stand else self._client.resume)()
+                self.paused = stand
             elif order.verb == "rewind":
                 self._rewind()
             elif order.verb == "record":
