@@ -64,8 +64,10 @@ class World(WorldFacts):
                 float 0..1. Any size; it is stretched to the world's.
             video: video to continue: a file name (resampled to the world's frame rate), or
                 [T, H, W, 3] at the world's frame rate. The first 32 frames are used.
-            seed, steps, window, depth, size, backend, device, dtype, attention, history, adapt,
-                fps: see :class:`magi_rt.world.options.WorldOptions`; ``None`` is the model's own.
+            seed, steps, window, depth, size: see :class:`magi_rt.world.options.WorldOptions`;
+                ``None`` is the model's own.
+            backend, device, dtype, attention: what computes, where and how; the same.
+            history, adapt, fps: the same.
 
         Raises:
             OptionError, MediaError: an option, the image or the video cannot be used.
