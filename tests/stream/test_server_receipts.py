@@ -180,14 +180,20 @@ def test_a_rewind_to_a_chunk_leads_there_whatever_is_shown_by_then() -> None:
     )  # fmt: skip
 
 
-def test_a_later_jump_supersedes_one_that_has_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    held, fork = threading.Event(), SteeredWorld.fork
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Until it is set a fork takes for ever, and what is asked for after it waits."""
+    released, fork = threading.Event(), SteeredWorld.fork
 
     def slow_fork(self: SteeredWorld, name: str, unseen: int) -> list[str]:
-        held.wait(LIMIT_S)
+        released.wait(LIMIT_S)
         return fork(self, name, unseen)
 
     monkeypatch.setattr(SteeredWorld, "fork", slow_fork)
+    return released
+
+
+def test_a_later_jump_supersedes_one_that_has_not_shown(held: threading.Event) -> None:
     with served() as server, RawControl(server.control_address) as control:
         control.send("fork", name="here")
         first, second = control.send("reset", seed=1), control.send("reset", seed=2)
@@ -198,14 +204,7 @@ def test_a_later_jump_supersedes_one_that_has_not_shown(monkeypatch: pytest.Monk
     assert found[second][-1]["type"] == "applied"
 
 
-def test_what_waits_when_the_server_ends_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    held, fork = threading.Event(), SteeredWorld.fork
-
-    def slow_fork(self: SteeredWorld, name: str, unseen: int) -> list[str]:
-        held.wait(LIMIT_S)
-        return fork(self, name, unseen)
-
-    monkeypatch.setattr(SteeredWorld, "fork", slow_fork)
+def test_what_waits_when_the_server_ends_is_answered(held: threading.Event) -> None:
     with served() as server, RawControl(server.control_address) as control:
         control.send("fork", name="here")
         waiting = [control.send("reset", seed=1), control.send("snapshot", name="there")]
