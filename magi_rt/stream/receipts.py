@@ -56,10 +56,14 @@ class Receipts:
         ticket = self._prompts.pop(prompt, None)
         return found if ticket is None else [*found, Shown(ticket, prompt)]
 
-    def drop_prompt(self, prompt: int) -> Ticket | None:
-        """Whose prompt it was that will not show; None when that one has been told already."""
+    def drop_prompt(self, prompt: int, jumps: bool = True) -> Ticket | None:
+        """Whose prompt it was that will not show; None when that one has been told already.
+
+        Args:
+            jumps: a request that brought the prompt along will not show either.
+        """
         for jump in self._jumps:
-            if prompt and jump.prompt == prompt:
+            if jumps and prompt and jump.prompt == prompt:
                 self._jumps.remove(jump)
                 return jump.ticket
         return self._prompts.pop(prompt, None)

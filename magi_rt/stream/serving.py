@@ -73,7 +73,9 @@ class Serving:
             case NotDone(code, message, ticket, 0):
                 self.control.refuse(ticket, code, message)
             case NotDone(code, message, _, prompt):
-                self._will_not_show(self.receipts.drop_prompt(prompt), code, message)
+                # a beginning shows also when a newer prompt took the place of its first one
+                whole = code != "superseded"
+                self._will_not_show(self.receipts.drop_prompt(prompt, whole), code, message)
             case Done(ticket, values, epoch, anew, prompt):
                 self.control.accept(ticket, values)
                 if anew:

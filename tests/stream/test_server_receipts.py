@@ -204,6 +204,17 @@ def test_a_later_jump_supersedes_one_that_has_not_shown(held: threading.Event) -
     assert found[second][-1]["type"] == "applied"
 
 
+def test_a_beginning_shows_though_a_newer_prompt_took_its_words(held: threading.Event) -> None:
+    with served() as server, RawControl(server.control_address) as control:
+        control.send("fork", name="here")
+        reset = control.send("reset", text="snow")
+        prompt = control.send("prompt", text="rain")
+        wait_for(lambda: server.stats()["requests_waiting"] == 2, "both to wait for the fork")
+        held.set()
+        found = receipts(control, reset, prompt)
+    assert [found[each][-1]["type"] for each in (reset, prompt)] == ["applied", "applied"]
+
+
 def test_what_waits_when_the_server_ends_is_answered(held: threading.Event) -> None:
     with served() as server, RawControl(server.control_address) as control:
         control.send("fork", name="here")
