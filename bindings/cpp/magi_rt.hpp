@@ -152,6 +152,40 @@ public:
         return send_prompt(text.c_str(), at, flush);
     }
 
+    // Begins the world again: under the server's first prompt where none is given, with the same
+    // seed where none is given.
+    Sent send_reset(const char *first_prompt = nullptr, std::optional<std::uint64_t> seed = {})
+    {
+        return send(beginning(Request(MAGI_REQUEST_RESET), first_prompt, seed));
+    }
+
+    // The same from a whole PNG, JPEG or WebP file in memory.
+    Sent send_image(const void *file, std::size_t size, const char *first_prompt = nullptr,
+                    std::optional<std::uint64_t> seed = {})
+    {
+        Request request(MAGI_REQUEST_IMAGE);
+        request.image = file;
+        request.image_size = size;
+        return send(beginning(request, first_prompt, seed));
+    }
+
+    // Takes back the last chunks.
+    Sent send_rewind(std::uint32_t chunks = 1)
+    {
+        Request request(MAGI_REQUEST_REWIND);
+        request.chunks = chunks;
+        return send(request);
+    }
+
+    // Takes back all chunks from this number on (frame->chunk, receipt->chunk).
+    Sent send_rewind_to(std::uint64_t chunk)
+    {
+        Request request(MAGI_REQUEST_REWIND);
+        request.to = chunk;
+        request.has_to = 1;
+        return send(request);
+    }
+
     // The oldest receipt. One thread at a time.
     std::optional<Receipt> poll()
     {
@@ -180,6 +214,14 @@ public:
     }
 
 private:
+    static Request beginning(Request request, const char *first_prompt,
+                             std::optional<std::uint64_t> seed)
+    {
+        request.text = first_prompt;
+        request.has_seed = seed ? 1 : 0;
+        request.seed = seed.value_or(0);
+        return request;
+    }
     void swap(Client &other) noexcept
     {
         std::swap(client_, other.client_);

@@ -356,7 +356,7 @@ typedef enum magi_request_type {
     MAGI_REQUEST_PROMPT = 1,   /* text, at, flush. * */
     MAGI_REQUEST_RESET = 2,    /* seed, text. * */
     MAGI_REQUEST_IMAGE = 3,    /* image, seed, text: begins again from this picture. * */
-    MAGI_REQUEST_REWIND = 4,   /* chunks. * */
+    MAGI_REQUEST_REWIND = 4,   /* chunks, or to. * */
     MAGI_REQUEST_SNAPSHOT = 5, /* name: into the server's snapshot folder */
     MAGI_REQUEST_RESTORE = 6,  /* name of a snapshot or a fork. * */
     MAGI_REQUEST_FORK = 7,     /* name: keeps this moment in the server's memory */
@@ -377,12 +377,16 @@ typedef struct magi_request {
     uint64_t image_size;    /* bytes, 1 .. 8,388,608 */
     uint64_t seed;          /* below 2^63, counts when has_seed is not zero */
     uint32_t has_seed;      /* zero: the same seed again */
-    uint32_t chunks;        /* rewind: 1 .. what the server remembers; default 1 */
+    uint32_t chunks;        /* rewind by so many: 1 .. what the server remembers; default 1 */
     magi_at at;             /* prompt; default next */
     uint32_t flush;         /* prompt: not zero takes back what nobody has seen yet */
     double fps;             /* set: 1 .. 240, 0 leaves it */
     magi_format format;     /* set: what "any" is, default leaves it */
     uint32_t quality;       /* set: JPEG quality 1 .. 100, 0 leaves it */
+    uint64_t to;            /* rewind: takes back all chunks from this number on, whatever is */
+                            /* shown by then; 0 .. 2^53, counts when has_to is not zero */
+    uint32_t has_to;        /* zero: rewind by chunks; else leave chunks zero */
+    uint32_t reserved;
 } magi_request;
 
 /* Puts a copy of a request into the queue and returns; the library's thread sends it. *id becomes

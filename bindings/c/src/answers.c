@@ -81,7 +81,12 @@ static void pack_own_keys(msgpack_packer *packer, const magi_request *asked)
         msgpack_pack_bin(packer, (size_t)asked->image_size);
         msgpack_pack_bin_body(packer, asked->image, (size_t)asked->image_size);
         break;
-    case MAGI_REQUEST_REWIND: pack_whole(packer, "chunks", asked->chunks); break;
+    case MAGI_REQUEST_REWIND:
+        if (asked->has_to)
+            pack_whole(packer, "to", asked->to);
+        else
+            pack_whole(packer, "chunks", asked->chunks);
+        break;
     case MAGI_REQUEST_SNAPSHOT:
     case MAGI_REQUEST_RESTORE:
     case MAGI_REQUEST_FORK: pack_pair(packer, "name", asked->name); break;

@@ -129,6 +129,16 @@ static void keep_name(dummy *world, const char *name)
     snprintf(world->names[world->name_count++ % MAX_NAMES], 65, "%s", name);
 }
 
+static bool go_back(dummy *world, const magi_request *asked)
+{
+    uint64_t shown = world->frame > 0 ? world->frame / FRAMES_PER_CHUNK + 1 : 0;
+    if (asked->has_to ? asked->to >= shown : asked->chunks > shown) return false;
+    uint64_t to = asked->has_to ? asked->to : shown - asked->chunks;
+    world->frame = to > 0 ? to * FRAMES_PER_CHUNK - 1 : 0;
+    begin_epoch(world);
+    return true;
+}
+
 /* True when the request can be done; changes the world. */
 static bool change_world(dummy *world, const magi_request *asked)
 {
@@ -137,19 +147,14 @@ static bool change_world(dummy *world, const magi_request *asked)
         world->prompt = ++world->prompts;
         if (asked->flush) begin_epoch(world);
         return true;
-    case MAGI_REQUEST_REWIND: {
-        uint64_t frames = (uint64_t)asked->chunks * FRAMES_PER_CHUNK;
-        if (frames > world->frame) return false;
-        world->frame -= frames;
-        begin_epoch(world);
-        return true;
-    }
+    case MAGI_REQUEST_REWIND: return go_back(world, asked);
     case MAGI_REQUEST_RESTORE:
         if (!knows(world, asked->name)) return false;
         begin_epoch(world);
         return true;
     default:
         world->frame = 0;
+        world->prompt = asked->text && asked->text[0] ? ++world->prompts : 0;
         begin_epoch(world);
         return true;
     }
@@ -160,8 +165,9 @@ static void refuse(dummy *world, mg_request *request)
     bool rewind = request->asked.type == MAGI_REQUEST_REWIND;
     mg_client_refuse(world->client, request,
                      rewind ? MAGI_CODE_REFUSED : MAGI_CODE_NOT_FOUND, world->stream,
-                     rewind ? "chunks is more than the world has made"
-                            : "there is no snapshot or fork of that name");
+                     !rewind                 ? "there is no snapshot or fork of that name"
+                     : request->asked.has_to ? "the chunk to go back to was not shown yet"
+                                             : "chunks is more than the world has shown");
     finish(world, request);
 }
 
@@ -189,10 +195,8 @@ static void do_change(dummy *world, mg_request *request)
                          "too many requests wait for the next frame");
         finish(world, request);
     } else if (change_world(world, &request->asked)) {
-        if (request->asked.type == MAGI_REQUEST_PROMPT) {
-            supersede_prompts(world);
-            request->prompt = world->prompt;
-        }
+        supersede_prompts(world);
+        if (request->asked.type == MAGI_REQUEST_PROMPT) request->prompt = world->prompt;
         answer(world, request, MAGI_RECEIPT_ACCEPTED, NULL);
         world->showing[world->showing_count++] = request;
     } else {

@@ -122,13 +122,21 @@ magi_status magi_client_get_counters(magi_client handle, magi_counters *out)
     return MAGI_OK;
 }
 
+/* Programs compiled before `to` was there pass a request that ends before it. */
+static bool is_request_size(uint32_t size)
+{
+    return size == sizeof(magi_request) || size == offsetof(magi_request, to);
+}
+
 magi_status magi_client_send(magi_client handle, const magi_request *request, uint64_t *id)
 {
+    magi_request whole = {0};
     if (!request) return MAGI_BAD_ARGUMENT;
-    if (request->struct_size != sizeof *request) return MAGI_BAD_SIZE;
+    if (!is_request_size(request->struct_size)) return MAGI_BAD_SIZE;
+    memcpy(&whole, request, request->struct_size);
     mg_client *client = mg_handle_pin(handle);
     if (!client) return MAGI_BAD_HANDLE;
-    magi_status status = mg_outbox_put(&client->outbox, request, id);
+    magi_status status = mg_outbox_put(&client->outbox, &whole, id);
     if (status == MAGI_OK) mg_wake_raise(&client->wake);
     mg_handle_unpin(handle);
     return status;

@@ -8,6 +8,7 @@
 #define MAX_PROMPT_CHARACTERS 4000
 #define MAX_IMAGE_BYTES 8388608
 #define MAX_CHUNKS (UINT32_C(1) << 31)
+#define MAX_CHUNK (UINT64_C(1) << 53)
 
 const char *mg_request_word(magi_request_type type)
 {
@@ -64,6 +65,13 @@ static magi_status check_name(const magi_request *asked)
     return strspn(asked->name, letters) == length ? MAGI_OK : MAGI_BAD_ARGUMENT;
 }
 
+static magi_status check_rewind(const magi_request *asked)
+{
+    bool fits = asked->has_to ? asked->to <= MAX_CHUNK && asked->chunks == 0
+                              : asked->chunks <= MAX_CHUNKS;
+    return fits ? MAGI_OK : MAGI_BAD_ARGUMENT;
+}
+
 static magi_status check_set(const magi_request *asked)
 {
     bool fps = asked->fps != 0, format = asked->format != MAGI_FORMAT_DEFAULT;
@@ -80,7 +88,7 @@ magi_status mg_request_check(const magi_request *asked)
     switch (asked->type) {
     case MAGI_REQUEST_PROMPT: return check_prompt(asked);
     case MAGI_REQUEST_IMAGE: return check_image(asked);
-    case MAGI_REQUEST_REWIND: return asked->chunks <= MAX_CHUNKS ? MAGI_OK : MAGI_BAD_ARGUMENT;
+    case MAGI_REQUEST_REWIND: return check_rewind(asked);
     case MAGI_REQUEST_SNAPSHOT:
     case MAGI_REQUEST_RESTORE:
     case MAGI_REQUEST_FORK: return check_name(asked);

@@ -143,6 +143,61 @@ static void the_other_requests_are_answered(void)
     end();
 }
 
+static void a_world_begins_again_under_its_own_prompt_and_drops_those_that_wait(void)
+{
+    begin(usual());
+    send_request((magi_request){.type = MAGI_REQUEST_PAUSE});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    CHECK_NUMBER(magi_client_send_prompt(client, "it rains", MAGI_AT_NEXT, 0, NULL), MAGI_OK);
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    uint64_t waiting = receipt.request;
+    send_request((magi_request){.type = MAGI_REQUEST_RESET, .text = "night falls"});
+    take_receipt(MAGI_RECEIPT_ERROR);
+    CHECK(receipt.code == MAGI_CODE_SUPERSEDED && receipt.request == waiting);
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
+    take();
+    CHECK(frame.prompt == 2 && frame.chunk == 0);
+    give_back();
+    send_request((magi_request){.type = MAGI_REQUEST_RESET});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
+    take();
+    CHECK(frame.prompt == 0 && frame.chunk == 0);
+    give_back();
+    end();
+}
+
+static void a_world_goes_back_to_the_beginning_of_a_chunk(void)
+{
+    magi_request back = {.type = MAGI_REQUEST_REWIND, .has_to = 1, .to = 1};
+    begin(usual());
+    do {
+        take();
+        give_back();
+    } while (frame.chunk < 3);
+    send_request(back);
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
+    CHECK(receipt.chunk == 1 && receipt.frame == 4 && receipt.epoch == 1);
+    send_request((magi_request){.type = MAGI_REQUEST_PAUSE});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    back.to = 0;
+    send_request(back);
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
+    CHECK(receipt.chunk == 0 && receipt.frame == 1);
+    back.to = 1;
+    send_request(back);
+    take_receipt(MAGI_RECEIPT_ERROR);
+    CHECK(receipt.code == MAGI_CODE_REFUSED && strstr(receipt.message, "was not shown"));
+    send_request((magi_request){.type = MAGI_REQUEST_REWIND});
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
+    CHECK(receipt.chunk == 0 && receipt.frame == 1);
+    end();
+}
+
 static void a_paused_world_stands_still_and_goes_on(void)
 {
     magi_client_info info = {.struct_size = sizeof info};
@@ -204,6 +259,8 @@ int main(void)
     RUN(a_prompt_is_accepted_then_applied_and_shows);
     RUN(after_a_flushed_prompt_no_frame_of_the_old_epoch_comes);
     RUN(the_other_requests_are_answered);
+    RUN(a_world_begins_again_under_its_own_prompt_and_drops_those_that_wait);
+    RUN(a_world_goes_back_to_the_beginning_of_a_chunk);
     RUN(a_paused_world_stands_still_and_goes_on);
     RUN(a_jump_while_paused_shows_one_frame_and_a_prompt_waits);
     RUN(what_is_known_of_the_world_can_be_asked);

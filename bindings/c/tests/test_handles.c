@@ -132,6 +132,21 @@ static void a_program_compiled_before_frames_had_steps_still_gets_frames(void)
     CHECK_NUMBER(magi_client_close(client), MAGI_OK);
 }
 
+static void a_program_compiled_before_requests_had_to_still_sends_them(void)
+{
+    magi_client client = open_dummy();
+    magi_request request;
+    uint64_t id = 0;
+    memset(&request, 0xab, sizeof request);
+    memset(&request, 0, offsetof(magi_request, to));
+    request.struct_size = offsetof(magi_request, to);
+    request.type = MAGI_REQUEST_REWIND;
+    request.chunks = 1; /* has_to would refuse it, if what lies behind the struct were read */
+    CHECK_NUMBER(magi_client_send(client, &request, &id), MAGI_OK);
+    CHECK_NUMBER(id, 1);
+    CHECK_NUMBER(magi_client_close(client), MAGI_OK);
+}
+
 static magi_status status_of(magi_client_desc desc)
 {
     magi_client client;
@@ -216,6 +231,7 @@ int main(void)
     RUN(a_held_frame_keeps_its_pixels_while_others_arrive);
     RUN(a_wrong_struct_size_is_refused_everywhere);
     RUN(a_program_compiled_before_frames_had_steps_still_gets_frames);
+    RUN(a_program_compiled_before_requests_had_to_still_sends_them);
     RUN(values_outside_their_range_are_refused);
 #if defined(MAGI_RT_NETWORK)
     RUN(addresses_and_keys_that_cannot_be_are_refused);

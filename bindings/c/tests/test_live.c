@@ -181,6 +181,32 @@ static void the_other_requests_are_answered(void)
     end();
 }
 
+static void a_world_begins_under_a_prompt_and_goes_back_to_its_first_chunk(void)
+{
+    begin();
+    CHECK_SOON(has_control());
+    take_receipt(send((magi_request){.type = MAGI_REQUEST_PAUSE}), MAGI_RECEIPT_ACCEPTED);
+    uint64_t id = send((magi_request){.type = MAGI_REQUEST_RESET, .text = "night falls"});
+    take_receipt(id, MAGI_RECEIPT_ACCEPTED);
+    take_receipt(id, MAGI_RECEIPT_APPLIED);
+    CHECK_NUMBER(receipt.chunk, 0);
+    uint64_t shown = receipt.seq;
+    do {
+        take();
+        give_back();
+    } while (frame.seq < shown);
+    CHECK(frame.prompt > 0);
+    id = send((magi_request){.type = MAGI_REQUEST_REWIND, .has_to = 1, .to = 1});
+    take_receipt(id, MAGI_RECEIPT_ERROR);
+    CHECK_NUMBER(receipt.code, MAGI_CODE_REFUSED);
+    id = send((magi_request){.type = MAGI_REQUEST_REWIND, .has_to = 1});
+    take_receipt(id, MAGI_RECEIPT_ACCEPTED);
+    take_receipt(id, MAGI_RECEIPT_APPLIED);
+    CHECK(receipt.chunk == 0 && receipt.frame == 0);
+    take_receipt(send((magi_request){.type = MAGI_REQUEST_RESUME}), MAGI_RECEIPT_ACCEPTED);
+    end();
+}
+
 static void watch_world(void)
 {
     RUN(frames_come_through_the_socket);
@@ -188,6 +214,7 @@ static void watch_world(void)
     RUN(both_ways_give_the_same_pixels);
     RUN(no_frame_older_than_a_flushed_prompt_is_shown_after_its_receipt);
     RUN(the_other_requests_are_answered);
+    RUN(a_world_begins_under_a_prompt_and_goes_back_to_its_first_chunk);
 }
 
 static void try_keys(char **arguments)

@@ -80,9 +80,15 @@ static void the_other_requests_are_packed_as_the_golden_files_have_them(void)
     asked.has_seed = 1;
     asked.seed = INT64_MAX;
     check_packed("reset-seed", &asked, 12);
+    asked.seed = 7;
+    asked.text = "night falls";
+    check_packed("reset-text", &asked, 12);
     asked = request_of(MAGI_REQUEST_REWIND);
     asked.chunks = 2;
     check_packed("rewind", &asked, 12);
+    asked = request_of(MAGI_REQUEST_REWIND);
+    asked.has_to = 1;
+    check_packed("rewind-to", &asked, 12);
     asked = request_of(MAGI_REQUEST_SNAPSHOT);
     asked.name = "before-the_Storm2";
     check_packed("snapshot", &asked, 12);
@@ -125,6 +131,11 @@ static void an_image_is_packed_with_its_bytes(void)
     memcpy(copy, golden + at, (size_t)asked.image_size);
     asked.image = copy;
     check_packed("image", &asked, 12);
+    asked.text = "";
+    check_packed("image-text", &asked, 12);
+    asked.text = NULL;
+    asked.has_seed = 1;
+    check_packed("image-seed", &asked, 12);
 }
 
 static void what_the_server_would_refuse_is_refused_at_once(void)
@@ -139,6 +150,15 @@ static void what_the_server_would_refuse_is_refused_at_once(void)
     asked = request_of(MAGI_REQUEST_RESET);
     asked.has_seed = 1;
     asked.seed = UINT64_C(1) << 63;
+    CHECK_NUMBER(mg_request_check(&asked), MAGI_BAD_ARGUMENT);
+    asked.text = "not \xff UTF-8";
+    asked.has_seed = 0;
+    CHECK_NUMBER(mg_request_check(&asked), MAGI_BAD_ARGUMENT);
+    asked = request_of(MAGI_REQUEST_REWIND);
+    asked.has_to = asked.chunks = 1;
+    CHECK_NUMBER(mg_request_check(&asked), MAGI_BAD_ARGUMENT);
+    asked.chunks = 0;
+    asked.to = (UINT64_C(1) << 53) + 1;
     CHECK_NUMBER(mg_request_check(&asked), MAGI_BAD_ARGUMENT);
     asked = request_of(MAGI_REQUEST_SET);
     CHECK_NUMBER(mg_request_check(&asked), MAGI_BAD_ARGUMENT);

@@ -113,11 +113,42 @@ static void receipts_keep_their_texts()
     CHECK(stats.details.front() == '{');
 }
 
+static magi_rt::Receipt receipt_of(magi_rt::Client &client, magi_rt::Sent sent,
+                                   magi_receipt_kind kind)
+{
+    CHECK(sent);
+    magi_rt::Receipt receipt = next_receipt(client);
+    while (receipt.request != sent.id || receipt.kind != kind) receipt = next_receipt(client);
+    return receipt;
+}
+
+static void the_world_begins_again_under_a_prompt_and_goes_back_to_a_chunk()
+{
+    static const unsigned char picture[] = {0x89, 'P', 'N', 'G'};
+    magi_rt::Client client{dummy()};
+    magi_rt::Sent begun[] = {client.send_reset("night falls", 7), client.send_reset(),
+                             client.send_image(picture, sizeof picture, "it snows", 0)};
+    for (int i = 0; i < 3; i++) receipt_of(client, begun[i], MAGI_RECEIPT_ACCEPTED);
+    std::uint64_t shown = receipt_of(client, begun[2], MAGI_RECEIPT_APPLIED).seq;
+    magi_rt::Frame frame = next(client);
+    CHECK(frame->seq >= shown && frame->prompt == 2);
+    frame.release();
+    while (next(client)->chunk < 3) continue;
+    CHECK(receipt_of(client, client.send_rewind_to(1), MAGI_RECEIPT_APPLIED).chunk == 1);
+    CHECK(receipt_of(client, client.send_rewind(), MAGI_RECEIPT_APPLIED).chunk > 0);
+    magi_rt::Receipt refused = receipt_of(client, client.send_rewind_to(1000000), MAGI_RECEIPT_ERROR);
+    CHECK(refused.code == MAGI_CODE_REFUSED);
+    CHECK(client.send_rewind_to(UINT64_MAX).status == MAGI_BAD_ARGUMENT);
+    CHECK(client.send_reset("not \xff UTF-8").status == MAGI_BAD_ARGUMENT);
+    CHECK(client.send_image(nullptr, 4).status == MAGI_BAD_ARGUMENT);
+}
+
 int main()
 {
     RUN(a_frame_goes_back_when_it_leaves_its_scope);
     RUN(a_moved_frame_is_given_back_once);
     RUN(a_moved_client_goes_on_and_a_closed_one_says_so);
     RUN(receipts_keep_their_texts);
+    RUN(the_world_begins_again_under_a_prompt_and_goes_back_to_a_chunk);
     return 0;
 }

@@ -168,7 +168,8 @@ namespace MagiRt.Tests
                 {
                     client.Reset(), client.Reset(5), client.Rewind(1), client.Snapshot("a-1"), client.Fork("b_2"),
                     client.Restore("b_2"), client.Pause(), client.Resume(), client.Set(60, MagiFormat.Jpeg, 80),
-                    client.RequestStats(), client.SeedImage(new byte[] { 0x89, 0x50, 0x4E, 0x47 }, 3)
+                    client.RequestStats(), client.SeedImage(new byte[] { 0x89, 0x50, 0x4E, 0x47 }, 3),
+                    client.RewindTo(0), client.Reset(null, "night falls"), client.SeedImage(new byte[] { 0x89 }, null, "")
                 };
                 HashSet<ulong> open = new HashSet<ulong>(ids);
                 Expect.Equal(ids.Length, open.Count, "different ids");
@@ -185,6 +186,22 @@ namespace MagiRt.Tests
         }
 
         [Test]
+        public static void The_world_begins_under_a_prompt_and_goes_back_to_a_chunk_by_its_number()
+        {
+            using (MagiClient client = Clients.Dummy())
+            {
+                MagiReceipt begun = Clients.Receipt(client, client.Reset(5, "night falls"), MagiReceiptKind.Applied);
+                using (MagiFrame frame = Clients.Next(client, f => f.Seq >= begun.Seq, "a frame after it"))
+                    Expect.True(frame.Prompt > 0, "the first prompt shapes it");
+                Clients.Next(client, f => f.Chunk >= 3, "some chunks").Dispose();
+                MagiReceipt back = Clients.Receipt(client, client.RewindTo(1), MagiReceiptKind.Applied);
+                Expect.Equal(1UL, back.Chunk, "chunk");
+                MagiReceipt refused = Clients.Receipt(client, client.RewindTo(1000000), MagiReceiptKind.Error);
+                Expect.Equal(MagiCode.Refused, refused.Code, "code");
+            }
+        }
+
+        [Test]
         public static void What_cannot_be_sent_is_refused_at_once_with_the_reason()
         {
             using (MagiClient client = Clients.Dummy())
@@ -195,6 +212,9 @@ namespace MagiRt.Tests
                 Expect.Throws<ArgumentNullException>(() => client.SendPrompt(null));
                 Expect.Throws<ArgumentOutOfRangeException>(() => client.Reset(1UL << 63), "2^63");
                 Expect.Throws<ArgumentOutOfRangeException>(() => client.Rewind(0));
+                Expect.Throws<ArgumentOutOfRangeException>(() => client.RewindTo((1UL << 53) + 1), "2^53");
+                Expect.Throws<MagiException>(() => client.Reset(null, new string('a', 4001)));
+                Expect.Throws<ArgumentException>(() => client.SeedImage(new byte[] { 1 }, null, "cut\0off"), "zero character");
                 Expect.Throws<MagiException>(() => client.Snapshot("../elsewhere"));
             }
         }

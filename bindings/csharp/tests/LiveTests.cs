@@ -115,6 +115,24 @@ namespace MagiRt.Tests
         }
 
         [Test]
+        public static void The_world_begins_under_a_prompt_and_goes_back_to_its_first_chunk()
+        {
+            using (MagiClient client = Open(MagiFormat.Rgba8, MagiRows.Top, MagiLayout.Auto))
+            {
+                Clients.Receipt(client, client.Pause(), MagiReceiptKind.Accepted);
+                MagiReceipt begun = Clients.Receipt(client, client.Reset(7, "night falls"), MagiReceiptKind.Applied);
+                using (MagiFrame frame = Clients.Next(client, f => f.Seq >= begun.Seq, "the first frame"))
+                    Expect.True(frame.Prompt > 0, "the first prompt shapes it");
+                MagiReceipt refused = Clients.Receipt(client, client.RewindTo(1), MagiReceiptKind.Error);
+                Expect.Equal(MagiCode.Refused, refused.Code, "code of a chunk that was not shown");
+                MagiReceipt back = Clients.Receipt(client, client.RewindTo(0), MagiReceiptKind.Applied);
+                Expect.Equal(0UL, back.Chunk, "chunk");
+                Expect.True(back.Epoch > begun.Epoch, "a new epoch");
+                Clients.Receipt(client, client.Resume(), MagiReceiptKind.Accepted);
+            }
+        }
+
+        [Test]
         public static void Pausing_is_heard_and_resuming_lets_frames_come_again()
         {
             using (MagiClient client = Open(MagiFormat.Rgba8, MagiRows.Top, MagiLayout.Auto))

@@ -13,6 +13,9 @@ namespace MagiRt.Tests
         // The golden answers are answers to this request.
         const ulong GoldenRequest = 12;
 
+        // The picture in the golden requests, a PNG of one pixel.
+        const string Picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4z8AAAAMBAQAY3Y2wAAAAAElFTkSuQmCC";
+
         public static int Run()
         {
             string line;
@@ -25,6 +28,8 @@ namespace MagiRt.Tests
                     Event(words[1]);
                 else if (words[0] == "answer")
                     Answer(words[1], words[2], Parse<MagiRequestType>(words[3]), int.Parse(words[4]));
+                else if (words[0] == "request")
+                    Request(words[1], words[2], words[3]);
                 Console.Out.Flush();
             }
             return 0;
@@ -131,6 +136,53 @@ namespace MagiRt.Tests
                     return client.RequestStats();
                 default:
                     return client.SendPrompt("night falls");
+            }
+        }
+
+        static void Request(string frames, string control, string golden)
+        {
+            using (MagiClient client = Open(frames, control, MagiFormat.Rgba8, MagiRows.Top))
+            {
+                ulong id = SendGolden(client, golden);
+                MagiReceipt receipt = new MagiReceipt();
+                Expect.Soon(() => client.TryReceipt(out receipt), "a receipt from " + control);
+                Console.WriteLine("id=" + id + " receipt=" + receipt.Request);
+            }
+        }
+
+        // What the golden file of that name asks.
+        static ulong SendGolden(MagiClient client, string golden)
+        {
+            switch (golden)
+            {
+                case "prompt-full":
+                    return client.SendPrompt("night falls", MagiAt.Now, true);
+                case "reset":
+                    return client.Reset();
+                case "reset-seed":
+                    return client.Reset(long.MaxValue);
+                case "reset-text":
+                    return client.Reset(7, "night falls");
+                case "image":
+                    return client.SeedImage(Convert.FromBase64String(Picture));
+                case "image-text":
+                    return client.SeedImage(Convert.FromBase64String(Picture), null, "");
+                case "image-seed":
+                    return client.SeedImage(Convert.FromBase64String(Picture), 0);
+                case "rewind":
+                    return client.Rewind(2);
+                case "rewind-to":
+                    return client.RewindTo(0);
+                case "snapshot":
+                    return client.Snapshot("before-the_Storm2");
+                case "restore":
+                    return client.Restore("before-the_Storm2");
+                case "fork":
+                    return client.Fork("left");
+                case "set-full":
+                    return client.Set(23.976, MagiFormat.Jpeg, 80);
+                default:
+                    throw new ArgumentException("no request is made for " + golden);
             }
         }
 

@@ -1,5 +1,7 @@
 """Sends the golden messages to the C# client and compares what it makes of them with their values.
 
+Of golden requests it compares what the client sends with what they hold.
+
     python golden.py GOLDEN_FOLDER COMMAND...
 
 COMMAND starts the test program's probe (Probe.cs), which is told addresses and tells what came.
@@ -38,6 +40,11 @@ VERBS = {"reset", "image", "rewind", "snapshot", "restore", "fork"}
 VERBS |= {"pause", "resume", "set", "stats"}
 OF_THE_ANSWER = {"version", "id", "type", "stream", "epoch"}
 OF_THE_RECEIPT = {"seq", "frame", "chunk", "prompt", "code", "message"}
+
+
+MADE = {"prompt-full", "reset", "reset-seed", "reset-text", "image", "image-text", "image-seed"}
+MADE |= {"rewind", "rewind-to", "snapshot", "restore", "fork", "set-full"}
+"""Golden requests that the probe sends (Probe.cs has the same names)."""
 
 
 class Reader:
@@ -94,6 +101,18 @@ def serve_answers(socket: zmq.Socket[bytes], golden: bytes, value: Value, hello:
             socket.send_multipart([peer, msgpack.packb({**plain, "id": asked["id"]})])
         socket.send_multipart([peer, golden])
         return
+
+
+def accept_one(socket: zmq.Socket[bytes], hello: Value, asked: list[Value]) -> None:
+    """Accepts the hello and one request, which is kept."""
+    while not asked and socket.poll(PATIENCE_MS):
+        peer, request = socket.recv_multipart()
+        told = msgpack.unpackb(request)
+        greets = told["type"] == "hello"
+        answer = hello if greets else {"version": 1, "type": "accepted", **chosen(hello, "stream")}
+        socket.send_multipart([peer, msgpack.packb({"epoch": 0, **answer, "id": told["id"]})])
+        if not greets:
+            asked.append(told)
 
 
 class Check:
@@ -185,11 +204,30 @@ class Check:
             self.wrong += 1
             print(f"FAIL {message['file']}: details are {details}, not {rest}")
 
+    def request(self, message: Value) -> None:
+        name = message["file"].removeprefix("request-").removesuffix(".bin")
+        if name not in MADE:
+            return
+        asked: list[Value] = []
+        with (
+            self.bound(zmq.XPUB) as (_, frames),
+            self.bound(zmq.ROUTER) as (socket, control),
+            on_a_thread(accept_one, socket, self.hello["value"], asked),
+        ):
+            found = self.reader.ask("request", frames, control, name)
+        golden = msgpack.unpackb(self.bytes_of(message))
+        sent = {**asked[0], **chosen(golden, "client", "id")}
+        self.expect(message["file"], {"receipt": found["id"]}, found)
+        if list(sent.items()) != list(golden.items()):
+            self.wrong += 1
+            print(f"FAIL {message['file']}: the client sends {sent}, not {golden}")
+
     def bytes_of(self, message: Value) -> bytes:
         return (self.folder / str(message["file"])).read_bytes()
 
     def run(self) -> bool:
-        checks = {"header": self.header, "event": self.event, "answer": self.answer}
+        checks = {"header": self.header, "event": self.event}
+        checks |= {"answer": self.answer, "request": self.request}
         for message in self.messages:
             if message["kind"] in checks:
                 checks[message["kind"]](message)

@@ -125,6 +125,9 @@ static void request(void)
     FIELD(magi_request, fps);
     FIELD(magi_request, format);
     FIELD(magi_request, quality);
+    FIELD(magi_request, to);
+    FIELD(magi_request, has_to);
+    FIELD(magi_request, reserved);
 }
 
 static void receipt(void)

@@ -8,6 +8,7 @@ namespace MagiRt
     public sealed partial class MagiClient
     {
         const ulong SeedLimit = 1UL << 63;
+        const ulong LastChunk = 1UL << 53;
 
         /// <summary>Says what happens from now on; at most 4,000 characters.</summary>
         /// <param name="text">The prompt.</param>
@@ -27,16 +28,25 @@ namespace MagiRt
             }
         }
 
-        /// <summary>Begins the world again; without a seed with the same one.</summary>
-        public ulong Reset(ulong? seed = null)
+        /// <summary>Begins the world again.</summary>
+        /// <param name="seed">Null: with the same one.</param>
+        /// <param name="text">The first prompt, empty for none; null: the server's own.</param>
+        public ulong Reset(ulong? seed = null, string text = null)
         {
             NativeRequest request = Begin(MagiRequestType.Reset);
             SetSeed(ref request, seed);
-            return Send(ref request);
+            using (NativeTexts texts = new NativeTexts())
+            {
+                request.Text = texts.Text(text, "text");
+                return Send(ref request);
+            }
         }
 
         /// <summary>Begins the world again from a picture: a whole PNG, JPEG or WebP file, at most 8,388,608 bytes.</summary>
-        public ulong SeedImage(byte[] image, ulong? seed = null)
+        /// <param name="image">The file's bytes.</param>
+        /// <param name="seed">Null: with the same one.</param>
+        /// <param name="text">The first prompt, empty for none; null: the server's own.</param>
+        public ulong SeedImage(byte[] image, ulong? seed = null, string text = null)
         {
             if (image == null)
                 throw new ArgumentNullException("image");
@@ -44,6 +54,7 @@ namespace MagiRt
             SetSeed(ref request, seed);
             using (NativeTexts texts = new NativeTexts())
             {
+                request.Text = texts.Text(text, "text");
                 request.Image = texts.Bytes(image);
                 request.ImageSize = (ulong)image.Length;
                 return Send(ref request);
@@ -57,6 +68,17 @@ namespace MagiRt
                 throw new ArgumentOutOfRangeException("chunks", chunks, "must be at least 1");
             NativeRequest request = Begin(MagiRequestType.Rewind);
             request.Chunks = (uint)chunks;
+            return Send(ref request);
+        }
+
+        /// <summary>Takes back all chunks from this number on (a frame's or receipt's Chunk), whatever is shown by then.</summary>
+        public ulong RewindTo(ulong chunk)
+        {
+            if (chunk > LastChunk)
+                throw new ArgumentOutOfRangeException("chunk", chunk, "must be at most 2^53");
+            NativeRequest request = Begin(MagiRequestType.Rewind);
+            request.To = chunk;
+            request.HasTo = 1;
             return Send(ref request);
         }
 

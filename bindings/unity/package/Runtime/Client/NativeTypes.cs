@@ -106,6 +106,9 @@ namespace MagiRt
         public double Fps;
         public MagiFormat Format;
         public uint Quality;
+        public ulong To;
+        public uint HasTo;
+        public uint Reserved;
     }
 
     [StructLayout(LayoutKind.Sequential)]
