@@ -11,12 +11,21 @@
 #define FRAMES_PER_CHUNK 4
 #define MAX_NAMES 8
 #define MAX_WAITING_TO_SHOW 16
+#define MAX_SHAPINGS 64
+
+/* A prompt and the chunk that it was given before. */
+typedef struct shaping {
+    uint64_t chunk, prompt;
+} shaping;
 
 typedef struct dummy {
     mg_client *client;
     char stream[24];
     magi_format format;
     uint64_t epoch, seq, frame, prompt, prompts;
+    uint64_t first_prompt; /* of the present beginning */
+    shaping shapings[MAX_SHAPINGS]; /* since then */
+    uint32_t shaping_count;
     bool first_of_epoch, paused;
     double fps;
     uint64_t due_ns;
@@ -129,12 +138,40 @@ static void keep_name(dummy *world, const char *name)
     snprintf(world->names[world->name_count++ % MAX_NAMES], 65, "%s", name);
 }
 
+static void begin_anew(dummy *world, const char *text)
+{
+    world->frame = 0;
+    world->shaping_count = 0;
+    world->prompt = world->first_prompt = text && text[0] ? ++world->prompts : 0;
+    begin_epoch(world);
+}
+
+static void take_prompt(dummy *world)
+{
+    if (world->shaping_count == MAX_SHAPINGS) {
+        world->shaping_count--;
+        memmove(world->shapings, world->shapings + 1, world->shaping_count * sizeof(shaping));
+    }
+    uint64_t chunk = (world->frame + 1) / FRAMES_PER_CHUNK;
+    world->prompt = ++world->prompts;
+    world->shapings[world->shaping_count++] = (shaping){chunk, world->prompt};
+}
+
+/* Prompts that came with the chunks from this one on are forgotten with them. */
+static void forget_prompts(dummy *world, uint64_t chunk)
+{
+    uint32_t *count = &world->shaping_count;
+    while (*count > 0 && world->shapings[*count - 1].chunk >= chunk) (*count)--;
+    world->prompt = *count > 0 ? world->shapings[*count - 1].prompt : world->first_prompt;
+}
+
 static bool go_back(dummy *world, const magi_request *asked)
 {
     uint64_t shown = world->frame > 0 ? world->frame / FRAMES_PER_CHUNK + 1 : 0;
     if (asked->has_to ? asked->to >= shown : asked->chunks > shown) return false;
     uint64_t to = asked->has_to ? asked->to : shown - asked->chunks;
     world->frame = to > 0 ? to * FRAMES_PER_CHUNK - 1 : 0;
+    forget_prompts(world, to);
     begin_epoch(world);
     return true;
 }
@@ -144,7 +181,7 @@ static bool change_world(dummy *world, const magi_request *asked)
 {
     switch (asked->type) {
     case MAGI_REQUEST_PROMPT:
-        world->prompt = ++world->prompts;
+        take_prompt(world);
         if (asked->flush) begin_epoch(world);
         return true;
     case MAGI_REQUEST_REWIND: return go_back(world, asked);
@@ -153,9 +190,7 @@ static bool change_world(dummy *world, const magi_request *asked)
         begin_epoch(world);
         return true;
     default:
-        world->frame = 0;
-        world->prompt = asked->text && asked->text[0] ? ++world->prompts : 0;
-        begin_epoch(world);
+        begin_anew(world, asked->text);
         return true;
     }
 }

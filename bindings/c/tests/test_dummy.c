@@ -168,7 +168,7 @@ static void a_world_begins_again_under_its_own_prompt_and_drops_those_that_wait(
     end();
 }
 
-static void a_world_goes_back_to_the_beginning_of_a_chunk(void)
+static void a_world_goes_back_to_a_chunk_as_if_it_had_never_been_made(void)
 {
     magi_request back = {.type = MAGI_REQUEST_REWIND, .has_to = 1, .to = 1};
     begin(usual());
@@ -176,10 +176,16 @@ static void a_world_goes_back_to_the_beginning_of_a_chunk(void)
         take();
         give_back();
     } while (frame.chunk < 3);
+    CHECK_NUMBER(magi_client_send_prompt(client, "it rains", MAGI_AT_NEXT, 0, NULL), MAGI_OK);
+    take_receipt(MAGI_RECEIPT_ACCEPTED);
+    take_receipt(MAGI_RECEIPT_APPLIED);
     send_request(back);
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     take_receipt(MAGI_RECEIPT_APPLIED);
     CHECK(receipt.chunk == 1 && receipt.frame == 4 && receipt.epoch == 1);
+    take();
+    CHECK_NUMBER(frame.prompt, 0); /* which came later is forgotten */
+    give_back();
     send_request((magi_request){.type = MAGI_REQUEST_PAUSE});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     back.to = 0;
@@ -260,7 +266,7 @@ int main(void)
     RUN(after_a_flushed_prompt_no_frame_of_the_old_epoch_comes);
     RUN(the_other_requests_are_answered);
     RUN(a_world_begins_again_under_its_own_prompt_and_drops_those_that_wait);
-    RUN(a_world_goes_back_to_the_beginning_of_a_chunk);
+    RUN(a_world_goes_back_to_a_chunk_as_if_it_had_never_been_made);
     RUN(a_paused_world_stands_still_and_goes_on);
     RUN(a_jump_while_paused_shows_one_frame_and_a_prompt_waits);
     RUN(what_is_known_of_the_world_can_be_asked);

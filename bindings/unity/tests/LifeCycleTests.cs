@@ -211,7 +211,10 @@ namespace MagiRt.Tests
             Texture2D seed = new Texture2D(2, 2, TextureFormat.RGBA32, false, false);
             component.ResetWorld();
             component.SeedImage(seed);
+            component.ResetWorld("night falls");
+            component.SeedImage(seed, "night falls");
             component.RewindWorld(1);
+            component.RewindWorldTo(0);
             component.Snapshot("a");
             component.Fork("b");
             component.Restore("b");
@@ -233,6 +236,35 @@ namespace MagiRt.Tests
                     return wanted.Count == 0;
                 },
                 "answers to all");
+            Remove(component);
+        }
+
+        [Test]
+        public static void The_world_begins_under_a_prompt_and_goes_back_to_a_chunk()
+        {
+            Player.EnterPlayMode();
+            MagiTexture component = Playing();
+            component.ResetWorld("night falls");
+            Expect.Soon(
+                delegate
+                {
+                    Player.Frame(component);
+                    return component.ShownPrompt > 0 && component.ShownChunk >= 3;
+                },
+                "some chunks under the prompt");
+            MagiReceipt back = new MagiReceipt();
+            component.OnReceipt.AddListener(r => back = r);
+            component.RewindWorldTo(1);
+            Expect.Soon(
+                delegate
+                {
+                    Player.Frame(component);
+                    return back.Kind == MagiReceiptKind.Applied;
+                },
+                "went back");
+            Expect.Equal(1UL, back.Chunk, "chunk of the first frame shown then");
+            component.RewindWorldTo(-1);
+            Expect.True(Debug.Console.Exists(line => line.Contains("must be at least 0")), "a number below 0 is said");
             Remove(component);
         }
 

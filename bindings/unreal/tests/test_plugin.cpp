@@ -386,14 +386,45 @@ namespace
 		}
 	}
 
+	void the_world_begins_under_a_prompt_and_goes_back_to_a_chunk()
+	{
+		FPlayed Played;
+		UMagiStreamComponent& Component = Played.Component;
+		const auto Done = [&](int64 Id, EMagiReceiptKind Kind) {
+			CHECK(Id > 0);
+			CHECK(Played.Soon([&] { return Played.Find(Id, Kind) != nullptr; }));
+			return *Played.Find(Id, Kind);
+		};
+		CHECK(Played.SoonShown());
+		Done(Component.PauseWorld(), EMagiReceiptKind::Accepted);
+		const FMagiReceipt Begun = Done(Component.ResetWorldWithPrompt(TEXT("night falls"), 7), EMagiReceiptKind::Applied);
+		CHECK(Begun.Chunk == 0);
+		CHECK(Played.Soon([&] { return Component.ShownSeq >= Begun.Seq; }));
+		CHECK(Component.ShownPrompt > 0 && Component.ShownChunk == 0);
+		CHECK(Done(Component.RewindWorldTo(1), EMagiReceiptKind::Error).Code == EMagiCode::Refused);
+		const FMagiReceipt Back = Done(Component.RewindWorldTo(0), EMagiReceiptKind::Applied);
+		CHECK(Back.Chunk == 0 && Back.Epoch > Begun.Epoch);
+		Done(Component.ResumeWorld(), EMagiReceiptKind::Accepted);
+		CHECK(Played.Soon([&] { return Component.ShownChunk > 0; }));
+		if (Frames.IsEmpty())
+		{
+			// Dummy mode takes any bytes for a picture.
+			const FMagiReceipt Pictured = Done(Component.SeedImageWithPrompt({1}, TEXT("")), EMagiReceiptKind::Applied);
+			CHECK(Played.Soon([&] { return Component.ShownSeq >= Pictured.Seq; }));
+			CHECK(Component.ShownPrompt == 0);
+		}
+	}
+
 	void what_cannot_be_done_is_said()
 	{
 		FPlayed Played;
 		UMagiStreamComponent& Component = Played.Component;
 		CHECK(Component.RewindWorld(0) == 0);
+		CHECK(Component.RewindWorldTo(-1) == 0);
 		CHECK(Component.ResetWorldWithSeed(-1) == 0);
 		CHECK(Component.SnapshotWorld(TEXT("../outside")) == 0);
 		CHECK(Component.SeedImage({}) == 0);
+		CHECK(Component.SeedImageWithPrompt({}, TEXT("night falls")) == 0);
 		CHECK(Component.SetFps(1000) == 0);
 		const int64 Id = Component.RestoreWorld(TEXT("nothing"));
 		CHECK(Played.Soon([&] { return Played.Find(Id, EMagiReceiptKind::Error) != nullptr; }));
@@ -480,6 +511,7 @@ namespace
 		RUN(connection_is_told_when_it_changes);
 		RUN(a_prompt_is_accepted_then_applied_and_shown);
 		RUN(every_verb_is_answered);
+		RUN(the_world_begins_under_a_prompt_and_goes_back_to_a_chunk);
 		RUN(what_cannot_be_done_is_said);
 		RUN(a_listener_may_close_the_component);
 		RUN(the_weather_of_the_example_changes);
@@ -491,6 +523,7 @@ namespace
 		RUN(frames_of_a_server_are_right_over_the_socket_and_through_shared_memory);
 		RUN(a_prompt_is_accepted_then_applied_and_shown);
 		RUN(every_verb_is_answered);
+		RUN(the_world_begins_under_a_prompt_and_goes_back_to_a_chunk);
 	}
 }
 

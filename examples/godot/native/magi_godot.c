@@ -133,7 +133,8 @@ METHOD(send_prompt)
     return number((int64_t)id);
 }
 
-/* send(type, name, chunks): any other request of magi_rt.h that has no more than that. */
+/* send(type, name, chunks): any other request of magi_rt.h that has no more than that; of a reset,
+   name is the first prompt. */
 METHOD(send_request)
 {
     UNUSED;
@@ -141,8 +142,20 @@ METHOD(send_request)
     uint64_t id = 0;
     magi_request asked = {.struct_size = sizeof asked};
     asked.type = (magi_request_type)as_number(count, arguments, 0);
-    asked.name = as_text(count, arguments, 1, w->text);
+    asked.text = asked.name = as_text(count, arguments, 1, w->text);
     asked.chunks = (uint32_t)as_number(count, arguments, 2);
+    magi_client_send(w->client, &asked, &id);
+    return number((int64_t)id);
+}
+
+/* rewind_to(chunk): takes back all chunks from this number on. */
+METHOD(rewind_to)
+{
+    UNUSED;
+    world *w = made;
+    uint64_t id = 0;
+    magi_request asked = {.struct_size = sizeof asked, .type = MAGI_REQUEST_REWIND, .has_to = 1};
+    asked.to = (uint64_t)as_number(count, arguments, 0);
     magi_client_send(w->client, &asked, &id);
     return number((int64_t)id);
 }
@@ -215,6 +228,7 @@ static place places[] = {
     PLACE("width", frame.width),
     PLACE("height", frame.height),
     PLACE("seq", frame.seq),
+    PLACE("chunk", frame.chunk),
     PLACE("prompt", frame.prompt),
     PLACE("state", info.state),
     PLACE("receipt_kind", receipt.kind),
@@ -222,6 +236,7 @@ static place places[] = {
     PLACE("receipt_code", receipt.code),
     PLACE("receipt_prompt", receipt.prompt),
     PLACE("receipt_seq", receipt.seq),
+    PLACE("receipt_chunk", receipt.chunk),
 };
 
 static const struct {
@@ -233,6 +248,7 @@ static const struct {
     {"take_frame", take_frame},
     {"send_prompt", send_prompt},
     {"send", send_request},
+    {"rewind_to", rewind_to},
     {"poll_receipt", poll_receipt},
     {"receipt_message", receipt_message},
     {"receipt_details", receipt_details},

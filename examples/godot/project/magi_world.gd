@@ -17,8 +17,9 @@ export var control_address = ""
 # A moving picture made here, for work while no server runs.
 export var dummy = false
 
-# The shown frame: its number in the order of sending, and the prompt that shaped it.
+# The shown frame: its number in the order of sending, its chunk, and the prompt that shaped it.
 var seq = 0
+var chunk = 0
 var prompt = 0
 var connected = false
 # Why nothing is shown, as a sentence.
@@ -55,9 +56,15 @@ func send_prompt(text, at = AT_NEXT, flush = false):
 	return _client.send_prompt(text.to_utf8(), at, int(flush))
 
 
-# RESET, REWIND (chunks), SNAPSHOT, RESTORE and FORK (name), PAUSE, RESUME.
+# RESET (name: the first prompt, empty for the server's own), REWIND (chunks), SNAPSHOT, RESTORE and
+# FORK (name), PAUSE, RESUME.
 func send(verb, name = "", chunks = 0):
 	return _client.send(verb, name.to_utf8(), chunks)
+
+
+# Takes back all chunks from this number on, whatever is shown by then.
+func rewind_to(number):
+	return _client.rewind_to(number)
 
 
 func _show(pixels):
@@ -73,6 +80,7 @@ func _show(pixels):
 	else:
 		_picture.set_data(_image)
 	seq = _client.seq()
+	chunk = _client.chunk()
 	prompt = _client.prompt()
 
 
@@ -91,6 +99,7 @@ func _tell_receipt():
 		"code": _client.receipt_code(),
 		"prompt": _client.receipt_prompt(),
 		"seq": _client.receipt_seq(),
+		"chunk": _client.receipt_chunk(),
 		"message": _client.receipt_message().get_string_from_utf8(),
 		"details": _client.receipt_details().get_string_from_utf8(),
 	})

@@ -13,6 +13,10 @@ var world
 var saved = []
 var receipts = []
 var request = 0
+var pause = 0
+var back = 0
+var resume = 0
+var shown_prompt = 0
 var done = false
 var begun = OS.get_ticks_msec()
 
@@ -37,7 +41,15 @@ func _idle(_delta):
 		_save_picture()
 	if saved.size() >= 3 and request == 0:
 		request = world.send_prompt("night falls", world.AT_NOW, true)
-	done = saved.size() >= FRAMES and receipts.size() >= 2 and world.prompt == receipts[-1].prompt
+	if receipts.size() == 2 and world.prompt == receipts[1].prompt and pause == 0:
+		shown_prompt = world.prompt
+		pause = world.send(world.PAUSE)
+	# In a world that stands still the prompt's chunk is not forgotten meanwhile.
+	if receipts.size() == 3 and back == 0:
+		back = world.rewind_to(receipts[1].chunk)
+	if receipts.size() == 5 and resume == 0:
+		resume = world.send(world.RESUME)
+	done = saved.size() >= FRAMES and receipts.size() >= 6 and world.seq > receipts[4].seq
 	if done or OS.get_ticks_msec() - begun > PATIENCE_MS:
 		done = true
 		_write("result.json", to_json(_result()).to_utf8())
@@ -57,8 +69,12 @@ func _result():
 		"width": world.texture.get_width() if world.texture else 0,
 		"height": world.texture.get_height() if world.texture else 0,
 		"request": request,
+		"pause": pause,
+		"back": back,
+		"resume": resume,
 		"receipts": receipts,
-		"shown_prompt": world.prompt,
+		"shown_prompt": shown_prompt,
+		"undone_prompt": world.prompt,
 		"shown_seq": world.seq,
 		"connected": world.connected,
 		"trouble": world.trouble,

@@ -70,11 +70,15 @@ def check(result: dict[str, object], saved: dict[int, bytes], sent: dict[int, by
         assert saved[seq] == sent[seq], f"frame {seq} differs"
     receipts = result["receipts"]
     assert isinstance(receipts, list)
-    assert [receipt["kind"] for receipt in receipts] == [ACCEPTED, APPLIED]
-    assert all(receipt["request"] == result["request"] for receipt in receipts)
-    applied = receipts[-1]
+    kinds = [ACCEPTED, APPLIED, ACCEPTED, ACCEPTED, APPLIED, ACCEPTED]
+    assert [receipt["kind"] for receipt in receipts] == kinds
+    asked = [result[name] for name in ("request", "request", "pause", "back", "back", "resume")]
+    assert [receipt["request"] for receipt in receipts] == asked
+    applied = receipts[1]
+    assert receipts[4]["chunk"] == applied["chunk"]
     assert result["shown_prompt"] == applied["prompt"] > 0
-    assert result["shown_seq"] >= applied["seq"]
+    assert result["undone_prompt"] == 0
+    assert result["shown_seq"] > receipts[4]["seq"]
     print(f"{len(common)} pictures in the engine's textures are those of the world")
 
 

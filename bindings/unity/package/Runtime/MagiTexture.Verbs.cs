@@ -25,8 +25,20 @@ namespace MagiRt
             Ask(open => open.Reset());
         }
 
+        /// <summary>Begins the world again with the same seed, under this prompt; empty: under none.</summary>
+        public void ResetWorld(string text)
+        {
+            Ask(open => open.Reset(null, text));
+        }
+
         /// <summary>Begins the world again from a picture. It must be readable (a setting of its import).</summary>
         public void SeedImage(Texture2D image)
+        {
+            SeedImage(image, null);
+        }
+
+        /// <summary>The same under this prompt; empty: under none, null: under the server's first one.</summary>
+        public void SeedImage(Texture2D image, string text)
         {
             if (image == null)
             {
@@ -34,13 +46,19 @@ namespace MagiRt
                 return;
             }
             byte[] png = image.EncodeToPNG();
-            Ask(open => open.SeedImage(png));
+            Ask(open => open.SeedImage(png, null, text));
         }
 
         /// <summary>Goes back by some chunks.</summary>
         public void RewindWorld(int chunks)
         {
             Ask(open => open.Rewind(chunks));
+        }
+
+        /// <summary>Takes back all chunks from this number on, whatever is shown by then.</summary>
+        public void RewindWorldTo(int chunk)
+        {
+            Ask(open => open.RewindTo(NumberOf(chunk)));
         }
 
         /// <summary>Writes this moment into the server's snapshot folder.</summary>
@@ -75,6 +93,13 @@ namespace MagiRt
         public void SetFps(float fps)
         {
             Ask(open => open.Set(fps));
+        }
+
+        static ulong NumberOf(int chunk)
+        {
+            if (chunk < 0)
+                throw new ArgumentOutOfRangeException("chunk", chunk, "must be at least 0");
+            return (ulong)chunk;
         }
 
         void Ask(Func<MagiClient, ulong> send)

@@ -108,6 +108,9 @@ namespace MagiRt
         /// <summary>Number of the shown frame in the order of sending; 0 before the first.</summary>
         public ulong ShownSeq { get; private set; }
 
+        /// <summary>Number of the chunk that the shown frame is of, for RewindWorldTo.</summary>
+        public ulong ShownChunk { get; private set; }
+
         /// <summary>Id of the prompt that shaped the shown frame; 0 before the first.</summary>
         public ulong ShownPrompt { get; private set; }
 
@@ -206,6 +209,7 @@ namespace MagiRt
             targets.Detach();
             picture.Dispose();
             ShownSeq = 0;
+            ShownChunk = 0;
             ShownPrompt = 0;
             TellConnection(false);
         }
@@ -220,6 +224,7 @@ namespace MagiRt
             {
                 fresh = picture.Show(ref frame, filterMode);
                 ShownSeq = frame.Seq;
+                ShownChunk = frame.Chunk;
                 ShownPrompt = frame.Prompt;
             }
             finally

@@ -76,6 +76,7 @@ void UMagiStreamComponent::Close()
 	LeaveOwner();
 	Texture = nullptr;
 	ShownSeq = 0;
+	ShownChunk = 0;
 	ShownPrompt = 0;
 	TellConnection(false);
 }
@@ -129,6 +130,7 @@ bool UMagiStreamComponent::ShowNewest()
 		return false;
 	}
 	ShownSeq = static_cast<int64>(Frame.seq);
+	ShownChunk = static_cast<int64>(Frame.chunk);
 	ShownPrompt = static_cast<int64>(Frame.prompt);
 	constexpr uint32 BytesPerPixel = 4;
 	// The render thread only reads; its interface has no const. The function below does nothing but

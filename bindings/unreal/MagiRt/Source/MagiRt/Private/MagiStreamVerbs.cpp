@@ -24,6 +24,15 @@ namespace MagiVerbsPrivate
 		return Stream->Send(Request);
 	}
 
+	magi_request BeginAgain(magi_request_type Type, const FTCHARToUTF8& Text, int64 Seed)
+	{
+		magi_request Request = Begin(Type);
+		Request.text = Text.Get();
+		Request.seed = Seed < 0 ? 0 : static_cast<uint64>(Seed);
+		Request.has_seed = Seed < 0 ? 0 : 1;
+		return Request;
+	}
+
 	int64 SendNamed(const FStreamPtr& Stream, magi_request_type Type, const FString& Name)
 	{
 		const FTCHARToUTF8 Utf8(*Name);
@@ -64,10 +73,27 @@ int64 UMagiStreamComponent::ResetWorldWithSeed(int64 Seed)
 	return Send(Stream, Request);
 }
 
+int64 UMagiStreamComponent::ResetWorldWithPrompt(const FString& Text, int64 Seed)
+{
+	using namespace MagiVerbsPrivate;
+	const FTCHARToUTF8 Utf8(*Text);
+	return Send(Stream, BeginAgain(MAGI_REQUEST_RESET, Utf8, Seed));
+}
+
 int64 UMagiStreamComponent::SeedImage(const TArray<uint8>& File)
 {
 	using namespace MagiVerbsPrivate;
 	magi_request Request = Begin(MAGI_REQUEST_IMAGE);
+	Request.image = File.GetData();
+	Request.image_size = static_cast<uint64>(File.Num());
+	return Send(Stream, Request);
+}
+
+int64 UMagiStreamComponent::SeedImageWithPrompt(const TArray<uint8>& File, const FString& Text, int64 Seed)
+{
+	using namespace MagiVerbsPrivate;
+	const FTCHARToUTF8 Utf8(*Text);
+	magi_request Request = BeginAgain(MAGI_REQUEST_IMAGE, Utf8, Seed);
 	Request.image = File.GetData();
 	Request.image_size = static_cast<uint64>(File.Num());
 	return Send(Stream, Request);
@@ -83,6 +109,20 @@ int64 UMagiStreamComponent::RewindWorld(int32 Chunks)
 	}
 	magi_request Request = Begin(MAGI_REQUEST_REWIND);
 	Request.chunks = static_cast<uint32>(Chunks);
+	return Send(Stream, Request);
+}
+
+int64 UMagiStreamComponent::RewindWorldTo(int64 Chunk)
+{
+	using namespace MagiVerbsPrivate;
+	if (Chunk < 0)
+	{
+		UE_LOG(LogMagiRt, Warning, TEXT("not sent: there is no chunk %lld to go back to"), Chunk);
+		return 0;
+	}
+	magi_request Request = Begin(MAGI_REQUEST_REWIND);
+	Request.to = static_cast<uint64>(Chunk);
+	Request.has_to = 1;
 	return Send(Stream, Request);
 }
 

@@ -70,6 +70,10 @@ public:
 	UPROPERTY(BlueprintReadOnly, Transient, Category = "magi_rt")
 	int64 ShownSeq = 0;
 
+	/** The chunk that the shown frame is of, for RewindWorldTo. */
+	UPROPERTY(BlueprintReadOnly, Transient, Category = "magi_rt")
+	int64 ShownChunk = 0;
+
 	/** The prompt that shaped the shown frame; 0 before the first. */
 	UPROPERTY(BlueprintReadOnly, Transient, Category = "magi_rt")
 	int64 ShownPrompt = 0;
@@ -116,12 +120,25 @@ public:
 	UFUNCTION(BlueprintCallable, Category = "magi_rt")
 	int64 ResetWorldWithSeed(int64 Seed);
 
+	/** Begins the world again under this prompt; empty: under none. A seed below 0: the same one. */
+	UFUNCTION(BlueprintCallable, Category = "magi_rt")
+	int64 ResetWorldWithPrompt(const FString& Text, int64 Seed = -1);
+
 	/** Begins the world again from a whole PNG, JPEG or WebP file in memory. */
 	UFUNCTION(BlueprintCallable, Category = "magi_rt")
 	int64 SeedImage(const TArray<uint8>& File);
 
+	/** The same under this prompt; empty: under none. A seed below 0: the same one. */
+	UFUNCTION(BlueprintCallable, Category = "magi_rt")
+	int64 SeedImageWithPrompt(const TArray<uint8>& File, const FString& Text, int64 Seed = -1);
+
+	/** Takes back the last chunks. */
 	UFUNCTION(BlueprintCallable, Category = "magi_rt")
 	int64 RewindWorld(int32 Chunks = 1);
+
+	/** Takes back all chunks from this number on, whatever is shown by then. */
+	UFUNCTION(BlueprintCallable, Category = "magi_rt")
+	int64 RewindWorldTo(int64 Chunk);
 
 	/** Writes this moment into the server's snapshot folder; 1 .. 64 of A-Z a-z 0-9 _ -. */
 	UFUNCTION(BlueprintCallable, Category = "magi_rt")
