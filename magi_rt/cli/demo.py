@@ -183,6 +183,8 @@ def _show(
 
     server = DemoServer(worlds, actions, folder, door, port=port, everyone_steers=everyone_steers)
     typer.echo(f"the world is on {server.url}")
+    if door.host in ("0.0.0.0", "::"):
+        typer.echo("elsewhere, this machine's name or address stands in the place of localhost")
     typer.echo("Ctrl-C ends it")
     server.run(browse=browser, seconds=seconds)
     if server.signal:  # where signals were ignored at the start, none ends the verb by itself

@@ -39,10 +39,11 @@ class Door:
     """Who may come in.
 
     host: interface that is listened on.
-    token: what everybody beyond this machine must know, "" on loopback.
+    token: what everybody beyond this machine must know, "" on loopback; of ASCII characters.
 
     Raises:
-        OptionError: others can reach the host and there is no token, or a short one.
+        OptionError: others can reach the host and there is no token, or one that is short or that
+            a cookie cannot hold.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +53,12 @@ class Door:
         if self.token and len(self.token) < TOKEN_LETTERS:
             raise OptionError(
                 f"--token has {len(self.token)} characters; use {TOKEN_LETTERS} or more",
+                field="token",
+            )
+        if not (self.token.isascii() and self.token.isprintable()):
+            raise OptionError(
+                "--token has characters that browsers do not keep; use letters and digits, as "
+                "openssl rand -hex 16 makes them",
                 field="token",
             )
         if self.host not in _LOCAL and not self.token:
@@ -67,9 +74,9 @@ class Door:
         Without a token, pages of other sites in the same browser are kept out by their names:
         the host asked for must be this machine, and a page's origin must be the page itself.
         """
-        host = urlsplit(f"//{asked.headers.get('host', '')}").hostname or ""
+        host = _host(asked)
         if self.token:
-            given = asked.query_params.get("token", "") or asked.cookies.get("magi_token", "")
+            given = asked.query_params.get("token", "") or asked.cookies.get(_cookie(asked), "")
             if not hmac.compare_digest(given.encode(), self.token.encode()):
                 return "the token is missing or wrong; open the address that magi-rt demo printed"
         elif host not in _LOCAL:
@@ -82,7 +89,23 @@ class Door:
     def foreign(asked: HTTPConnection) -> bool:
         """Whether a page of another site asks."""
         origin = asked.headers.get("origin")
-        return origin is not None and urlsplit(origin).netloc != asked.headers.get("host")
+        try:
+            return origin is not None and urlsplit(origin).netloc != asked.headers.get("host")
+        except ValueError:  # it is no address
+            return True
+
+
+def _host(asked: HTTPConnection) -> str:
+    """The host that was asked for, without its port; "" for what is none."""
+    try:
+        return urlsplit(f"//{asked.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _cookie(asked: HTTPConnection) -> str:
+    """Its name: cookies are a host's, and two demos may run there on two ports."""
+    return f"magi_token_{asked.scope['server'][1]}"
 
 
 def make_app(room: Room, door: Door) -> Starlette:
@@ -94,15 +117,17 @@ def make_app(room: Room, door: Door) -> Starlette:
         try:
             yield
         finally:
-            await opening
-            await room.close()
+            try:
+                await opening
+            finally:
+                await room.close()
 
     async def page(request: Request) -> Response:
         if refusal := door.refusal(request):
             return PlainTextResponse(refusal, 403)
         answer = FileResponse(STATIC / "index.html", headers=_safe())
         if door.token:
-            answer.set_cookie("magi_token", door.token, httponly=True, samesite="strict")
+            answer.set_cookie(_cookie(request), door.token, httponly=True, samesite="strict")
         return answer
 
     async def replay(request: Request) -> Response:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -65,13 +66,19 @@ class Hall:
         try:
             self._add(await self._call(self.worlds.open))
         except MagiError as error:
-            self.state, self.failure = "failed", error.message
-            self.tell(self.card())
-            return
+            return self._fail(error.message)
+        except Exception as error:  # such as memory that does not suffice, or a broken library
+            _log.exception("the world could not be opened")
+            return self._fail(f"{type(error).__name__}: {error}")
         self.state = "live"
         self._spawn(self._tell_stats())
         self.tell(self.card())
         self.tell(self.pictures[0].card())
+
+    def _fail(self, why: str) -> None:
+        self.state, self.failure = "failed", why
+        print(f"magi-rt: {why}", file=sys.stderr)
+        self.tell(self.card())
 
     async def close(self) -> None:
         """Ends pictures and worlds; waits for them."""

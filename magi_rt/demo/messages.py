@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import struct
 import time
 from collections.abc import Mapping
@@ -137,7 +136,7 @@ def _fits(value: Any, field: Field) -> bool:
         return False
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and field.least <= value <= field.most
+    return field.least <= value <= field.most  # exact for whole numbers, false for "not a number"
 
 
 def _whole(value: Any) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
 import webbrowser
 from pathlib import Path
 from types import FrameType
+from urllib.parse import quote
 
 import uvicorn
 
@@ -46,9 +48,7 @@ class DemoServer:
         everyone_steers: bool = False,
     ) -> None:
         self._socket = _bound(door.host, port)
-        number = self._socket.getsockname()[1]
-        host = "localhost" if door.host in _EVERYWHERE else door.host
-        self.url = f"http://{host}:{number}/" + (f"?token={door.token}" if door.token else "")
+        self.url = page_address(door, self._socket.getsockname()[1])
         self.room = Room(worlds, actions, recordings, shared=everyone_steers)
         config = uvicorn.Config(
             make_app(self.room, door), log_level="warning", access_log=False, lifespan="on",
@@ -101,10 +101,19 @@ class _Patient(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def page_address(door: Door, port: int) -> str:
+    """Where a browser on this machine finds the page, with the token where there is one."""
+    host = f"[{door.host}]" if ":" in door.host else door.host
+    place = "localhost" if door.host in _EVERYWHERE else host
+    token = f"?token={quote(door.token, safe='')}" if door.token else ""
+    return f"http://{place}:{port}/{token}"
+
+
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # on Windows it would let two programs serve the same port
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
         listening.listen()  # who comes before the server runs waits instead of being refused
