@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from magi_rt.models.dit_block import LayerNorm, QKVProjection
+from magi_rt.models.dit_block import FullSumLinear, LayerNorm, QKVProjection
 
 PACKED_BYTES = 2**30
 """Larger networks stay as they are: the packed weights come on top of the plain ones."""
@@ -35,6 +35,12 @@ def pack(network: nn.Module) -> bool:
 
 def _pack_children(parent: nn.Module) -> None:
     for name, child in parent.named_children():
+        if isinstance(child, FullSumLinear) and child.weight.dtype != torch.float32:
+            continue  # the packed product rounds its sums to the weights' format
+        if isinstance(child, FullSumLinear) and child.weight.dtype != torch.float32:
+            continue  # the packed product rounds its sums to the weights' format
+        if isinstance(child, FullSumLinear) and child.weight.dtype != torch.float32:
+            continue  # the packed product rounds its sums to the weights' format
         if isinstance(child, nn.Linear):
             setattr(parent, name, PackedLinear(child))
         elif isinstance(child, LayerNorm):

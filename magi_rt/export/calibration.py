@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from magi_rt.errors import OptionError
 from magi_rt.models.dit import VideoDiT
-from magi_rt.models.dit_block import DiTBlock, LayerNorm, working_dtype
+from magi_rt.models.dit_block import DiTBlock, FullSumLinear, LayerNorm, working_dtype
 from magi_rt.models.fp8 import FP8_MAX, Fp8Linear, PerChannelFp8Linear, PerTensorFp8Linear
 
 ALPHA = 0.45
@@ -25,23 +25,50 @@ ALPHA = 0.45
 
 SMALLEST = 1e-5  # peaks below are taken for this: a channel that is always 0 has no scale
 
+LAYERS = (
+    *(f"self_attention.linear_qkv.{name}" for name in ("q", "qx", "k", "v")),
+    "self_attention.linear_proj",
+    "mlp.linear_fc1",
+    "mlp.linear_fc2",
+)
+"""What becomes 8-bit in a block."""
+
+LAYERS = (
+    *(f"self_attention.linear_qkv.{name}" for name in ("q", "qx", "k", "v")),
+    "self_attention.linear_proj",
+    "mlp.linear_fc1",
+    "mlp.linear_fc2",
+)
+"""What becomes 8-bit in a block."""
+
+LAYERS = (
+    *(f"self_attention.linear_qkv.{name}" for name in ("q", "qx", "k", "v")),
+    "self_attention.linear_proj",
+    "mlp.linear_fc1",
+    "mlp.linear_fc2",
+)
+"""What becomes 8-bit in a block."""
+
 Peaks = dict[str, Tensor]
 """Name of a linear layer inside the network -> [in] float32, the largest |x| of each channel."""
 
 
 @contextmanager
 def recorded_peaks(dit: VideoDiT) -> Iterator[Peaks]:
-    """Yields peaks that fill while the network runs inside; more prompts and times, truer peaks."""
+    """Yields peaks that fill while the network runs inside; more prompts and times, truer peaks.
+
+    Raises:
+        OptionError: the network is 8-bit already, or packed for a processor.
+    """
     peaks: Peaks = {}
 
     def see(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found = inputs[0].detach().float().abs().flatten(0, -2).amax(dim=0)
+        found = inputs[0].detach().float().abs()
+        found = found.reshape(-1, found.shape[-1]).amax(dim=0)
         peaks[name] = torch.maximum(peaks[name], found) if name in peaks else found
 
     hooks = [
-        layer.register_forward_pre_hook(partial(see, name))
-        for name, layer in dit.named_modules()
-        if isinstance(layer, nn.Linear) and ".layers." in name
+        layer.register_forward_pre_hook(partial(see, name)) for name, layer in _layers(dit).items()
     ]
     try:
         yield peaks
@@ -54,38 +81,47 @@ def recorded_peaks(dit: VideoDiT) -> Iterator[Peaks]:
 def quantise_layers(dit: VideoDiT, peaks: Peaks, alpha: float = ALPHA) -> int:
     """Turn the inner layers of a network into 8-bit ones, in place; returns how many linears.
 
+    A network that is refused stays as it was.
+
     Raises:
-        OptionError: alpha is not in 0..1, or a layer was not seen while peaks were recorded.
+        OptionError: alpha is not in 0..1, a layer was not seen while peaks were recorded, or the
+            network is 8-bit already or packed for a processor.
     """
     if not 0.0 <= alpha <= 1.0:
         raise OptionError(f"alpha is {alpha}; it must be 0 to 1", field="alpha")
-    turned = 0
-    for index, block in list(enumerate(dit.blocks()))[1:-1]:
-        _turn(block, _Seen(f"videodit_blocks.layers.{index}.", peaks), alpha, dit)
-        block.self_attention.quantised = True
-        turned += 7
-    return turned
-
-
-class _Seen:
-    """The peaks of one block."""
-
-    def __init__(self, prefix: str, peaks: Peaks) -> None:
-        self.prefix, self.peaks = prefix, peaks
-
-    def __getitem__(self, name: str) -> Tensor:
-        full = self.prefix + name
-        if full not in self.peaks:
+    names = list(_layers(dit))
+    for name in names:
+        if name not in peaks:
             raise OptionError(
-                f"layer {full} was given nothing while peaks were recorded; "
+                f"layer {name} was given nothing while peaks were recorded; "
                 "run the model inside recorded_peaks",
                 field="peaks",
             )
-        return self.peaks[full].clamp(min=SMALLEST)
+    for index, block in _inner(dit):
+        seen = {name: peaks[_full(index, name)].clamp(min=SMALLEST) for name in LAYERS}
+        _turn(block, seen, alpha, working_dtype(dit.config))
+        block.self_attention.quantised = True
+    return len(names)
 
 
-def _turn(block: DiTBlock, seen: _Seen, alpha: float, dit: VideoDiT) -> None:
-    dtype = working_dtype(dit.config)
+def _inner(dit: VideoDiT) -> list[tuple[int, DiTBlock]]:
+    return list(enumerate(dit.blocks()))[1:-1]
+
+
+def _full(index: int, name: str) -> str:
+    return f"videodit_blocks.layers.{index}.{name}"
+
+
+def _layers(dit: VideoDiT) -> dict[str, nn.Linear]:
+    """All that become 8-bit, by their names in the network."""
+    return {
+        _full(index, name): _linear(block.get_submodule(name))
+        for index, block in _inner(dit)
+        for name in LAYERS
+    }
+
+
+def _turn(block: DiTBlock, seen: Peaks, alpha: float, dtype: torch.dtype) -> None:
     attention, mlp = block.self_attention, block.mlp
     qkv = attention.linear_qkv
     names = ("q", "qx", "k", "v")
@@ -101,8 +137,14 @@ def _turn(block: DiTBlock, seen: _Seen, alpha: float, dit: VideoDiT) -> None:
 
 
 def _linear(layer: nn.Module) -> nn.Linear:
-    if not isinstance(layer, nn.Linear):
+    if isinstance(layer, Fp8Linear):
         raise OptionError("these layers are 8-bit already; start from unquantised weights")
+    if type(layer) not in (nn.Linear, FullSumLinear):
+        raise OptionError(
+            "this network is packed for a processor, so its layers are not seen one by one; open "
+            "it on a GPU, or in an EagerExecutor of your own with packs = False"
+        )
+    assert isinstance(layer, nn.Linear)
     return layer
 
 

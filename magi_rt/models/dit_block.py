@@ -49,6 +49,54 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x, (x.shape[-1],), gain, self.bias, self.eps)
 
 
+class FullSumLinear(nn.Linear):
+    """A product without bias whose sums are not rounded: float32 results, also of 16-bit weights.
+
+    It is a module, so that what it is given can be watched like every other layer's.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out] float32."""
+        if self.weight.dtype == torch.float32:
+            return super().forward(x)
+        return float32_product(x, self.weight)
+
+
+class FullSumLinear(nn.Linear):
+    """A product without bias whose sums are not rounded: float32 results, also of 16-bit weights.
+
+    It is a module, so that what it is given can be watched like every other layer's.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out] float32."""
+        if self.weight.dtype == torch.float32:
+            return super().forward(x)
+        return float32_product(x, self.weight)
+
+
+class FullSumLinear(nn.Linear):
+    """A product without bias whose sums are not rounded: float32 results, also of 16-bit weights.
+
+    It is a module, so that what it is given can be watched like every other layer's.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out] float32."""
+        if self.weight.dtype == torch.float32:
+            return super().forward(x)
+        return float32_product(x, self.weight)
+
+
 class Modulation(nn.Module):
     """Condition -> the attention gate and the MLP gate."""
 
@@ -103,7 +151,7 @@ class ParallelAttention(nn.Module):
         self.linear_proj: nn.Module = (
             PerChannelFp8Linear(joined, width, working_dtype(config))
             if quantised
-            else nn.Linear(joined, width, bias=False)
+            else FullSumLinear(joined, width)
         )
         self.q_layernorm = LayerNorm(dim, eps, offset=1.0)
         self.k_layernorm = LayerNorm(dim, eps, offset=1.0)
@@ -142,11 +190,7 @@ class ParallelAttention(nn.Module):
         pair = torch.stack(
             (own.unflatten(2, (HEAD_GROUPS, -1)), text.unflatten(2, (HEAD_GROUPS, -1))), dim=3
         )
-        joined = self._emitted(pair.flatten(2))
-        linear = self.linear_proj
-        if isinstance(linear, nn.Linear) and linear.weight.dtype != torch.float32:
-            return float32_product(joined, linear.weight)
-        out: Tensor = linear(joined)
+        out: Tensor = self.linear_proj(self._emitted(pair.flatten(2)))
         return out.float()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from magi_rt.backends.eager import EagerExecutor
+from magi_rt.backends.packed import can_pack, pack
 from magi_rt.errors import OptionError
 from magi_rt.export.builders import BuildOrder, find_builder
-from magi_rt.export.calibration import quantise_layers, recorded_peaks
+from magi_rt.export.calibration import LAYERS, quantise_layers, recorded_peaks
 from magi_rt.export.fp8 import QdqLinear, spelled_out
 from magi_rt.export.manifest import TensorSpec
 from magi_rt.export.targets import find_target
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.fp8 import FP8_MAX, Fp8Linear, PerChannelFp8Linear, PerTensorFp8Linear
 from magi_rt.presets import PRESETS
+from magi_rt.world.machine import WorldMachine
+from magi_rt.world.options import WorldOptions
 from tests.export.kit import needs
 
 ROWS = 64
@@ -166,6 +171,48 @@ def test_calibrated_layers_stay_near_the_weights_they_came_from(small_dit: Video
 def test_a_layer_that_was_never_seen_is_named(small_dit: VideoDiT) -> None:
     with pytest.raises(OptionError, match=r"layers\.1\.self_attention\.linear_qkv\.q was given"):
         quantise_layers(small_dit, {})
+
+
+class Unpacked(EagerExecutor):
+    """As on a GPU: every layer is called by itself."""
+
+    packs = False
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_chunk_of_an_eager_world_shows_the_peaks_of_all_seven_layers_of_every_inner_block(
+    dtype: str,
+) -> None:
+    executor = Unpacked.open("nano", device="cpu", dtype=dtype)
+    machine = WorldMachine.around(executor, "nano", WorldOptions(steps=4))
+    with recorded_peaks(executor.dit) as peaks:
+        machine.advance(machine.begin(), (), machine.paces[0])
+    inner = range(1, executor.config.model.num_layers - 1)
+    wanted = {f"videodit_blocks.layers.{index}.{name}" for index in inner for name in LAYERS}
+    assert set(peaks) == wanted and len(LAYERS) == 7
+    assert all(peak.ndim == 1 and bool((peak > 0).any()) for peak in peaks.values())
+    assert quantise_layers(executor.dit, peaks) == len(wanted)
+
+
+def test_a_refused_network_stays_bit_for_bit_as_it_was(small_dit: VideoDiT) -> None:
+    with recorded_peaks(small_dit) as peaks:
+        _run(small_dit, 0)
+    before = copy.deepcopy(small_dit.state_dict())
+    del peaks["videodit_blocks.layers.2.mlp.linear_fc2"]
+    with pytest.raises(OptionError, match=r"layers\.2\.mlp\.linear_fc2 was given nothing"):
+        quantise_layers(small_dit, peaks)
+    after = small_dit.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.skipif(not can_pack(), reason="this PyTorch has no packed products")
+def test_a_network_packed_for_a_processor_is_refused_before_anything_is_recorded(
+    small_dit: VideoDiT,
+) -> None:
+    assert pack(small_dit.requires_grad_(False))
+    with pytest.raises(OptionError, match="packed for a processor"), recorded_peaks(small_dit):
+        pass
 
 
 def test_alpha_out_of_range_is_refused(small_dit: VideoDiT) -> None:
