@@ -75,6 +75,25 @@ def test_a_click_on_the_strip_goes_back(tmp_path: Path, browser: Browser) -> Non
         visit.reads(visit.receipt(), "Back at moment 2")
 
 
+def test_after_going_back_the_arrow_keys_still_pull_gravity(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(6)
+        epoch = visit.number("epoch")
+        visit.open_menu(2)
+        visit.find("#moment-back").click()
+        visit.until(lambda: visit.number("epoch") > epoch, "a new epoch")
+        visit.page.keyboard.press("ArrowLeft")
+        visit.reads(visit.receipt(), "gravity pulls left")
+        visit.find(".strip button").first.focus()
+        visit.page.keyboard.press("n")
+        visit.reads(visit.receipt(), "night falls")
+        visit.page.keyboard.press("ArrowRight")
+        visit.page.keyboard.press("t")
+        visit.reads(visit.receipt(), "it rains")
+
+
 def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(4)

@@ -4,7 +4,7 @@ const DRAG_WAY = 90;
 const LEAST_MS = 90;
 const LEAST_CHANGE = 0.06;
 const TILT_WAY = 35;
-const HERE_FIRST = "input:not([type=checkbox]), textarea, select, dialog, .strip, .menu, [popover]";
+const HERE_FIRST = "input:not([type=checkbox]), textarea, select, dialog, .menu, [popover]";
 
 /** Sends where a device points, not too often, and only when it changed. */
 function puller(send) {

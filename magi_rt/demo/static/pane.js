@@ -163,6 +163,7 @@ export class Pane {
 
   /** Goes back to a moment. */
   async rewind(chunk) {
+    this.canvas.focus({ preventScroll: true }); // on the strip arrow keys would not pull gravity
     const answer = complain(await this.#link.ask("rewind", { chunk, picture: this.number }));
     if (answer.ok) this.tell(`Back at moment ${chunk}`, "heard");
   }

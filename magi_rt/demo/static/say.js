@@ -29,7 +29,7 @@ function remember(text) {
 export class PromptBox {
   #input;
   #mic;
-  #place = said.length;
+  #back = 0; // so many prompts before the draft
   #draft = "";
   #hearing = null;
   #run;
@@ -53,20 +53,20 @@ export class PromptBox {
     const text = this.#input.value.trim();
     if (!text) return;
     remember(text);
-    this.#place = said.length;
+    this.#back = 0;
     this.#draft = this.#input.value = "";
     this.#run(text);
   }
 
   #key(event) {
     if (event.key === "Escape") this.#input.blur();
-    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    const to = this.#place + step;
+    const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    const to = this.#back + step;
     if (!step || to < 0 || to > said.length || event.isComposing) return;
     event.preventDefault();
-    if (this.#place === said.length) this.#draft = this.#input.value;
-    this.#place = to;
-    this.#input.value = said[to] ?? this.#draft;
+    if (this.#back === 0) this.#draft = this.#input.value;
+    this.#back = to;
+    this.#input.value = to ? said.at(-to) : this.#draft;
     this.#input.setSelectionRange(this.#input.value.length, this.#input.value.length);
   }
 

@@ -66,12 +66,24 @@ export class Screen {
   async #turn() {
     const frame = this.#waiting;
     this.#waiting = null;
+    try {
+      await this.#show(frame);
+    } finally {
+      this.#busy = false;
+      if (this.#waiting) this.#soon();
+    }
+  }
+
+  async #show(frame) {
     this.#size(frame);
-    await this.#draw(frame);
+    try {
+      await this.#draw(frame);
+    } catch {
+      this.skipped += 1; // a browser short of memory decodes nothing; the next picture may do
+      return;
+    }
     this.#enlarge();
     this.#done(frame);
-    this.#busy = false;
-    if (this.#waiting) this.#soon();
   }
 
   #size({ width, height }) {

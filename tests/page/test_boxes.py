@@ -1,0 +1,53 @@
+"""Prompt boxes keep what was typed, and pictures go on after one that is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from magi_rt.demo.worlds import LocalWorlds
+from tests.demo.pages import demo
+from tests.page.visits import Browser
+
+pytestmark = pytest.mark.slow
+api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+expect = api.expect
+
+_FORGETFUL = """
+const decode = window.createImageBitmap;
+window.createImageBitmap = async (...given) => {
+  if (window.failed) return decode(...given);
+  window.failed = true;
+  throw new DOMException("out of memory", "InvalidStateError");
+};
+"""
+
+
+def test_what_was_said_in_one_box_comes_back_in_the_other_and_a_draft_is_kept(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(4)
+        visit.open_menu(2)
+        visit.find("#moment-beside").click()
+        visit.until_chunk(2, picture=1)
+        visit.say("night falls")
+        visit.say("it snows")
+        other = visit.find("#say-1")
+        other.fill("half a prompt")
+        for key, shown in [
+            ("ArrowDown", "half a prompt"),
+            ("ArrowUp", "it snows"),
+            ("ArrowUp", "night falls"),
+            ("ArrowDown", "it snows"),
+            ("ArrowDown", "half a prompt"),
+        ]:
+            other.press(key)
+            expect(other).to_have_value(shown)
+
+
+def test_a_picture_that_cannot_be_decoded_is_left_out(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path, LocalWorlds("dummy", {"size": (336, 336)})) as server:
+        visit = browser.visit(server.url, script=_FORGETFUL).until_chunk(1)
+        assert visit.page.evaluate("failed")
