@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 PLAIN = {"bool", "int32", "int64", "float", "double", "uint8", "FString", "FName", "void"}
-ENGINE = {"UTexture2D", "UMeshComponent", "UMaterialInterface"}
+ENGINE = {"UTexture", "UTexture2D", "UMeshComponent", "UMaterialInterface"}
+ENGINE |= {"UMaterialInstanceDynamic"}
 MACRO = re.compile(r"^\s*(UPROPERTY|UFUNCTION)\((.*)\)\s*$")
 BODY = re.compile(r"^\s*GENERATED_BODY\(\)\s*$")
 TYPE = re.compile(r"^(?:struct|class)\s+(?:\w+_API\s+)?(\w+)(?:\s*:\s*public\s+(\w+))?")

@@ -266,6 +266,28 @@ namespace
 		CHECK(Played.Mesh.GetMaterial(0) == &Other && Played.Mesh.GetMaterial(1) == &Usual);
 	}
 
+	void a_dynamic_material_that_the_owner_has_already_is_used_and_gets_its_texture_back()
+	{
+		UMaterialInstanceDynamic Own;
+		UTexture2D Usual;
+		Own.SetTextureParameterValue(TEXT("Screen"), &Usual);
+		FPlayed Played([&](UMagiStreamComponent& Component) {
+			Component.GetOwner()->FindComponentByClass<UMeshComponent>()->Materials = {&Own};
+			Component.TextureParameter = TEXT("Screen");
+		});
+		for (const int32 Wide : {32, 64})
+		{
+			Played.Component.DummyWidth = Wide;
+			CHECK(Played.Component.Open() && Played.SoonShown());
+			CHECK(Played.Mesh.GetMaterial(0) == &Own);
+			CHECK(Own.Textures.at(TEXT("Screen")) == Played.Component.Texture);
+		}
+		Played.Component.TextureParameter = TEXT("Another");
+		Played.Component.Close();
+		CHECK(Played.Mesh.GetMaterial(0) == &Own && Own.Textures.at(TEXT("Screen")) == &Usual);
+		CHECK(Own.Textures.size() == 1);
+	}
+
 	void a_material_slot_that_is_empty_stops_nothing()
 	{
 		FPlayed Played([](UMagiStreamComponent& Component) { Component.TextureParameter = TEXT("Screen"); });
@@ -503,6 +525,7 @@ namespace
 		RUN(the_texture_is_srgb_and_is_told_once);
 		RUN(a_new_size_makes_a_new_texture);
 		RUN(the_owners_material_shows_it_and_is_as_before_afterwards);
+		RUN(a_dynamic_material_that_the_owner_has_already_is_used_and_gets_its_texture_back);
 		RUN(a_material_slot_that_is_empty_stops_nothing);
 		RUN(a_render_thread_that_hangs_holds_three_frames_and_the_game_goes_on);
 		RUN(a_client_outlives_its_component_until_the_last_frame_is_drawn);

@@ -14,6 +14,12 @@ inline bool IsValid(const UObject* Object)
 }
 
 template <typename T>
+T* Cast(UObject* Object)
+{
+	return dynamic_cast<T*>(Object);
+}
+
+template <typename T>
 class TObjectPtr
 {
 public:

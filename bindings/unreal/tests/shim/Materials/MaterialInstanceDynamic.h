@@ -9,7 +9,20 @@ class UTexture;
 class UMaterialInstanceDynamic : public UMaterialInterface
 {
 public:
-	void SetTextureParameterValue(FName Parameter, UTexture* Value) { Textures[Parameter] = Value; }
+	/** No texture changes nothing: as in the engine. */
+	void SetTextureParameterValue(FName Parameter, UTexture* Value)
+	{
+		if (Value != nullptr)
+		{
+			Textures[Parameter] = Value;
+		}
+	}
+
+	UTexture* K2_GetTextureParameterValue(FName Parameter)
+	{
+		const auto Found = Textures.find(Parameter);
+		return Found != Textures.end() ? Found->second : nullptr;
+	}
 
 	/** Shim only. */
 	std::map<FName, UTexture*> Textures;

@@ -173,26 +173,40 @@ void UMagiStreamComponent::ShowOnOwner()
 		return;
 	}
 	UMaterialInterface* Before = Mesh->GetMaterial(MaterialSlot);
-	UMaterialInstanceDynamic* Material = Mesh->CreateDynamicMaterialInstance(MaterialSlot);
+	// One that is there already is the game's, which goes on turning its other parameters.
+	UMaterialInstanceDynamic* Material = Cast<UMaterialInstanceDynamic>(Before);
+	if (Material == nullptr)
+	{
+		Material = Mesh->CreateDynamicMaterialInstance(MaterialSlot);
+	}
 	if (Material == nullptr)
 	{
 		UE_LOG(LogMagiRt, Warning, TEXT("material slot %d of the owner's mesh is empty"), MaterialSlot);
 		return;
 	}
-	Material->SetTextureParameterValue(TextureParameter, Texture);
 	ShownOn = Mesh;
 	ShownSlot = MaterialSlot;
+	ShownIn = Material;
+	ShownParameter = TextureParameter;
 	MaterialBefore = Before;
+	TextureBefore = Material->K2_GetTextureParameterValue(TextureParameter);
+	Material->SetTextureParameterValue(TextureParameter, Texture);
 }
 
 void UMagiStreamComponent::LeaveOwner()
 {
+	if (IsValid(ShownIn))
+	{
+		ShownIn->SetTextureParameterValue(ShownParameter, TextureBefore);
+	}
 	if (IsValid(ShownOn))
 	{
 		ShownOn->SetMaterial(ShownSlot, MaterialBefore);
 	}
 	ShownOn = nullptr;
+	ShownIn = nullptr;
 	MaterialBefore = nullptr;
+	TextureBefore = nullptr;
 }
 
 void UMagiStreamComponent::TellConnection(bool bNow)

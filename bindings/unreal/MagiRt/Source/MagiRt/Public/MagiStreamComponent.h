@@ -6,8 +6,10 @@
 #include "MagiStreamComponent.generated.h"
 
 class FMagiStream;
+class UMaterialInstanceDynamic;
 class UMaterialInterface;
 class UMeshComponent;
+class UTexture;
 class UTexture2D;
 
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_OneParam(FMagiReceiptSignature, const FMagiReceipt&, Receipt);
@@ -188,8 +190,15 @@ private:
 	TObjectPtr<UMeshComponent> ShownOn;
 
 	UPROPERTY(Transient)
+	TObjectPtr<UMaterialInstanceDynamic> ShownIn;
+
+	UPROPERTY(Transient)
 	TObjectPtr<UMaterialInterface> MaterialBefore;
 
+	UPROPERTY(Transient)
+	TObjectPtr<UTexture> TextureBefore;
+
+	FName ShownParameter;
 	int32 ShownSlot = 0;
 	FString Keys[3];
 };
