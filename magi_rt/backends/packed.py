@@ -37,10 +37,6 @@ def _pack_children(parent: nn.Module) -> None:
     for name, child in parent.named_children():
         if isinstance(child, FullSumLinear) and child.weight.dtype != torch.float32:
             continue  # the packed product rounds its sums to the weights' format
-        if isinstance(child, FullSumLinear) and child.weight.dtype != torch.float32:
-            continue  # the packed product rounds its sums to the weights' format
-        if isinstance(child, FullSumLinear) and child.weight.dtype != torch.float32:
-            continue  # the packed product rounds its sums to the weights' format
         if isinstance(child, nn.Linear):
             setattr(parent, name, PackedLinear(child))
         elif isinstance(child, LayerNorm):

@@ -33,22 +33,6 @@ LAYERS = (
 )
 """What becomes 8-bit in a block."""
 
-LAYERS = (
-    *(f"self_attention.linear_qkv.{name}" for name in ("q", "qx", "k", "v")),
-    "self_attention.linear_proj",
-    "mlp.linear_fc1",
-    "mlp.linear_fc2",
-)
-"""What becomes 8-bit in a block."""
-
-LAYERS = (
-    *(f"self_attention.linear_qkv.{name}" for name in ("q", "qx", "k", "v")),
-    "self_attention.linear_proj",
-    "mlp.linear_fc1",
-    "mlp.linear_fc2",
-)
-"""What becomes 8-bit in a block."""
-
 Peaks = dict[str, Tensor]
 """Name of a linear layer inside the network -> [in] float32, the largest |x| of each channel."""
 

@@ -65,38 +65,6 @@ class FullSumLinear(nn.Linear):
         return float32_product(x, self.weight)
 
 
-class FullSumLinear(nn.Linear):
-    """A product without bias whose sums are not rounded: float32 results, also of 16-bit weights.
-
-    It is a module, so that what it is given can be watched like every other layer's.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out] float32."""
-        if self.weight.dtype == torch.float32:
-            return super().forward(x)
-        return float32_product(x, self.weight)
-
-
-class FullSumLinear(nn.Linear):
-    """A product without bias whose sums are not rounded: float32 results, also of 16-bit weights.
-
-    It is a module, so that what it is given can be watched like every other layer's.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out] float32."""
-        if self.weight.dtype == torch.float32:
-            return super().forward(x)
-        return float32_product(x, self.weight)
-
-
 class Modulation(nn.Module):
     """Condition -> the attention gate and the MLP gate."""
 
