@@ -43,8 +43,8 @@ def removed_on_error(path: Path) -> Iterator[Path]:
 
 
 def temporary_name(path: Path) -> Path:
-    """The hidden name beside `path` under which this process writes it until it is whole."""
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
+    """A hidden name beside `path`, another at every call, to write it under until it is whole."""
+    return path.with_name(f".{path.name[:40]}.{os.urandom(8).hex()}.part")
 
 
 def cannot_write(path: Path, error: BaseException) -> MediaError:

@@ -40,6 +40,23 @@ def frames_in(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+def test_videos_written_at_once_under_long_names_that_begin_alike_hold_their_own_frames(
+    tmp_path: Path,
+) -> None:
+    name = "the same moment continued under two prompts, by {}.mp4"
+    paths = [tmp_path / name.format(time) for time in ("day", "night")]
+    writers = [VideoWriter(path, fps=24, height=32, width=48) for path in paths]
+    for _ in range(3):
+        for writer, level in zip(writers, (200, 40), strict=True):
+            writer.write(grey(level))
+    for writer in writers:
+        writer.close()
+    for path, level in zip(paths, (200, 40), strict=True):
+        seen = levels_of(read_video(path, fps=24, limit=10))
+        assert len(seen) == 3 and np.abs(np.array(seen) - level).max() <= 2
+    assert sorted(tmp_path.iterdir()) == paths
+
+
 def test_a_video_at_the_same_rate_comes_back_frame_by_frame(tmp_path: Path) -> None:
     levels = list(range(20, 220, 10))
     write_steps(tmp_path / "a.mp4", Fraction(24), levels)
