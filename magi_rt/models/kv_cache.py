@@ -5,8 +5,8 @@ it still has (``first_visible``). All buffers are made once. A ring of ``depth +
 ``depth`` committed chunks and one staging slot, so a forward pass that fails half-way has not
 touched the history. Keys are stored rotated at positions counted from ``base``, a chunk index that
 follows the stream in large steps: when the oldest kept chunk is ``REBASE_CHUNKS`` past it, the kept
-keys are turned back and the count starts again, so position numbers (and with them float rounding)
-stay those of a short stream forever.
+keys are turned back (``settle``) and the count starts again, so position numbers (and with them
+float rounding) stay those of a short stream forever.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class RollingKVCache:
     base: int = 0
     version: int = 0
     _head: int = 0
+    _turned: int = 0  # layers that :meth:`settle` has turned, when it could not finish
     _lines: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     _scratch: dict[int, Workspace] = field(default_factory=dict, repr=False)
 
@@ -133,6 +134,8 @@ class RollingKVCache:
     def commit(self, chunk: int) -> None:
         """Make the staged chunk the newest one of the history; the oldest falls out when full.
 
+        What is read or staged next needs :meth:`settle` first.
+
         Raises:
             ShapeError: the chunk does not follow the newest one.
         """
@@ -144,17 +147,27 @@ class RollingKVCache:
             )
         if not self.chunks and self.local(chunk) < 0:
             raise ShapeError(f"chunk {chunk} lies before the zero point {self.base}", field="chunk")
+        self.settle()
         self._forget_layout()
         self.chunks = (*self.chunks, chunk)[-self.depth :]
         self._head = (self._head + 1) % (self.depth + 1)
-        if self.local(self.chunks[0]) >= REBASE_CHUNKS:
-            self._rebase()
 
-    def _rebase(self) -> None:
-        """The oldest kept chunk becomes the zero point."""
-        moved, self._lines = self.local(self.chunks[0]), None
-        shift_time(self.keys, self.bands, -moved * self.shape.frames_per_chunk)
-        self.base = self.chunks[0]
+    def settle(self) -> None:
+        """Makes the oldest kept chunk the zero point, where it is far from it; to be called before
+        positions are asked for.
+
+        One layer after the other, as the numbers in between take more memory than the keys.
+        When it fails on the way, calling it again turns the other layers.
+        """
+        moved = self.local(self.chunks[0]) if self.chunks else 0
+        if moved < REBASE_CHUNKS:
+            return
+        self._forget_layout()
+        self._lines = None
+        for layer in range(self._turned, self.shape.layers):
+            shift_time(self.keys[layer], self.bands, -moved * self.shape.frames_per_chunk)
+            self._turned = layer + 1
+        self.base, self._turned = self.chunks[0], 0
 
     def slot(self, chunk: int) -> int:
         """Ring slot of a committed chunk."""
@@ -226,13 +239,14 @@ class RollingKVCache:
             self.chunks,
             self.base,
             _head=self._head,
+            _turned=self._turned,
         )
 
     def reset(self, base: int = 0) -> None:
         """Forget all chunks; the buffers stay."""
         self._forget_layout()
         self._lines = None
-        self.chunks, self.base, self._head = (), base, 0
+        self.chunks, self.base, self._head, self._turned = (), base, 0, 0
 
     def let_go(self) -> None:
         """Frees all buffers; the ring cannot be used any more."""
@@ -242,6 +256,7 @@ class RollingKVCache:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The kept chunks, oldest first: keys and values [layers, chunks, groups, tokens, d]."""
+        self.settle()
         slots = [self.slot(chunk) for chunk in self.chunks]
         return {"keys": self.keys[:, slots].clone(), "values": self.values[:, slots].clone()}
 

@@ -85,6 +85,9 @@ def shift_time(keys: Tensor, bands: Tensor, frames: int) -> None:
     n = bands.numel()
     turn = bands.double() * frames
     sin, cos = turn.sin(), turn.cos()
-    a, b = keys[..., :n].double(), keys[..., 3 * n : 4 * n].double()
-    keys[..., :n] = (a * cos - b * sin).to(keys.dtype)
-    keys[..., 3 * n : 4 * n] = (b * cos + a * sin).to(keys.dtype)
+    left, right = keys[..., :n], keys[..., 3 * n : 4 * n]
+    a, b = left.double(), right.double()
+    # both are there before one is written: where memory runs out, no half is turned
+    turned = (a * cos - b * sin).to(keys.dtype), (b * cos + a * sin).to(keys.dtype)
+    left.copy_(turned[0])
+    right.copy_(turned[1])

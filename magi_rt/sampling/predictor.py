@@ -41,6 +41,7 @@ class Predictor:
             step_code=self.sampler.step_code(0),
             stage_branch=0,
         )
+        state.cache.settle()
         self.executor.denoise(inputs, state.cache)
         state.cache.commit(chunk)
 
@@ -48,6 +49,7 @@ class Predictor:
         self, state: StreamState, plan: CallPlan, weights: tuple[Weights, ...]
     ) -> list[Views]:
         """Velocities of every chunk in flight in the views that it needs."""
+        state.cache.settle()
         first, ranges = int(plan.write_clean), range(len(plan.times))
         memory = self.sampler.guidance.memory_view if plan.write_clean else None
         views, alone = views_needed(weights, memory), chunks_alone(weights)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from magi_rt.errors import OptionError, ShapeError
 from magi_rt.models import kv_cache, rotary
@@ -37,6 +39,7 @@ def at(x: Tensor, local_chunk: int) -> Tensor:
 
 def put(cache: RollingKVCache, *chunks: int, rotated: bool = False) -> RollingKVCache:
     for chunk in chunks:
+        cache.settle()
         for layer in range(SHAPE.layers):
             keys, values = chunk_of(chunk, layer)
             cache.stage(layer, at(keys, cache.local(chunk)) if rotated else keys, values)
@@ -125,7 +128,7 @@ def test_moving_the_zero_point_leaves_attention_as_it_was() -> None:
     chunk = REBASE_CHUNKS + SHAPE.depth - 1
     cache = put(ring(), *range(chunk), rotated=True)
     assert cache.base == 0
-    put(cache, chunk, rotated=True)
+    put(cache, chunk, rotated=True).settle()
     assert cache.base == cache.chunks[0] == REBASE_CHUNKS
     near = ring()
     for number, kept in enumerate(cache.chunks):
@@ -140,6 +143,7 @@ def test_positions_stay_small_however_long_the_stream() -> None:
     cache, bases = ring(), set()
     largest = 0
     for chunk in range(5 * REBASE_CHUNKS):
+        cache.settle()
         largest = max(largest, cache.local(chunk))
         cache.commit(chunk)
         bases.add(cache.base)
@@ -155,7 +159,8 @@ def test_a_ring_deeper_than_a_turn_is_not_turned_with_every_chunk(
     cache = ring(depth=2 * REBASE_CHUNKS)
     for chunk in range(6 * REBASE_CHUNKS):
         cache.commit(chunk)
-    assert turned == [-REBASE_CHUNKS * SHAPE.frames_per_chunk] * 4
+    cache.settle()
+    assert turned == [-REBASE_CHUNKS * SHAPE.frames_per_chunk] * 4 * SHAPE.layers
 
 
 def test_a_shift_in_time_equals_rotating_elsewhere() -> None:
@@ -172,6 +177,55 @@ def test_bfloat16_keys_lose_one_rounding_when_the_zero_point_moves() -> None:
     rotary.shift_time(keys, BANDS, -9 * SHAPE.frames_per_chunk)
     error = float((keys.float() - at(chunk_of(3)[0], 0)).norm() / keys.float().norm())
     assert error < 4 * 2**-9
+
+
+class Watch(TorchDispatchMode):
+    """Sees every tensor that is made, and stops the work in one of the operations that make one."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__()
+        self.stop_at, self.made, self.largest = stop_at, 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        writes = func is torch.ops.aten.copy_.default
+        if self.stop_at == self.made and not writes:
+            raise torch.OutOfMemoryError("no room")
+        found = func(*args, **(kwargs or {}))
+        if not writes:
+            self.made += 1
+            self.largest = max(self.largest, found.numel())
+        return found
+
+
+def due() -> RollingKVCache:
+    """A ring whose positions are to be counted anew."""
+    return put(ring(), *range(REBASE_CHUNKS + SHAPE.depth), rotated=True)
+
+
+def test_counting_positions_anew_makes_nothing_larger_than_one_layer() -> None:
+    cache = due()
+    with Watch() as watch:
+        cache.settle()
+    assert cache.base > 0
+    assert 0 < watch.largest <= cache.keys[0].numel()
+
+
+def test_where_counting_anew_stops_for_want_of_memory_it_goes_on() -> None:
+    whole = due()
+    with Watch() as watch:
+        whole.settle()
+    for stop_at in range(watch.made):
+        cache = due()
+        with pytest.raises(torch.OutOfMemoryError), Watch(stop_at):
+            cache.settle()
+        assert cache.base == 0 and cache.chunks == whole.chunks
+        for again in (cache.clone(), cache):
+            assert torch.equal(again.to_tensors()["keys"], whole.to_tensors()["keys"])
+            assert again.base == whole.base
+        cache.reset()
+        assert torch.equal(
+            put(cache, 0, 1).to_tensors()["keys"], put(ring(), 0, 1).to_tensors()["keys"]
+        )
 
 
 # Copies and scratch

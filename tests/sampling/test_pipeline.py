@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from magi_rt.errors import OptionError
+from magi_rt.models import kv_cache
 from magi_rt.sampling.noise import chunk_noise
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
 from magi_rt.sampling.stream_state import ChunkText, StreamState
@@ -220,6 +221,29 @@ def test_an_interrupt_in_any_call_loses_nothing(options: Options, given: int) ->
             except KeyboardInterrupt:
                 executor.fails_in = None
         assert same(chunks, undisturbed)
+
+
+def test_a_stream_that_had_no_memory_to_count_its_positions_anew_goes_on_as_if_it_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kv_cache, "REBASE_CHUNKS", 2)
+    pipeline = pipeline_of(WatchedExecutor(distill=True), window=1)
+    undisturbed = run(pipeline, begin(pipeline), 9)
+    state, turn, calls = begin(pipeline), kv_cache.shift_time, list[int]()
+
+    def second_fails(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("no room")
+        turn(*given)
+
+    monkeypatch.setattr(kv_cache, "shift_time", second_fails)
+    made: list[FinishedChunk] = []
+    with pytest.raises(torch.OutOfMemoryError):
+        while True:
+            made += run(pipeline, state, 1)
+    assert 0 < len(made) < 9
+    assert same(made + run(pipeline, state, 9 - len(made)), undisturbed)
 
 
 def test_a_failing_prompt_leaves_the_stream_as_it_was() -> None:
