@@ -228,10 +228,12 @@ typedef struct magi_client_desc {
 MAGI_API magi_status magi_client_open(const magi_client_desc *desc, magi_client *out);
 
 /* Ends a client. Waits for its thread (some milliseconds, and for your logger if that runs: hold no
- * lock that it takes) and for calls of other threads that are inside the library. Requests not yet
- * sent are forgotten, receipts not yet polled too, and every frame and text lent by it is gone:
- * release leases before. MAGI_BAD_HANDLE when it was closed already. Any thread; within the
- * client's own logger it does nothing and answers MAGI_BUSY. */
+ * lock that it takes) and for calls of other threads that are inside the library. While libzmq still
+ * looks up a host name in an address, it waits for that too: seconds, where no name server answers;
+ * with numbers there is nothing to look up. Requests not yet sent are forgotten, receipts not yet
+ * polled too, and every frame and text lent by it is gone: release leases before. MAGI_BAD_HANDLE
+ * when it was closed already. Any thread; within the client's own logger it does nothing and answers
+ * MAGI_BUSY. */
 MAGI_API magi_status magi_client_close(magi_client client);
 
 /* ---- Frames ---------------------------------------------------------------------------------- */

@@ -170,8 +170,9 @@ namespace MagiRt
         }
 
         /// <summary>
-        /// Ends the client; some milliseconds. Requests not yet sent are forgotten. Frames that are
-        /// still out stay readable until they are disposed; the native client ends with the last.
+        /// Ends the client; some milliseconds, or seconds while libzmq still looks up a host name.
+        /// Requests not yet sent are forgotten. Frames that are still out stay readable until they are
+        /// disposed; the native client ends with the last.
         /// </summary>
         public void Dispose()
         {
