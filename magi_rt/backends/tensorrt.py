@@ -28,14 +28,16 @@ from magi_rt.backends.graph_inputs import TextRoom, shape_of, visible_chunks
 from magi_rt.backends.tensorrt_chain import Chain
 from magi_rt.backends.tensorrt_lanes import Lanes, Pixels
 from magi_rt.backends.tensorrt_session import EngineSession, Scratch
+from magi_rt.checkpoints.layout import locate
 from magi_rt.errors import BackendError
 from magi_rt.export.builders import Builder, find_builder
+from magi_rt.export.builders_tensorrt import runtime_for
 from magi_rt.export.chain import WORKING, cuts, sizes_of
 from magi_rt.export.compile import build_part, identify
 from magi_rt.export.graphs import DenoiserShape
 from magi_rt.export.parts import Networks, Part, decoder_part, denoiser_parts
 from magi_rt.export.plan_cache import Plan, PlanCache
-from magi_rt.export.targets import TARGETS, Target, spell
+from magi_rt.export.targets import Target, target_of
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.models.vae import ViTVAE, to_uint8
@@ -45,17 +47,6 @@ from magi_rt.models.vae_tiling import decode_frames
 logger = logging.getLogger(__name__)
 
 Open = Callable[[Plan, Scratch], EngineSession]
-
-
-def target_of(capability: tuple[int, int]) -> Target:
-    """The target with this compute capability; a card that no recipe names gets one of its own.
-
-    Cards of one capability share their engines, so the first target that has it will do.
-    """
-    for target in TARGETS.values():
-        if target.capability == capability:
-            return target
-    return Target(f"sm{spell(capability)}", ("tensorrt_rtx", "tensorrt"), capability)
 
 
 class TensorRTExecutor(EagerExecutor):
@@ -77,11 +68,13 @@ class TensorRTExecutor(EagerExecutor):
 
         Args:
             device: "auto", "cuda" or "cuda:N".
-            dtype: "float32" or "bfloat16"; "auto" is bfloat16, and 8-bit weights stay 8-bit.
+            dtype: "float32" or "bfloat16"; "auto" is bfloat16 where the card has it. 8-bit weights
+                stay 8-bit.
             attention: "auto"; engines have their own.
 
         Raises:
-            BackendError: there is no card, or its runtime is not installed.
+            BackendError: there is no card, or no runtime for it is installed.
+            OptionError: the card has no arithmetic of that format.
         """
         if device == "cpu" or not torch.cuda.is_available():
             raise BackendError(
@@ -89,16 +82,18 @@ class TensorRTExecutor(EagerExecutor):
                 "use backend='auto'",
                 field="backend",
             )
-        working = "bfloat16" if dtype == "auto" else dtype
-        opened = super().open(model, device="cpu", dtype=working, attention=attention)
         place = choose_device(device)
         capability, card = (
             torch.cuda.get_device_capability(place),
             torch.cuda.get_device_name(place),
         )
         target = target_of(capability)
+        working = target.usual_precision if dtype == "auto" else dtype
+        target.check_precision("fp8" if locate(model).config.engine.fp8_quant else working)
+        runtime = runtime_for(target)  # all that may refuse comes before weights are read
+        opened = super().open(model, device="cpu", dtype=working, attention=attention)
         opened.adopt(
-            find_builder(target.choose_runtime()),
+            find_builder(runtime),
             target,
             Lanes(place),
             lambda plan, scratch: EngineSession.open(plan, scratch, capability, card),
@@ -252,7 +247,8 @@ class TensorRTExecutor(EagerExecutor):
             with torch.inference_mode(False), torch.no_grad():
                 build_part(part, identity, self.target, self.builder, into)
 
-        return self._load(self.plans.get(identity, build), scratch)
+        with self.lanes.card():
+            return self._load(self.plans.get(identity, build), scratch)
 
 
 class _EngineDecoder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,11 @@ class Lanes:
         self.denoising = cuda.Stream(device)
         self.decoding = cuda.Stream(device)
         self._hosts: dict[tuple[int, ...], deque[Tensor]] = {}
+
+    def card(self) -> AbstractContextManager[Any]:
+        """Inside, the executor's card is the current one, to which runtimes build and load."""
+        found: AbstractContextManager[Any] = self._cuda.device(self.device)
+        return found
 
     def denoise(self, work: Callable[[int], Tensor]) -> Tensor:
         """Run ``work(stream)`` after what the caller has queued; the caller's stream waits for it.

@@ -21,7 +21,7 @@ RecipeName = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(help="A built-in world or a model folder.")]
 TargetName = Annotated[str | None, typer.Option(help="rtx4090, h100, cpu, ...")]
-Precision = Annotated[str | None, typer.Option(help="float32, float16, bfloat16, fp8; cpu: auto.")]
+Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, fp8; cpu: auto.")]
 Runtime = Annotated[
     str | None, typer.Option(help="tensorrt_rtx, tensorrt, openvino or onnxruntime.")
 ]
@@ -102,11 +102,10 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
         raise OptionError("compile needs a recipe, or both --model and --target", field="recipe")
     config = locate(model).config
     runtime = config.runtime
-    usual = "auto" if find_target(target).capability is None else "bfloat16"
     return Recipe(
         model=model,
         target=target,
-        precision="fp8" if config.engine.fp8_quant else usual,
+        precision="fp8" if config.engine.fp8_quant else find_target(target).usual_precision,
         height=runtime.video_size_h,
         width=runtime.video_size_w,
         window=runtime.window_size,

@@ -31,6 +31,27 @@ def import_runtime(runtime: str) -> Any:
         raise missing(runtime, EXTRAS[runtime], error) from error
 
 
+def runtime_for(target: Target) -> str:
+    """The first runtime of a card that is installed and builds for it.
+
+    Raises:
+        BackendError: none is; the message says why for each.
+    """
+    told = []
+    for runtime in target.runtimes:
+        try:
+            trt = import_runtime(runtime)
+            if runtime == "tensorrt_rtx":
+                _capability_of(trt, target)
+            return runtime
+        except BackendError as error:
+            told.append(error.message)
+    raise BackendError(
+        f"no runtime for {target.name} is here: {'; '.join(told)}; or use backend='eager'",
+        field="runtime",
+    )
+
+
 class TensorRTBuilder:
     """Builds engines from typed graphs: every tensor keeps the format that the graph gives it."""
 
@@ -77,14 +98,7 @@ class TensorRTBuilder:
     def _choose_card(self, trt: Any, config: Any, target: Target) -> None:
         if self.runtime != "tensorrt_rtx":
             return
-        capability = getattr(trt.ComputeCapability, _name(target), None)
-        if capability is None:
-            known = sorted(name for name in dir(trt.ComputeCapability) if name.startswith("SM"))
-            raise BackendError(
-                f"TensorRT for RTX {trt.__version__} does not build for {target.name} "
-                f"({_name(target)}), only for {', '.join(known)}; use runtime 'tensorrt'",
-                field="target",
-            )
+        capability = _capability_of(trt, target)
         config.num_compute_capabilities = 1
         config.set_compute_capability(capability, 0)
 
@@ -104,6 +118,19 @@ class TensorRTBuilder:
             "use another precision, or backend 'eager', which runs everything",
             field="model",
         )
+
+
+def _capability_of(trt: Any, target: Target) -> Any:
+    """A card as TensorRT for RTX names it."""
+    found = getattr(trt.ComputeCapability, _name(target), None)
+    if found is None:
+        known = sorted(name for name in dir(trt.ComputeCapability) if name.startswith("SM"))
+        raise BackendError(
+            f"TensorRT for RTX {trt.__version__} does not build for {target.name} "
+            f"({_name(target)}), only for {', '.join(known)}; use runtime 'tensorrt'",
+            field="target",
+        )
+    return found
 
 
 def _name(target: Target) -> str:

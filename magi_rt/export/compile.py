@@ -14,7 +14,7 @@ from magi_rt.export.manifest import PlanIdentity, config_digits, maker
 from magi_rt.export.parts import Networks, Part, example, parts_of
 from magi_rt.export.plan_cache import Plan, PlanCache
 from magi_rt.export.recipes import Recipe
-from magi_rt.export.targets import Target, spell
+from magi_rt.export.targets import Target, spell, target_of
 from magi_rt.export.to_onnx import export_graph
 
 EXPORT_SHARE = 0.4  # of a part's progress; what follows is the build
@@ -70,7 +70,8 @@ def _plan(
 def identify(
     part: Part, config: MagiConfig, precision: str, place: Target, builder: Builder
 ) -> PlanIdentity:
-    """What the plan of a part is filed under."""
+    """What the plan of a part is filed under: cards of one capability share their plans."""
+    card = place.capability
     return PlanIdentity(
         graph=part.name,
         weights=part.weights,
@@ -78,8 +79,8 @@ def identify(
         inputs=part.inputs,
         outputs=part.outputs,
         precision=precision,
-        target=place.name,
-        capability="" if place.capability is None else spell(place.capability),
+        target=place.name if card is None else target_of(card).name,
+        capability="" if card is None else spell(card),
         runtime=builder.runtime,
         runtime_version=builder.version(),
         flags=builder.flags(place, precision),

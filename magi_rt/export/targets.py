@@ -8,8 +8,9 @@ from difflib import get_close_matches
 
 from magi_rt.errors import OptionError
 
-PRECISIONS = ("float32", "float16", "bfloat16", "fp8")
-"""Number formats of a graph; "fp8" is bfloat16 with e4m3 matrix products."""
+PRECISIONS = ("float32", "bfloat16", "fp8")
+"""Number formats of a graph; "fp8" is bfloat16 with e4m3 matrix products. Those of worlds: no world
+computes in float16, so no engine is built for it."""
 
 CARD_RUNTIMES = ("tensorrt_rtx", "tensorrt")
 RUNTIMES = (*CARD_RUNTIMES, "openvino", "onnxruntime")
@@ -33,6 +34,13 @@ class Target:
     runtimes: tuple[str, ...]
     capability: tuple[int, int] | None = None
 
+    @property
+    def usual_precision(self) -> str:
+        """What worlds and recipes take that ask for no format."""
+        if self.capability is None:
+            return "auto"
+        return "bfloat16" if self.capability >= FIRST_WITH_BFLOAT16 else "float32"
+
     def check_precision(self, precision: str) -> None:
         """Raise OptionError when this place has no arithmetic of that format."""
         if self.capability is None:
@@ -41,9 +49,11 @@ class Target:
         check_choice("precision", precision, PRECISIONS)
         needed = {"bfloat16": FIRST_WITH_BFLOAT16, "fp8": FIRST_WITH_FP8}.get(precision, (0, 0))
         if self.capability < needed:
+            weights = "unquantised weights in " if precision == "fp8" else ""
             raise OptionError(
                 f"precision {precision!r} needs compute capability {spell(needed)} but "
-                f"{self.name} has {spell(self.capability)}; use 'float16'",
+                f"{self.name} has {spell(self.capability)}; use "
+                f"{weights}{self.usual_precision!r}",
                 field="precision",
             )
 
@@ -82,6 +92,17 @@ TARGETS: dict[str, Target] = {
     )
 }
 """H100 and H200 are not among the targets of TensorRT for RTX, so only TensorRT builds for them."""
+
+
+def target_of(capability: tuple[int, int]) -> Target:
+    """The target with this compute capability; a card that no recipe names gets one of its own.
+
+    Cards of one capability share their engines, so the first target that has it stands for all.
+    """
+    for target in TARGETS.values():
+        if target.capability == capability:
+            return target
+    return Target(f"sm{spell(capability)}", CARD_RUNTIMES, capability)
 
 
 def find_target(name: str) -> Target:

@@ -13,19 +13,19 @@ from torch import Tensor
 
 from magi_rt.backends.eager import EagerExecutor
 from magi_rt.backends.fingerprint import fingerprint
-from magi_rt.backends.tensorrt import TensorRTExecutor, target_of
+from magi_rt.backends.tensorrt import TensorRTExecutor
 from magi_rt.backends.tensorrt_lanes import Lanes
 from magi_rt.backends.tensorrt_session import Scratch
-from magi_rt.errors import BackendError
 from magi_rt.export import chain
 from magi_rt.export.builders_tensorrt import TensorRTBuilder
-from magi_rt.export.compile import compile_recipe
-from magi_rt.export.parts import Part, given_by, open_networks
+from magi_rt.export.compile import compile_recipe, identify
+from magi_rt.export.parts import Part, decoder_part, given_by, open_networks
 from magi_rt.export.plan_cache import Plan, PlanCache
 from magi_rt.export.recipes import read_recipe
-from magi_rt.export.targets import TARGETS
+from magi_rt.export.targets import TARGETS, target_of
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.options import WorldOptions
+from magi_rt.world.timeline import Timeline
 from tests.export.calls import cache_of, call
 from tests.export.test_tensorrt_session import CPU, FakeCuda
 
@@ -112,10 +112,9 @@ def executor(
 def frames(executor: Any, chunks: int, **options: Any) -> Tensor:
     """The first pictures of a world, [frames, height, width, 3]."""
     machine = WorldMachine.around(executor, "nano", WorldOptions(seed=3, **options))
-    moment, made = machine.begin(), []
+    timeline, made = Timeline(machine, machine.begin()), []
     for _ in range(chunks):
-        moment, found = machine.advance(moment, (), machine.paces[0])
-        made += [torch.as_tensor(frame.pixels) for frame in found]
+        made += [torch.as_tensor(frame.pixels) for frame in timeline.advance(())]
     return torch.stack(made).float()
 
 
@@ -264,14 +263,34 @@ def test_it_tells_its_runtime_card_and_format(executor: TensorRTExecutor) -> Non
     assert executor.info.reason == "tensorrt_rtx 1.7.1 for rtx4090, products in float32"
 
 
-def test_every_card_has_a_target_and_cards_of_one_kind_share_it() -> None:
-    assert target_of((8, 9)).name == "rtx4090"
-    assert target_of((9, 0)).choose_runtime() == "tensorrt"
-    assert target_of((12, 1)).name == "sm12.1"
+def test_what_compile_files_for_any_card_is_what_a_world_on_that_card_looks_for(
+    executor: TensorRTExecutor,
+) -> None:
+    part = decoder_part(executor.networks, (2, 8, 8), finished=False)
+    for target in TARGETS.values():
+        if target.capability is None:
+            continue
+        filed, looked_for = (
+            identify(part, executor.config, "float32", place, executor.builder)
+            for place in (target, target_of(target.capability))
+        )
+        assert executor.plans.place(filed) == executor.plans.place(looked_for), target.name
 
 
-def test_without_a_card_it_says_so() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a card")
-    with pytest.raises(BackendError, match="PyTorch has none to use here; use backend='auto'"):
-        TensorRTExecutor.open("nano")
+def test_engines_are_built_and_loaded_while_the_worlds_own_card_is_the_current_one(
+    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log: list[str] = []
+
+    def build(*_: Any) -> None:
+        log.append("built")
+
+    def load(plan: Plan, scratch: Scratch) -> Any:
+        log.append("loaded")
+        return Blank(plan)
+
+    executor = on_a_card(plain, monkeypatch, tmp_path, load)
+    monkeypatch.setattr("magi_rt.backends.tensorrt.build_part", build)
+    executor.lanes._cuda.log = log  # its cards and streams write there
+    executor.decoder((2, 8, 8))
+    assert log == ["on card cpu", "built", "loaded", "off card cpu"]

@@ -163,6 +163,9 @@ class FakeCuda:
     def current_stream(self, device: torch.device) -> FakeStream:
         return self.here
 
+    def device(self, device: torch.device) -> FakeStream:
+        return FakeStream(self.log, f"card {device}")
+
     def stream(self, stream: FakeStream) -> FakeStream:
         return stream
 
