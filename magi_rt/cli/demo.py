@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magi_rt.cli.remote import Keys, client_keys
+from magi_rt.cli.remote import Keys, client_keys, refuse_unheeded
 from magi_rt.cli.serve import Model
+from magi_rt.cli.watch import check_seconds
 from magi_rt.cli.world_options import Backend, Device, Dtype, Size, Steps, Window
 from magi_rt.errors import OptionError
 
 if TYPE_CHECKING:
+    from magi_rt.demo.serve import DemoServer
     from magi_rt.demo.worlds import Worlds
 
 _WHERE = "Who can reach it"
@@ -100,6 +102,7 @@ Seconds = Annotated[float | None, typer.Option(metavar="S", help="End after so m
 
 
 def demo(
+    context: typer.Context,
     model: Model = "nano",
     port: Port = 8080,
     host: Host = "127.0.0.1",
@@ -136,21 +139,27 @@ def demo(
     """
     from magi_rt.cli.run_plan import check_model, parse_size
     from magi_rt.demo.app import Door
+    from magi_rt.demo.serve import DemoServer
+    from magi_rt.stream.addresses import checked_destination
+    from magi_rt.stream.server import check_serving
     from magi_rt.world.actions import ActionMap
     from magi_rt.world.options import WorldOptions
     from magi_rt.world.prompt_text import checked_prompt
 
+    refuse_unheeded(context, connect)
+    check_seconds(seconds)
     door = Door(host, token)
     if saved is not None and not saved.is_dir():
         raise OptionError(f"--saved {saved} is no folder; make it first", field="saved")
-    if connect and (keys is None) and prompt is not None:
-        raise OptionError("--prompt begins a world; a connected one has begun", field="prompt")
     shape = None if size is None else parse_size(size)
     options: dict[str, Any] = {
         "seed": seed, "steps": steps, "window": window, "size": shape, "backend": backend,
         "device": device, "dtype": dtype,
     }  # fmt: skip
-    if not connect:
+    if connect:
+        checked_destination(connect)
+    else:
+        check_serving(1.0 if fps is None else fps, 1)
         check_model(model, WorldOptions(**options))
     table = ActionMap.of("nano" if connect else model) if actions is None else None
     found = table if table is not None else ActionMap.load(actions or "")
@@ -166,26 +175,22 @@ def demo(
             from magi_rt.demo.worlds import LocalWorlds
 
             worlds = LocalWorlds(model, options, start=start, fps=fps, saved=folder)
-        _show(worlds, found, folder, door, port, everyone_steers, browser, seconds)
+        server = DemoServer(worlds, found, folder, door, port=port, everyone_steers=everyone_steers)
+        _show(server, door.host, browser, seconds, kept=saved is not None)
 
 
 def _show(
-    worlds: Worlds,
-    actions: Any,
-    folder: Path,
-    door: Any,
-    port: int,
-    everyone_steers: bool,
-    browser: bool,
-    seconds: float | None,
+    server: DemoServer, host: str, browser: bool, seconds: float | None, *, kept: bool
 ) -> None:
-    from magi_rt.demo.serve import DemoServer
-
-    server = DemoServer(worlds, actions, folder, door, port=port, everyone_steers=everyone_steers)
     typer.echo(f"the world is on {server.url}")
-    if door.host in ("0.0.0.0", "::"):
+    if host in ("0.0.0.0", "::"):
         typer.echo("elsewhere, this machine's name or address stands in the place of localhost")
     typer.echo("Ctrl-C ends it")
-    server.run(browse=browser, seconds=seconds)
+    try:
+        server.run(browse=browser, seconds=seconds)
+    finally:
+        video = server.room.last_video
+        if kept and video is not None and video.exists():
+            typer.echo(f"written to {video}")
     if server.signal:  # where signals were ignored at the start, none ends the verb by itself
         raise typer.Exit(128 + server.signal)

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from magi_rt.errors import OptionError
+
 if TYPE_CHECKING:
     from magi_rt.stream.client import WorldClient
     from magi_rt.stream.keys import ClientKeys
 
 ADDRESS = "tcp://127.0.0.1:5590"
+
+_OF_AN_OWN_WORLD = (
+    "model", "prompt", "seed", "fps", "steps", "window", "size", "backend", "device", "dtype",
+)  # fmt: skip
 
 Address = Annotated[
     str,
@@ -29,6 +35,21 @@ Timeout = Annotated[
     float,
     typer.Option(metavar="S", min=0.1, max=3600.0, help="Longest wait for an answer, in seconds."),
 ]
+
+
+def refuse_unheeded(context: typer.Context, connect: str) -> None:
+    """OptionError for an option that was given and cannot be heeded, with or without --connect."""
+    unheeded = _OF_AN_OWN_WORLD if connect else ("keys",)
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name not in unheeded or source is None or source.name != "COMMANDLINE":
+            continue
+        name = "MODEL" if parameter.name == "model" else f"--{parameter.name}"
+        if connect:
+            reason = "is for a world of one's own; with --connect leave it out"
+        else:
+            reason = "is for the server that --connect names; leave it out, or give both"
+        raise OptionError(f"{name} {reason}", field=parameter.name)
 
 
 def client_of(address: str, timeout_s: float, keys: Path | None) -> WorldClient:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from magi_rt.cli.interrupt import InterruptGuard
+from magi_rt.cli.watch import check_seconds
 from magi_rt.cli.world_options import Attention, Backend, Device, Dtype, Size, Steps, Window
 from magi_rt.errors import OptionError
 
@@ -146,6 +147,7 @@ def serve(
     from magi_rt.world.options import WorldOptions
     from magi_rt.world.prompt_text import checked_prompt
 
+    check_seconds(seconds)
     options = WorldOptions(
         seed=seed, steps=steps, window=window, size=None if size is None else parse_size(size),
         backend=backend, device=device, dtype=dtype, attention=attention, adapt=adapt,

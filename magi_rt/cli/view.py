@@ -12,7 +12,7 @@ import typer
 
 from magi_rt.cli.demo import Actions, Connect, Fps, Prompt, Seed
 from magi_rt.cli.interrupt import InterruptGuard
-from magi_rt.cli.remote import Keys, Timeout, client_of
+from magi_rt.cli.remote import Keys, Timeout, client_of, refuse_unheeded
 from magi_rt.cli.serve import Model
 from magi_rt.cli.watch import Headless, Seconds, check_seconds
 from magi_rt.cli.world_options import Backend, Device, Dtype, Size, Steps
@@ -35,6 +35,7 @@ Presses = Annotated[
 
 
 def view(
+    context: typer.Context,
     model: Model = "nano",
     connect: Connect = "",
     keys: Keys = None,
@@ -73,6 +74,7 @@ def view(
     from magi_rt.world.options import WorldOptions
     from magi_rt.world.prompt_text import checked_prompt
 
+    refuse_unheeded(context, connect)
     check_seconds(seconds)
     if headless is not None:
         check_target(headless, "--headless", ".mp4")
@@ -125,7 +127,8 @@ def _session(world: World, videos: Path, every: bool) -> Iterator[Session]:
         try:
             yield session
         finally:
-            session.close()
+            if told := session.close():
+                typer.echo(told)
 
 
 class _Hands:

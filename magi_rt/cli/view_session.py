@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from magi_rt.cli.view_controls import Order
-from magi_rt.demo.recorder import Recorder
+from magi_rt.demo.recorder import Recorder, free_name
 from magi_rt.errors import MagiError
 from magi_rt.stream.answers import Applied
 from magi_rt.stream.client import WorldClient
@@ -82,13 +82,30 @@ class Session:
         self._client.rewind(max(1, min(shown, round(BACK_S * facts.fps / facts.frames_per_chunk))))
 
     def _record(self) -> None:
-        recorder, facts = self._recorder, self.facts
-        if recorder is None:
+        facts = self.facts
+        if self._recorder is None:
             path = free_name(self._videos)
             self._recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
             return
-        self._recorder = None
-        self.note(f"written to {recorder.finish()}")
+        self._finish()
+
+    def _end_if_full(self) -> None:
+        if self._recorder is not None and self._recorder.full:
+            self._finish("ten minutes are recorded and ")
+
+    def _finish(self, before: str = "") -> str:
+        """Ends the video that is being made, if there is one; what became of it."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return ""
+        try:
+            told = f"{before}written to {recorder.finish()}"
+        except MagiError as error:
+            told = error.message
+        if recorder.left_out:
+            told += f"; {recorder.left_out} frames came too fast and are not in it"
+        self.note(told)
+        return told
 
     # Watching
 
@@ -101,6 +118,8 @@ class Session:
         recorder = self._recorder
         if recorder is not None:
             recorder.take(received)
+            if recorder.full:
+                self._talk.submit(self._end_if_full)
 
     def _learn(self) -> None:
         """Who joins late has not heard the prompt that shapes what is shown."""
@@ -146,19 +165,9 @@ class Session:
         since = time.monotonic_ns() - _SECOND_NS
         return float(sum(1 for when in list(self._arrived) if when >= since))
 
-    def close(self) -> None:
-        """Waits for orders, finishes a video, lets go of the frames."""
-        if self._recorder is not None:
-            self.obey(Order("record"))
+    def close(self) -> str:
+        """Waits for orders, finishes a video, lets go of the frames; what became of the video."""
+        ended = self._talk.submit(self._finish)
         self.frames.close()
         self._talk.shutdown()
-
-
-def free_name(folder: Path) -> Path:
-    """A name for a video that nothing in the folder has."""
-    stem = time.strftime("world-%Y%m%d-%H%M%S")
-    number, path = 1, folder / f"{stem}.mp4"
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}.mp4"
-    return path
+        return ended.result()

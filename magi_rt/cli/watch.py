@@ -70,10 +70,10 @@ def watch(
 
 
 def check_seconds(seconds: float | None) -> None:
-    """Raise OptionError unless one can watch for so long; None is without end."""
+    """Raise OptionError unless a command can go on for so long; None is without end."""
     if seconds is not None and not 0 < seconds <= 86_400:
         raise OptionError(
-            f"--seconds {seconds:g} cannot be watched; give more than 0 and at most 86400",
+            f"--seconds {seconds:g} cannot be kept; give more than 0 and at most 86400",
             field="seconds",
         )
 

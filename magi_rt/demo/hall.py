@@ -43,6 +43,9 @@ class Hall:
         actions: what keys and gestures say, and what is suggested.
         recordings: folder for videos.
         shared: everybody may steer.
+
+    Attributes:
+        last_video: the recording that ran when the room was closed.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Hall:
         self.viewers: dict[int, Viewer] = {}
         self.wheel = Wheel(time.monotonic, shared=shared)
         self.recorder: Recorder | None = None
+        self.last_video: Path | None = None
         self._numbers = itertools.count(1)
         self._calls = ThreadPoolExecutor(8, thread_name_prefix="magi_rt demo")
         self._changing = asyncio.Lock()
@@ -85,11 +89,35 @@ class Hall:
         for task in self._tasks:
             task.cancel()
         if self.recorder is not None:
-            await self._call(self.recorder.drop)
+            self.last_video = self.recorder.path
+            await self._end_recording()
         for picture in self.pictures:
             await self._call(picture.close)
         await self._call(self.worlds.close)
         self._calls.shutdown(wait=False)
+
+    async def finish_recording(self) -> dict[str, Any]:
+        """Ends the video that is being made; returns what pages are told of it.
+
+        Raises:
+            MediaError: it could not be written; there is no file then.
+        """
+        assert self.recorder is not None
+        recorder, self.recorder, self.pictures[0].on_frame = self.recorder, None, None
+        try:
+            path = await self._call(recorder.finish)
+        finally:
+            self.tell(self.card())
+        return {"file": f"recordings/{path.name}", "frames": recorder.frames,
+                "left_out": recorder.left_out}  # fmt: skip
+
+    async def _end_recording(self) -> None:
+        """Ends it unasked, which every page is told."""
+        try:
+            self.tell({"event": "recorded", **await self.finish_recording()})
+        except MagiError as error:
+            print(f"magi-rt: {error.message}", file=sys.stderr)
+            self.tell({"event": "recorded", "file": "", "error": error.message})
 
     def _add(self, client: WorldClient, before: str = "") -> None:
         number = len(self.pictures)
@@ -162,6 +190,8 @@ class Hall:
             await asyncio.sleep(_STATS_S)
             if self.wheel.pass_on():
                 self.tell(self.card())
+            if self.recorder is not None and self.recorder.full:
+                await self._end_recording()
             for picture in list(self.pictures):
                 try:
                     await self._tell_stats_of(picture)

@@ -65,7 +65,7 @@ REQUESTS: Mapping[str, Mapping[str, Field]] = {
     "reset": {"seed": _SEED},
     "image": {
         "data": Field(str, 1, PICTURE_BYTES),
-        "text": Field(str, 0, 4000, default="", needed=False),
+        "text": Field(str, 0, 4000, needed=False),
     },
     "pause": {},
     "resume": {},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ GOOD_SIDE = 512
 """Small worlds are enlarged by a whole number until their shorter side has about this many."""
 
 LONGEST_S = 600.0
+"""Longest video; who records ends it when the recorder is full."""
 
 
 class Recorder:
@@ -28,11 +30,12 @@ class Recorder:
 
     Attributes:
         frames: written or waiting; at most ten minutes of them are taken.
+        left_out: so many came too fast.
     """
 
     def __init__(self, path: Path, *, fps: float, height: int, width: int) -> None:
         scale = max(1, round(GOOD_SIDE / min(height, width)))
-        self.path, self.frames = path, 0
+        self.path, self.frames, self.left_out = path, 0, 0
         self._most = round(LONGEST_S * fps)
         self._writer = VideoWriter(path, fps=fps, height=height, width=width, scale=scale)
         self._waiting: queue.Queue[Received | None] = queue.Queue(QUEUE_FRAMES)
@@ -40,13 +43,19 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="magi_rt recorder", daemon=True)
         self._thread.start()
 
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more."""
+        return self.frames >= self._most
+
     def take(self, received: Received) -> None:
         """One more frame; returns at once."""
-        if self.frames >= self._most:
+        if self.full:
             return
         try:
             self._waiting.put_nowait(received)
         except queue.Full:
+            self.left_out += 1
             return
         self.frames += 1
 
@@ -64,12 +73,6 @@ class Recorder:
         self._writer.close()
         return self.path
 
-    def drop(self) -> None:
-        """Ends without a file."""
-        self._waiting.put(None)
-        self._thread.join()
-        self._writer.discard()
-
     def _work(self) -> None:
         while (received := self._waiting.get()) is not None:
             if self._failure is None:
@@ -77,3 +80,13 @@ class Recorder:
                     self._writer.write(np.ascontiguousarray(received.pixels[..., :3]))
                 except MagiError as error:
                     self._failure = error
+
+
+def free_name(folder: Path) -> Path:
+    """A name for a video that nothing in the folder has."""
+    stem = time.strftime("world-%Y%m%d-%H%M%S")
+    number, path = 1, folder / f"{stem}.mp4"
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.mp4"
+    return path

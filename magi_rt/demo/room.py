@@ -13,7 +13,7 @@ from typing import Any
 from magi_rt.demo.hall import Hall
 from magi_rt.demo.messages import PageError, PageRequest
 from magi_rt.demo.picture import Picture
-from magi_rt.demo.recorder import Recorder
+from magi_rt.demo.recorder import Recorder, free_name
 from magi_rt.demo.viewer import Viewer
 from magi_rt.errors import MagiError
 from magi_rt.stream.client import Receipt
@@ -117,10 +117,14 @@ class Room(Hall):
             client = await self._call(self.worlds.fork, first.client, chunk, start)
             self._add(client, first.text_at(chunk - 1))
             second = self.pictures[1]
-            await self._set_fps(second, first.facts.fps)
-            if first.paused:
-                await self._call(client.pause)
-                second.paused = True
+            try:
+                await self._set_fps(second, first.facts.fps)
+                if first.paused:
+                    await self._call(client.pause)
+                    second.paused = True
+            except BaseException:
+                await self._close_second()
+                raise
             self.tell(self.card())
             self.tell(second.card())
 
@@ -128,20 +132,25 @@ class Room(Hall):
         async with self._changing:
             if len(self.pictures) < 2:
                 raise PageError("there is no second picture to close")
-            await self._call(self.pictures.pop().close)
-            await self._call(self.worlds.unfork)
+            await self._close_second()
             self.tell(self.card())
+
+    async def _close_second(self) -> None:
+        await self._call(self.pictures.pop().close)
+        await self._call(self.worlds.unfork)
 
     async def _reset(self, viewer: Viewer, request: PageRequest, seed: int | None) -> None:
         self._follow(viewer, request, await self._call(self.pictures[0].client.reset, seed))
 
-    async def _image(self, viewer: Viewer, request: PageRequest, data: str, text: str) -> None:
+    async def _image(
+        self, viewer: Viewer, request: PageRequest, data: str, text: str | None
+    ) -> None:
         try:
             content = base64.b64decode(data.rpartition(",")[2], validate=True)
         except binascii.Error:
             raise PageError("data must be a picture file as base64 or as a data: address") from None
         seed_image = self.pictures[0].client.seed_image
-        self._follow(viewer, request, await self._call(seed_image, content, text=text or None))
+        self._follow(viewer, request, await self._call(seed_image, content, text=text))
 
     async def _pause(self, viewer: Viewer, request: PageRequest) -> None:
         await self._pausing(True)
@@ -173,20 +182,12 @@ class Room(Hall):
     async def _record(self, viewer: Viewer, request: PageRequest, on: bool) -> dict[str, Any]:
         if on == (self.recorder is not None):
             raise PageError("it is recording already" if on else "nothing is being recorded")
-        picture = self.pictures[0]
-        if on:
-            facts = picture.facts
-            path = self.recordings / time.strftime("world-%Y%m%d-%H%M%S.mp4")
-            self.recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
-            picture.on_frame = self.recorder.take
-        else:
-            picture.on_frame, recorder, self.recorder = None, self.recorder, None
-            assert recorder is not None
-            try:
-                path = await self._call(recorder.finish)
-            finally:
-                self.tell(self.card())
-            return {"file": f"recordings/{path.name}", "frames": recorder.frames}
+        if not on:
+            return await self.finish_recording()
+        picture, facts = self.pictures[0], self.pictures[0].facts
+        path = free_name(self.recordings)
+        self.recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
+        picture.on_frame = self.recorder.take
         self.tell(self.card())
         return {}
 

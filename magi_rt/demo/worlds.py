@@ -108,14 +108,20 @@ class LocalWorlds:
         return self._serve(world, self.start)
 
     def _serve(self, world: World, start: str) -> WorldClient:
+        """Shows a world; closes it when that cannot be."""
         number = len(self._servers)
         here = f"ipc://{self._folder}/{number}"
-        server = WorldServer(
-            world, "tcp://127.0.0.1:*" if sys.platform == "win32" else here,
-            fps=self._fps, prompt=start, snapshots=self._saved,
-        )  # fmt: skip
-        self._servers.append(server.start())
-        return WorldClient(server.address, name="demo page")
+        with ExitStack() as undo:
+            undo.callback(world.close)
+            server = WorldServer(
+                world, "tcp://127.0.0.1:*" if sys.platform == "win32" else here,
+                fps=self._fps, prompt=start, snapshots=self._saved,
+            )  # fmt: skip
+            undo.callback(server.close)
+            client = WorldClient(server.start().address, name="demo page")
+            undo.pop_all()
+        self._servers.append(server)
+        return client
 
     def fork(self, client: WorldClient, chunk: int, start: str = "") -> WorldClient:
         client.fork(_FORK)
@@ -123,10 +129,10 @@ class LocalWorlds:
         try:
             if chunk < world.chunks:
                 world.rewind(world.chunks - chunk)
-            return self._serve(world, start)
         except BaseException:
             world.close()
             raise
+        return self._serve(world, start)
 
     def unfork(self) -> None:
         while len(self._servers) > 1:
@@ -139,14 +145,14 @@ class LocalWorlds:
         return self._servers[picture].steps
 
     def replay(self, picture: int) -> str:
-        path = Path(self._folder) / f"replay-{picture}.json"
-        self._servers[picture].log.save(path)
-        start = path.with_suffix(".start.safetensors")
-        if start.exists():
-            start.unlink()
-            raise PageError("this run begins with a long video, which does not fit one replay file")
-        text = path.read_text()
-        path.unlink()
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            path = Path(folder) / "run.json"
+            self._servers[picture].log.save(path)
+            if path.with_suffix(".start.safetensors").exists():
+                raise PageError(
+                    "this run begins with a long video, which does not fit one replay file"
+                )
+            text = path.read_text(encoding="utf-8", errors="surrogatepass")
         return json.dumps(json.loads(text), indent=1)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import secrets
 import threading
 import time
@@ -116,7 +117,13 @@ class WorldServer:
 
         Raises:
             MagiError: it serves already, or has ended.
+            OptionError: the seconds are no finite number.
         """
+        if seconds is not None and not math.isfinite(seconds):
+            raise OptionError(
+                f"seconds is {seconds}; give a finite number, or None for without end",
+                field="seconds",
+            )
         if not self._claim.acquire(blocking=False):
             raise MagiError("this server serves already, or has ended; make another one")
         self._serve(seconds)

@@ -13,8 +13,8 @@ import magi_rt
 from magi_rt.cli.app import app
 
 VERBS = [
-    "run", "serve", "watch", "prompt", "stats", "keys", "plan", "doctor", "inspect", "verify",
-    "train", "record", "eval", "bench",
+    "run", "demo", "view", "serve", "watch", "prompt", "stats", "keys", "plan", "doctor",
+    "inspect", "verify", "train", "compile", "record", "eval", "bench",
 ]  # fmt: skip
 
 

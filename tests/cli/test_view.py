@@ -12,8 +12,10 @@ import pytest
 from magi_rt.cli import windows
 from magi_rt.cli.view_controls import Controls, Order, Press, parse_presses
 from magi_rt.cli.view_picture import LINE, composed
-from magi_rt.cli.view_session import Session, free_name
+from magi_rt.cli.view_session import Session
 from magi_rt.cli.windows import key_of
+from magi_rt.demo import recorder as recording
+from magi_rt.demo.recorder import free_name
 from magi_rt.errors import OptionError
 from magi_rt.media.video_reader import read_video
 from magi_rt.stream.client import WorldClient
@@ -178,7 +180,17 @@ def test_a_recording_that_is_left_running_is_finished_at_the_end(
         recorder = session._recorder
         assert recorder is not None
         wait_for(lambda: recorder.frames >= 1, "a frame in the video")
-        session.close()
+        told = session.close()
+    (path,) = tmp_path.glob("*.mp4")
+    assert told == f"written to {path}"
+
+
+def test_a_recording_that_is_full_ends_by_itself_and_says_so_in_the_line(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "LONGEST_S", 0.2)
+    session.obey(Order("record")).result(60)
+    wait_for(lambda: "ten minutes are recorded and written to" in session.status(), "its end")
     assert len(list(tmp_path.glob("*.mp4"))) == 1
 
 
@@ -243,7 +255,7 @@ def test_a_window_needs_an_opencv_that_survives_one(monkeypatch: pytest.MonkeyPa
     [
         (["nowhere"], "nowhere"),
         (["dummy", "--headless", "film.avi"], ".mp4"),
-        (["dummy", "--seconds", "-1"], "cannot be watched"),
+        (["dummy", "--seconds", "-1"], "more than 0"),
         (["dummy", "--press", "up@x"], "KEY@SECONDS"),
         (["dummy", "--videos", "nowhere"], "make it first"),
         (["dummy", "--actions", "none.toml"], "none.toml"),

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import base64
+import io
+import json
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+from magi_rt.demo import recorder
 from magi_rt.demo.worlds import LocalWorlds
+from magi_rt.errors import MagiError, OptionError, ServerLostError
 from magi_rt.stream.client import WorldClient
-from tests.demo.pages import Page, demo
+from magi_rt.world import World
+from tests.demo.pages import WAIT_S, Page, demo
 
 
 class BreakingWorlds(LocalWorlds):
@@ -33,3 +45,93 @@ def test_a_world_that_breaks_while_it_opens_is_told_on_the_page_and_closed(
         assert failed["failure"] == "MemoryError: 14 GiB are not there"
     assert worlds.closed
     assert "magi-rt: MemoryError: 14 GiB are not there\n" in capfd.readouterr().err
+
+
+def test_a_recording_that_runs_when_the_demo_ends_is_kept_in_the_saved_folder(
+    tmp_path: Path,
+) -> None:
+    with demo(tmp_path) as server, Page(server) as page:
+        page.live()
+        assert page.ask("record", on=True)["ok"]
+        page.until_frame(chunk=page.newest[0][5] + 2)
+    (video,) = tmp_path.glob("*.mp4")
+    assert video == server.room.last_video
+    assert video.read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_recording_that_is_full_ends_by_itself_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LONGEST_S", 0.2)
+    with demo(tmp_path) as server, Page(server) as page:
+        page.live()
+        card = page.since(0, "picture")
+        assert page.ask("record", on=True)["ok"]
+        told = page.until("recorded")
+        assert (told["frames"], told["left_out"]) == (round(0.2 * card["fps"]), 0)
+        with urllib.request.urlopen(server.url + told["file"], timeout=WAIT_S) as answer:
+            assert answer.read()[4:8] == b"ftyp"
+        assert page.ask("record", on=True)["ok"], "another one may begin"
+
+
+def test_a_second_picture_that_cannot_be_set_up_leaves_one_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = WorldClient.set
+    failures = [ServerLostError("no answer within 10 s")]
+
+    def fails_once(client: WorldClient, **values: Any) -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return whole(client, **values)
+
+    monkeypatch.setattr(WorldClient, "set", fails_once)
+    with demo(tmp_path) as server, Page(server) as page:
+        page.until_frame(chunk=2)
+        assert page.ask("fork", chunk=1)["error"] == "no answer within 10 s"
+        assert page.ask("fork", chunk=1)["ok"]
+        assert page.until_frame(picture=1)[5] >= 1
+
+
+def test_a_world_that_cannot_be_served_is_closed(tmp_path: Path) -> None:
+    world = World.open("dummy")
+    worlds = LocalWorlds("dummy", {}, fps=500)
+    with pytest.raises(OptionError, match="1 to 240"):
+        worlds._serve(world, "")
+    with pytest.raises(MagiError, match="closed"):
+        world.advance()
+    worlds.close()
+
+
+def test_a_picture_file_begins_without_words_that_are_not_about_it(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (20, 160, 60)).save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    with demo(tmp_path) as server, Page(server) as page:
+        page.until_frame(chunk=2)
+        place = len(page.events)
+        assert page.apply("image", data=data, text="")["chunk"] == 0
+        assert page.since(place, "chunk", chunk=0)["text"] == ""
+        page.until_frame(chunk=2)
+        place = len(page.events)
+        assert page.apply("image", data=data)["chunk"] == 0
+        assert page.since(place, "chunk", chunk=0)["text"] == page.welcome["start"]
+
+
+REPLAY = """
+from magi_rt.demo.worlds import LocalWorlds
+worlds = LocalWorlds("dummy", {})
+with worlds.open() as client:
+    client.prompt("Käthe läuft, 赤いボール").wait(60)
+    print(ascii(worlds.replay(0)))
+worlds.close()
+"""
+
+
+def test_the_replay_file_keeps_prompts_in_every_script() -> None:
+    strict = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning:magi_rt"]
+    program = [sys.executable, *strict, "-c", REPLAY]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=2 * WAIT_S)
+    assert done.returncode == 0, done.stderr
+    run = json.loads(ast.literal_eval(done.stdout))
+    assert run["events"][-1]["prompt"] == "Käthe läuft, 赤いボール"

@@ -88,6 +88,7 @@ def test_a_picture_file_begins_a_world(tmp_path: Path, browser: Browser) -> None
         visit.reads("#toasts", "begins from green.png")
         visit.until(lambda: visit.number("epoch") > epoch, "the new beginning")
         assert visit.number("chunk") <= 1
+        visit.find('.strip button[aria-label="Moment 0, no prompt"]').wait_for(state="attached")
 
 
 def choose(visit: Visit, **choices: str) -> None:

@@ -16,7 +16,7 @@ from magi_rt.errors import MagiError, OptionError, PromptError
 from magi_rt.stream.events import Heartbeat, ServerEnds
 from magi_rt.stream.server import WorldServer
 from magi_rt.world import World
-from tests.stream.serving_kit import RawControl, RawFrames, applied, receipts, served
+from tests.stream.serving_kit import LIMIT_S, RawControl, RawFrames, applied, receipts, served
 from tests.world.kit import dummy_world
 
 
@@ -268,6 +268,17 @@ def test_frames_and_requests_go_over_a_file_too(tmp_path: Path) -> None:
 def test_options_outside_their_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError), served(**options):
         pass
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+def test_a_server_that_cannot_begin_can_be_closed(seconds: float) -> None:
+    server = WorldServer(dummy_world(), "tcp://127.0.0.1:*")
+    with pytest.raises(OptionError, match="finite"):
+        server.run(seconds)
+    closing = threading.Thread(target=server.close, daemon=True)
+    closing.start()
+    closing.join(LIMIT_S)
+    assert not closing.is_alive()
 
 
 def test_a_restarted_server_is_another_stream() -> None:

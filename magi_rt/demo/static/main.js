@@ -7,7 +7,7 @@ import { complain, notice, sentence } from "./notices.js";
 import { Pane } from "./pane.js";
 import { Panel } from "./panel.js";
 import { Link } from "./socket.js";
-import { beside, showTools, wireTools } from "./tools.js";
+import { beside, showRecorded, showTools, wireTools } from "./tools.js";
 import { showWheel } from "./wheel.js";
 
 const byId = (name) => document.getElementById(name);
@@ -155,6 +155,10 @@ const hear = {
     if (stats.picture === 0) state.paused = Boolean(stats.paused ?? state.paused);
     showState();
     if (pane === chosen()) panel.show(pane, state.room);
+  },
+  recorded(told) {
+    if (told.file) showRecorded(told, "The video has its ten minutes. ");
+    else notice(sentence(told.error));
   },
   ended({ picture, reason }) {
     panes[picture]?.veil(`The world's server has ended: ${reason}.`);

@@ -45,9 +45,14 @@ async function record(ask, state) {
   const answer = await ask("record", { on });
   if (!answer.ok) return;
   if (on) return notice("Recording. Press the same button to end it.");
-  const file = answer.file.split("/").pop();
-  download(answer.file, file);
-  notice(`${answer.frames} pictures recorded.`, { label: "Download again", href: answer.file, file }, 12);
+  download(answer.file, answer.file.split("/").pop());
+  showRecorded(answer, "", "Download again");
+}
+
+/** Tells of a video that is finished, and offers it. */
+export function showRecorded({ file, frames, left_out }, why = "", label = "Download") {
+  const missing = left_out ? `; ${left_out} came too fast and are not in it` : "";
+  notice(`${why}${frames} pictures recorded${missing}.`, { label, href: file, file: file.split("/").pop() }, 12);
 }
 
 async function replay() {
@@ -132,5 +137,5 @@ async function fromFile(file, link) {
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(file);
   });
-  if (complain(await link.ask("image", { data })).ok) notice(`The world begins from ${file.name}.`);
+  if (complain(await link.ask("image", { data, text: "" })).ok) notice(`The world begins from ${file.name}.`);
 }
