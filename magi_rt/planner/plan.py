@@ -51,7 +51,9 @@ class Wish:
         for name in ("fps", "memory_gib", "delay_s"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e6:
-                raise OptionError(f"{name} is {value:g}; it must be above 0", field=name)
+                raise OptionError(
+                    f"{name} is {value:g}; it must be above 0 and below 1e6", field=name
+                )
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,19 @@ def choices(subject: Subject, chip: Chip, wish: Wish) -> list[Choice]:
     """Every way that the wish leaves open, with its figures.
 
     Raises:
-        OptionError: a size, step count or window that the model cannot run with.
+        OptionError: a size, step count, window or precision that the model cannot run with.
     """
-    own = [FLOAT32] if chip.name == CPU else precisions_of(chip, proven=True)
-    ways = wish.precisions or tuple(own)
+    ways = _ways(subject, chip, wish)
+    if not ways:
+        raise OptionError(
+            f"{subject.name} has 8-bit weights, which cannot be computed in "
+            f"{', '.join(way.name for way in wish.precisions)}; use fp8"
+            if chip.bits8
+            else f"{subject.name} has 8-bit weights, but {chip.name} has no 8-bit products and "
+            "emulates them in float32, many times slower; use weights of 16 bits, 4.5b-distill for "
+            "one",
+            field="precision",
+        )
     return [
         _choice(subject, chip, wish, size, steps, window, way)
         for size, (steps, window), way in product(
@@ -108,6 +119,15 @@ def _choice(
         size, steps, window, way, fps, times, memory,
         fits_memory=memory.total <= limit * GIB, fits_time=fps >= wish.fps and quick,
     )  # fmt: skip
+
+
+def _ways(subject: Subject, chip: Chip, wish: Wish) -> tuple[Precision, ...]:
+    """What a wish leaves open; weights of 8 bits are for 8-bit products."""
+    if chip.name == CPU:
+        return wish.precisions or (FLOAT32,)
+    ways = wish.precisions or tuple(precisions_of(chip, proven=True))
+    narrow = subject.config.engine.fp8_quant
+    return tuple(way for way in ways if way.eight_bits or not narrow)
 
 
 def _sizes(subject: Subject, wish: Wish) -> Sequence[Size]:
@@ -177,7 +197,7 @@ def nearest(subject: Subject, chip: Chip, wish: Wish, found: Sequence[Choice]) -
         if other.name == chip.name or (wish.precisions and not able):
             continue
         asked = replace(wish, memory_gib=None, precisions=tuple(able))
-        winners = best(choices(subject, other, asked))
+        winners = best(choices(subject, other, asked)) if _ways(subject, other, asked) else []
         if winners:
             said.append(f"another GPU: {other.name} with {described(winners[0])}")
             break

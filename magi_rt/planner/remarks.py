@@ -43,6 +43,8 @@ def remarks(subject: Subject, chip: Chip, shown: Sequence[Choice], fps: float) -
     for way in {each.precision.name: each.precision for each in shown}.values():
         if way.remark:
             said.append(f"{way.name}: {way.remark}")
+        if way.eight_bits and not subject.config.engine.fp8_quant:
+            said.append(f"{way.name}: needs weights in 8 bits, which {subject.name} has not")
     if any(each.fps < fps * LATE_SHARE for each in shown):
         said.append(
             f"choices below {fps * LATE_SHARE:.3g} pictures per second leave no room for the "

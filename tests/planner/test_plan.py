@@ -95,6 +95,24 @@ def test_ways_whose_pictures_nobody_compared_are_shown_only_when_asked_for() -> 
     assert any("ceiling" in note for note in told["notes"])
 
 
+def test_an_8_bit_variant_is_never_promised_16_bit_speed() -> None:
+    names = {each["precision"] for each in answer("-m", "4.5b-distill-fp8", "--all")["choices"]}
+    assert names == {"fp8"}
+    for name in ("a100", "rtx3090"):
+        refused = asked("--model", "4.5b-distill-fp8", "--gpu", name)
+        assert refused.exit_code == 2 and f"{name} has no 8-bit products" in refused.stderr
+    refused = asked("--model", "4.5b-distill-fp8", "--precision", "bf16")
+    assert refused.exit_code == 2 and "use fp8" in refused.stderr
+    nothing = answer("--model", "4.5b-distill-fp8", "--fps", "9000")
+    assert not nothing["fits"] and nothing["nearest"][0].startswith("slower: ")
+
+
+def test_eight_bits_of_a_16_bit_variant_are_said_to_need_other_weights() -> None:
+    needed = "fp8: needs weights in 8 bits, which 4.5B-distill has not"
+    assert needed in answer("--gpu", "rtx4090")["notes"]
+    assert not any("needs weights" in each for each in answer("-m", "4.5b-distill-fp8")["notes"])
+
+
 def test_more_chunks_in_flight_answer_later_and_more_steps_are_slower() -> None:
     subject, wish = subject_of("4.5b-distill"), Wish(24, sizes=((256, 256),))
     figures = {
