@@ -136,9 +136,8 @@ class ChunkPipeline:
         while True:
             self._admit(state, text_for)
             self.step(state)
-            finished = state.window.finished
-            if finished is not None:
-                return _emit(state, finished)
+            if state.window.finished is not None:
+                return emitted(state, state.window.finished)
 
     def reprompt(self, state: StreamState, text: ChunkText) -> None:
         """The chunks in flight take a new text from the next step on."""
@@ -155,6 +154,17 @@ class ChunkPipeline:
         if steps != state.window.steps and not state.window.step:
             self._predictor_at(steps)
             state.window = at_steps(state.window, steps)
+
+    def take_back(self, state: StreamState, window: ChunkWindow[Chunk]) -> bool:
+        """Forgets new texts, chunks and step counts since ``window`` was the state's.
+
+        Returns:
+            False when a step has been done since: then nothing changes.
+        """
+        if state.window.way != window.way:
+            return False
+        state.window = window
+        return True
 
     def _predictor_at(self, steps: int) -> Predictor:
         """What asks the executor in streams of so many steps; made once for each."""
@@ -226,7 +236,7 @@ def _pin(state: StreamState) -> None:
             chunk.latents[:, : beginning.frames].copy_(beginning.pinned)
 
 
-def _emit(state: StreamState, chunk: Chunk) -> FinishedChunk:
+def emitted(state: StreamState, chunk: Chunk) -> FinishedChunk:
     """The finished chunk without its given frames.
 
     One given picture stays in: it is shown as the first frame, as the last step left it.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Generic, Protocol, TypeVar
 
 from magi_rt.sampling.schedule import SamplerConfig
@@ -62,6 +63,17 @@ class ChunkWindow(Generic[Item]):
             return False
         admitted = bool(self.in_flight) and self.in_flight[-1].steps_done == 0
         return not admitted and (self.end is None or self.next_index < self.end)
+
+    @property
+    def way(self) -> tuple[int, Fraction]:
+        """How far the stream has come: the oldest chunk in flight and the part of its steps done.
+
+        Every step makes it larger; nothing else changes it.
+        """
+        if not self.in_flight:
+            return self.next_index, Fraction(0)
+        oldest = self.in_flight[0]
+        return oldest.index, Fraction(oldest.steps_done, self.steps)
 
     @property
     def exhausted(self) -> bool:

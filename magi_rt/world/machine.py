@@ -11,7 +11,7 @@ from magi_rt.backends.base import Executor, Prepares
 from magi_rt.backends.choose import open_executor
 from magi_rt.errors import SnapshotError
 from magi_rt.frames import Frame
-from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
+from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk, emitted
 from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import ChunkText
@@ -173,33 +173,37 @@ class WorldMachine:
         """
         return self.book.text(prompt)
 
-    def advance(
-        self, moment: Moment, orders: Sequence[Order], steps: int
-    ) -> tuple[Moment, list[Frame]]:
-        """The next chunk. Changes ``moment.state`` in place, also when it fails on the way.
-
-        Args:
-            steps: denoising steps per chunk from now on.
-        """
-        state, prompt, events = moment.state, moment.prompt, moment.events
-        self.pipeline.take_steps(state, steps)
+    def heed(self, moment: Moment, orders: Sequence[Order]) -> Moment:
+        """The moment under new prompts; those for "now" change ``moment.state`` in place."""
+        prompt, events = moment.prompt, moment.events
         for order in effective(orders):
             event = event_of(moment, order, prompt)
             events = (*events, event) if event else events
             prompt = order.prompt
             if order.at == "now":
-                self.pipeline.reprompt(state, self.read_prompt(prompt))
-        text = self.read_prompt(prompt)
-        finished = self.pipeline.advance(state, lambda _: text)
+                self.pipeline.reprompt(moment.state, self.read_prompt(prompt))
+        return replace(moment, prompt=prompt, events=events)
+
+    def denoise(self, moment: Moment, steps: int) -> Moment:
+        """The moment with its next chunk finished, which :meth:`hand_out` shows.
+
+        Changes ``moment.state`` in place, also when it fails on the way.
+
+        Args:
+            steps: denoising steps per chunk from now on.
+        """
+        self.pipeline.take_steps(moment.state, steps)
+        text = self.read_prompt(moment.prompt)
+        self.pipeline.advance(moment.state, lambda _: text)
+        return replace(moment, changes=self._changes(moment))
+
+    def hand_out(self, moment: Moment) -> tuple[Moment, list[Frame]]:
+        """The frames of the chunk that was finished last, and the moment after they were shown."""
+        state = moment.state
+        assert state.window.finished is not None
+        finished = emitted(state, state.window.finished)
         frames = self._frames(finished, moment.frames, state.window.steps)
-        after = replace(
-            moment,
-            chunks=finished.index + 1,
-            frames=moment.frames + len(frames),
-            prompt=prompt,
-            events=events,
-            changes=self._changes(moment),
-        )
+        after = replace(moment, chunks=finished.index + 1, frames=moment.frames + len(frames))
         return after, frames
 
     def _changes(self, moment: Moment) -> tuple[StepChange, ...]:

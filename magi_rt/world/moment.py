@@ -31,6 +31,12 @@ class Moment:
     events: tuple[PromptEvent, ...] = ()
     changes: tuple[StepChange, ...] = ()
 
+    @property
+    def unshown(self) -> bool:
+        """True when the last chunk was not handed out, because making its pictures failed."""
+        finished = self.state.window.finished
+        return finished is not None and finished.index - self.state.beginning.chunks == self.chunks
+
     def copy(self) -> Moment:
         """An independent moment that continues exactly as this one."""
         return replace(self, state=self.state.clone())

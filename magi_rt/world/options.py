@@ -38,7 +38,7 @@ class WorldOptions:
             "eager" and "compiled" heed it.
         history: chunks that ``World.rewind`` can take back; each costs one copy of the model's
             memory. ``None``: 8, or fewer where 8 copies exceed 1 GiB (``World.notes`` says so).
-            0: none is copied, and a call that is interrupted may have moved in part.
+            0: none is copied, and a call that fails or is interrupted may have moved in part.
         adapt: move between step counts so that chunks come in time: True for all counts that the
             model was taught (none above ``steps`` when that is given), or the counts to choose
             from. Only distilled models can.

@@ -67,27 +67,39 @@ class Timeline:
             steps: denoising steps per chunk from now on, ``None`` for no change; while a log is
                 followed its own hold.
 
-        When anything goes wrong, also an interrupt, the moment is the one before the call.
+        When anything goes wrong, also an interrupt, the moment is the one before the call. Without
+        a history it is so until the first step is done; then the prompts hold, and the next call
+        goes on from there.
         """
         script = None if orders else self.script
         if script is not None and self.replaying:
-            orders = [
-                Order(event.prompt, event.at)
-                for event in script.events
-                if event.chunk == self.moment.chunks
-            ]
+            if not self.moment.unshown:  # else they came with the chunk that waits
+                orders = _orders_at(script, self.moment.chunks)
             steps = steps_at(script.changes, self.moment.chunks, self._own_steps)
         for order in orders:
             self.machine.read_prompt(order.prompt)  # refuses before anything has moved
-        before = self.moment.copy() if self.history.maxlen else None
+        kept = self.moment.copy() if self.history.maxlen else None
+        before, window = self.moment, self.moment.state.window
         try:
-            self.moment, frames = self.machine.advance(self.moment, orders, steps or self.steps)
+            frames = self._move(orders, steps or self.steps)
         except BaseException:
-            self.moment = before or self.moment
+            if kept is not None:
+                self.moment = kept
+            elif self.machine.pipeline.take_back(before.state, window):
+                self.moment = before
             raise
         self.script = script
-        if before is not None:
-            self.history.append(before)
+        if kept is not None:
+            self.history.append(kept)
+        return frames
+
+    def _move(self, orders: Sequence[Order], steps: int) -> list[Frame]:
+        """The next chunk, or the one that could not be shown; what is done of it stays done."""
+        if not self.moment.unshown:
+            self.moment = self.machine.heed(self.moment, orders)
+            self.moment, orders = self.machine.denoise(self.moment, steps), ()
+        after, frames = self.machine.hand_out(self.moment)
+        self.moment = self.machine.heed(after, orders)
         return frames
 
     @property
@@ -141,6 +153,11 @@ class Timeline:
         return Timeline(self.machine, self.moment.copy(), self.script, self.history)
 
 
+def _orders_at(script: RunLog, chunk: int) -> list[Order]:
+    """The prompts that a log tells for one call."""
+    return [Order(event.prompt, event.at) for event in script.events if event.chunk == chunk]
+
+
 def _affordable(moment: Moment) -> tuple[int, tuple[str, ...]]:
     """As much history as costs little memory, and a sentence where that is less than usual."""
     state = moment.state
@@ -152,4 +169,6 @@ def _affordable(moment: Moment) -> tuple[int, tuple[str, ...]]:
         f"rewind reaches back {history} chunks, because each kept one takes "
         f"{bytes_each / 1e9:.1f} GB; open with history=N to keep more"
     )
+    if not history:
+        note += "; without any, a call that fails may have moved the world in part"
     return history, (note,)

@@ -26,7 +26,9 @@ class World(WorldFacts):
 
     All methods may be called from any thread: calls on one world and its forks are served one
     after the other. A call that is refused, fails or is interrupted changes nothing: the next
-    call finds the world as it was before.
+    call finds the world as it was before. Only a world without ``history`` (large ones by default)
+    keeps what such a call has computed once a step was done: its prompt holds, and the next
+    ``advance`` goes on from there to the same frames.
     """
 
     def __init__(self, timeline: Timeline, waiting: Sequence[Order] = ()) -> None:

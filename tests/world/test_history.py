@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.errors import OptionError, PromptError
+from magi_rt.frames import Frame
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.world import World, timeline
@@ -188,6 +190,52 @@ def test_without_history_a_stopped_world_goes_on(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         world.advance("day")
     assert same_pixels(story(world, "day", "rain"), story(twin, "day", "rain"))
+
+
+@pytest.mark.parametrize("window", [1, 4])
+@pytest.mark.parametrize("retry", ["night", "rain", None])
+def test_without_history_a_chunk_whose_decoding_fails_is_shown_by_the_next_call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, window: int, retry: str | None
+) -> None:
+    executor = FailingExecutor("decode", 2, RuntimeError)
+    options: dict[str, Any] = {"window": window, "history": 0}
+    world, twin = _open_failing(monkeypatch, executor, **options), dummy_world(**options)
+    seen = story(world, "day")
+    with pytest.raises(RuntimeError):
+        world.advance("night", at="now")
+    state = world.snapshot()
+    assert (world.chunks, world.current_prompt) == (1, "night")
+    seen += story(world, retry, None, None)
+    expected = twin.advance("day") + twin.advance("night", at="now")
+    assert same_pixels(seen, expected + story(twin, retry if retry == "rain" else None, None))
+    assert same_pixels(_replayed(world, tmp_path), seen)
+    other = dummy_world(**options)
+    other.restore(state)
+    assert same_pixels(other.advance(), expected[len(expected) // 2 :])
+
+
+@pytest.mark.parametrize("fail_at", [1, 2, 4])
+def test_without_history_a_failed_now_leaves_no_trace_in_chunks_that_the_log_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fail_at: int
+) -> None:
+    executor = FailingExecutor("denoise", 0, RuntimeError)
+    world = _open_failing(monkeypatch, executor, window=4, history=0, steps=16)
+    seen = story(world, "day", None)
+    before = world.log
+    executor.left = fail_at
+    with pytest.raises(RuntimeError):
+        world.advance("night", at="now")
+    if fail_at == 1:  # no step was done
+        assert (world.log, world.current_prompt) == (before, "day")
+    seen += story(world, None, None, None)
+    assert {frame.prompt for frame in seen[-4:]} == {world.current_prompt}
+    assert same_pixels(_replayed(world, tmp_path), seen)
+
+
+def _replayed(world: World, folder: Path) -> list[Frame]:
+    world.log.save(folder / "run.json")
+    again = World.replay(folder / "run.json")
+    return story(again, *[None] * world.chunks)
 
 
 def test_a_waiting_prompt_that_cannot_be_read_is_refused_once(
