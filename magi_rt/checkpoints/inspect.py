@@ -28,6 +28,8 @@ from magi_rt.checkpoints.load import check_tensors, run_time_dtypes
 from magi_rt.checkpoints.networks import vae_skeleton
 from magi_rt.config import MagiConfig, ModelConfig
 from magi_rt.errors import CheckpointError, MagiError
+from magi_rt.models.special_tokens import SpecialTokens
+from magi_rt.models.text_encoder import check_folder
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Report:
         variant: "base", "distill" or "distill, 8-bit".
         facts: sizes and defaults of the configuration, as words and values for people.
         parts: the parts in the order denoiser, auto-encoder, text encoder, special tokens.
-        problems: what keeps the model from being opened.
+        problems: what keeps the model from being opened; also a part that it could do without,
+            where that is there and cannot be read.
         remarks: what is missing but not needed.
     """
 
@@ -108,8 +111,8 @@ def inspect(model: str | Path) -> Report:
     parts = (
         _denoiser(found, problems),
         _vae(found, problems),
-        _text_encoder(found, remarks),
-        _special_tokens(found, remarks),
+        _text_encoder(found, problems, remarks),
+        _special_tokens(found, problems, remarks),
     )
     return Report(
         folder=str(found.folder),
@@ -188,32 +191,37 @@ def _vae(found: ModelFolder, problems: list[str]) -> Part:
     return _tolerant("auto-encoder", found.vae, check, problems)
 
 
-def _text_encoder(found: ModelFolder, remarks: list[str]) -> Part:
+def _text_encoder(found: ModelFolder, problems: list[str], remarks: list[str]) -> Part:
     if found.text_encoder is None:
         remarks.append(missing_text_encoder(found))
         return Part("text encoder")
 
     def check(folder: Path) -> Part:
+        check_folder(folder, found.config.model.caption_channels)
         return _weights("text encoder", folder, open_weights(folder).tensors)
 
-    return _tolerant("text encoder", found.text_encoder, check, remarks)
+    return _tolerant("text encoder", found.text_encoder, check, problems)
 
 
-def _special_tokens(found: ModelFolder, remarks: list[str]) -> Part:
-    path = found.special_tokens
-    if path is None:
+def _special_tokens(found: ModelFolder, problems: list[str], remarks: list[str]) -> Part:
+    if found.special_tokens is None:
         remarks.append(f"{found.folder} has no {SPECIAL_TOKENS}; prompts go without them")
         return Part("special tokens")
-    return Part("special tokens", str(path), files=1, size_bytes=path.stat().st_size)
+
+    def check(path: Path) -> Part:
+        SpecialTokens.read(path, found.config.model.caption_channels)
+        return Part("special tokens", str(path), files=1, size_bytes=path.stat().st_size)
+
+    return _tolerant("special tokens", found.special_tokens, check, problems)
 
 
-def _tolerant(name: str, folder: Path, check: Callable[[Path], Part], sentences: list[str]) -> Part:
+def _tolerant(name: str, place: Path, check: Callable[[Path], Part], sentences: list[str]) -> Part:
     """Runs a check; a refusal becomes a sentence and a part without numbers."""
     try:
-        return check(folder)
+        return check(place)
     except MagiError as error:
         sentences.append(error.message)
-        return Part(name, str(folder))
+        return Part(name, str(place))
 
 
 def _weights(name: str, folder: Path, tensors: Mapping[str, StoredTensor]) -> Part:

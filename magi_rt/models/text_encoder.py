@@ -49,7 +49,7 @@ class T5TextEncoder:
                 the width is another one.
         """
         folder = Path(folder)
-        _check_folder(folder, channels)
+        check_folder(folder, channels)
         with _quiet_transformers():
             model, tokenizer = _read_model(folder), _read_tokenizer(folder)
         model = model.float().eval().requires_grad_(False).to(device)
@@ -71,8 +71,12 @@ class T5TextEncoder:
         return rows[0].float()
 
 
-def _check_folder(folder: Path, channels: int) -> None:
-    """Refuses, with a way out, what can be known without reading weights."""
+def check_folder(folder: Path, channels: int) -> None:
+    """Refuses, with a way out, what can be known of a T5 folder without reading weights.
+
+    Raises:
+        CheckpointError: as in :meth:`T5TextEncoder.from_folder`.
+    """
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text("utf-8"))

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from magi_rt.backends.eager import EagerExecutor
 from magi_rt.checkpoints.inspect import inspect
+from magi_rt.errors import CheckpointError
+from magi_rt.models.special_tokens import SPECIAL_ROWS
+from magi_rt.models.text_encoder import TOKENIZER_FILES
 from tests.support import small_config, write_model
+
+T5 = Path("t5", "t5-v1_1-xxl")
 
 
 def test_a_complete_folder_has_no_problems(talking_model: Path) -> None:
@@ -65,6 +75,55 @@ def test_weights_of_another_configuration_are_a_problem(model_folder: Path) -> N
     assert not report.ok
     assert "another shape" in report.problems[0]
     assert report.parts[0].tensors == 92
+
+
+def _pickled(folder: Path) -> None:
+    (folder / T5 / "model.safetensors").rename(folder / T5 / "pytorch_model.bin")
+
+
+def _without_tokenizer(folder: Path) -> None:
+    for name in TOKENIZER_FILES:
+        (folder / T5 / name).unlink(missing_ok=True)
+
+
+def _another_width(folder: Path) -> None:
+    path = folder / T5 / "config.json"
+    path.write_text(path.read_text("utf-8").replace('"d_model": 32', '"d_model": 16'), "utf-8")
+
+
+def _tokens_of(width: int) -> Callable[[Path], None]:
+    rows: dict[str, Any] = {name: np.zeros((count, width)) for name, count in SPECIAL_ROWS.items()}
+    return lambda folder: np.savez(folder / "special_tokens.npz", **rows)
+
+
+@pytest.mark.parametrize(
+    ("damage", "opens"),
+    [
+        (lambda folder: None, True),
+        (lambda folder: shutil.rmtree(folder / T5), True),
+        (lambda folder: (folder / T5 / "config.json").unlink(), True),
+        (_tokens_of(32), True),
+        (_tokens_of(31), False),
+        (lambda folder: (folder / "special_tokens.npz").write_bytes(b"junk"), False),
+        (lambda folder: (folder / T5 / "config.json").write_text("{"), False),
+        (_pickled, False),
+        (_without_tokenizer, False),
+        (_another_width, False),
+    ],
+)
+def test_what_inspect_calls_fine_opens(
+    talking_model: Path, tmp_path: Path, damage: Callable[[Path], None], opens: bool
+) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(talking_model, folder)
+    damage(folder)
+    assert inspect(folder).ok is opens
+    try:
+        EagerExecutor.open(folder, device="cpu")
+    except CheckpointError as error:
+        assert not opens and error.message in inspect(folder).problems
+    else:
+        assert opens
 
 
 @pytest.mark.parametrize(
