@@ -20,8 +20,8 @@ from magi_rt.evaluation.trials import CHUNKS, SPLITS, Trial
 from magi_rt.frames import Frame
 from magi_rt.media.pictures import Pixels, resize
 
-CONTROL_EVERY = 4
-"""Of so many trials of a kind one is also tried without its prompt."""
+CONTROL_EVERY = 8
+"""Of so many trials of a kind two are also tried without their prompt, one of either split."""
 KEPT = 2
 """Trials of each kind whose pictures are kept, to be shown."""
 CELL = 96
@@ -79,7 +79,7 @@ def run_trials(
     outcomes: list[Outcome] = []
     for trial in trials:
         number = sum(outcome.kind == trial.kind for outcome in outcomes)
-        control = controls and number % CONTROL_EVERY == 0
+        control = controls and number % CONTROL_EVERY in (0, CONTROL_EVERY // 2 + 1)
         outcomes.append(_try(trial, begin, control=control, keep=number < KEPT))
         if tell is not None:
             tell(trial.prompt)

@@ -41,7 +41,7 @@ def steering_lines(rows: Sequence[Score]) -> list[str]:
         f"A world continues a simulated video of a room in which the change is not there yet, for "
         f"{CHUNKS} chunks under the prompt; detectors that see nothing but pixels say whether it "
         f"came about (moved: {judges.MOVED:g} of 64 units; see `judges.py`), and the same "
-        "detectors judge the simulator's own continuation. No prompt: one trial in "
+        "detectors judge the simulator's own continuation. No prompt: two trials in "
         f"{CONTROL_EVERY} again under the empty prompt. Held-out words are phrasings that training "
         "never used.",
         "",

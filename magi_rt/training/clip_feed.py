@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,7 +20,10 @@ from magi_rt.training.packed_dit import TextBatch
 class FeedPlan:
     """Each new shard is made after ``steps_per_shard`` steps; draws come from all made so far.
 
-    Drawing is uniform over shards, so early shards are reused often while the run is young.
+    A shard is the later one of two drawn alike, so that over a run all are drawn about equally
+    often. Among its clips one counts by the changes of its prompt, plus ``UNCHANGED``: a change is
+    what there is to learn from, and a third of all chunks show none.
+
     ``openings`` further clips give their first chunk only. They are to chunks what images are to
     videos in the paper's mixture: cheap lessons in what words look like, without any history.
     """
@@ -42,12 +46,23 @@ class Drawn:
     still: Tensor
 
 
+UNCHANGED = 0.5
+"""What a clip counts whose prompt stays the same, where each change counts 1."""
+
+
+def worth(prompts: list[list[str]]) -> Tensor:
+    """How readily each clip is drawn, [clips]."""
+    changes = [sum(a != b for a, b in pairwise(clip)) for clip in prompts]
+    return torch.tensor(changes) + UNCHANGED
+
+
 class ClipFeed:
     """Draws the clips of step k; the draw depends on (seed, k) alone."""
 
     def __init__(self, store: ShardStore, plan: FeedPlan) -> None:
         self.store, self.plan = store, plan
         self._shards: list[Shard] = []
+        self._worth: list[Tensor] = []
 
     def draw(self, step: int, generator: torch.Generator) -> Drawn:
         """The clips of a step, from all shards made so far."""
@@ -61,10 +76,11 @@ class ClipFeed:
 
     def _draw(self, step: int, count: int, generator: torch.Generator) -> Drawn:
         self._grow(step // self.plan.steps_per_shard + 1)
-        which = torch.randint(0, len(self._shards), (count,), generator=generator)
+        which = torch.randint(0, len(self._shards), (2, count), generator=generator).amax(0)
         latents, prompts, still = [], [], []
-        for shard in (self._shards[k] for k in which.tolist()):
-            clip = int(torch.randint(0, shard.latents.shape[0], (), generator=generator))
+        for number in which.tolist():
+            shard = self._shards[number]
+            clip = int(torch.multinomial(self._worth[number], 1, generator=generator))
             latents.append(shard.latents[clip].float())
             prompts.append(shard.prompts[clip])
             still.append(clip < shard.still)
@@ -72,7 +88,9 @@ class ClipFeed:
 
     def _grow(self, count: int) -> None:
         while len(self._shards) < count:
-            self._shards.append(self.store.get(len(self._shards)))
+            shard = self.store.get(len(self._shards))
+            self._shards.append(shard)
+            self._worth.append(worth(shard.prompts))
 
 
 class PromptReader:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from magi_rt.models.dit import VideoDiT
-from magi_rt.training.distill_grid import FINEST, grid_times, history_codes
+from magi_rt.training.distill_grid import FINEST, draw_places, grid_times, history_codes
 from magi_rt.training.distill_history import History, truth
 from magi_rt.training.distill_layouts import AfterHistory, InFlight, Layout, Sight
 from magi_rt.training.distill_targets import (
@@ -128,11 +128,9 @@ class DistillLoss:
     def _after_history(
         self, clips: Clips, history: Tensor, stride: Tensor, generator: torch.Generator
     ) -> tuple[Layout, Tensor, Tensor]:
-        shape = (len(stride), self.settings.copies * clips.prompt.shape[1])
-        drawn = torch.rand(shape, generator=generator) * (FINEST // stride)[:, None]
-        place = drawn.long() * stride[:, None]
+        place = draw_places(stride, self.settings.copies * clips.prompt.shape[1], generator)
         layout = AfterHistory(history, clips.prompt, self.sight)
-        return layout, place, torch.ones(shape, dtype=torch.bool)
+        return layout, place, torch.ones_like(place, dtype=torch.bool)
 
     def _in_flight(
         self, clips: Clips, history: Tensor, stride: Tensor, generator: torch.Generator

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.backends.devices import choose_device
+from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.layout import missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
@@ -130,6 +131,7 @@ def train_dit(
     source = open_source(data, PICTURE)
     prompts = spoken_prompts(source, seed)
     codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers, patch)
+    begun = fingerprint(trainee.named_parameters())
     trainee.to(device)
     codec.vae.to(device)
     if compiled:
@@ -160,6 +162,7 @@ def train_dit(
         return {"held_out": float(torch.stack(losses).mean())}
 
     card = {
+        "begun": begun,
         "batch": batch,
         "seed": seed,
         "rate": rate,

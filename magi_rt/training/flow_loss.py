@@ -90,7 +90,7 @@ class FlowLoss:
         times = draw_times((batch, copies * chunks), self.settings.uniform_share, generator)
         truth = clips.latents.repeat(1, 1, copies, 1, 1)
         noise = torch.randn(truth.shape, generator=generator)
-        text, drop = self._captions(clips.prompt.repeat(1, copies), generator)
+        text, drop = self._captions(clips.prompt, copies, generator)
         packed = history_batch(
             clean, self._mix(truth, noise, times), times, text, drop, self.settings
         )
@@ -113,7 +113,7 @@ class FlowLoss:
         noisy = self._mix(clips.latents, noise, times)
         per_frame = is_clean.repeat_interleave(self.chunk_width, 1)[:, None, :, None, None]
         latents = torch.where(per_frame, history, noisy)
-        text, drop = self._captions(clips.prompt, generator)
+        text, drop = self._captions(clips.prompt, 1, generator)
         packed = ChunkBatch(
             latents=latents,
             times=torch.where(is_clean, torch.full_like(times, self.settings.clean_time), times),
@@ -129,10 +129,13 @@ class FlowLoss:
         return packed, clips.latents - noise, counted
 
     def _weigh(self, latents: Tensor, clips: Clips, counted: Tensor, first: int) -> None:
-        """The first chunk of the copies that begin at frame ``first``: its weight, and where one
-        is given the picture, which does not count."""
-        given = clips.given
-        counted[:, first : first + self.chunk_width] *= self.settings.first_weight
+        """Weights of the copies that begin at frame ``first``: of new prompts, of the first chunk,
+        and of its picture where one is given, which does not count."""
+        given, width = clips.given, self.chunk_width
+        onset = (clips.prompt[:, 1:] != clips.prompt[:, :-1]).repeat_interleave(width, 1)
+        later = counted[:, first + width : first + clips.latents.shape[2]]
+        later *= torch.where(onset, self.settings.onset_weight, 1.0)
+        counted[:, first : first + width] *= self.settings.first_weight
         latents[given, :, first] = clips.latents[given, :, 0]
         counted[given, first] = 0
 
@@ -140,6 +143,13 @@ class FlowLoss:
         t = times.repeat_interleave(self.chunk_width, 1)[:, None, :, None, None]
         return (1 - t) * noise + t * clean
 
-    def _captions(self, prompt: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        drop = torch.rand(prompt.shape, generator=generator) < self.settings.caption_dropout
-        return torch.where(drop, torch.full_like(prompt, NO_TEXT), prompt), drop
+    def _captions(
+        self, prompt: Tensor, copies: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Rows of the text batch for all copies, and where a caption was dropped."""
+        goes_on = torch.ones_like(prompt, dtype=torch.bool)
+        goes_on[:, 1:] = prompt[:, 1:] == prompt[:, :-1]
+        told, goes_on = prompt.repeat(1, copies), goes_on.repeat(1, copies)
+        drop = torch.rand(told.shape, generator=generator) < self.settings.caption_dropout
+        drop &= goes_on
+        return torch.where(drop, torch.full_like(told, NO_TEXT), told), drop

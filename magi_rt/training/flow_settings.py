@@ -32,10 +32,12 @@ class FlowSettings:
     staircase_share: share of batches in the staircase layout.
     uniform_share: share of chunks whose time is uniform instead of shifted logit-normal.
     history_noise: largest noise share of a clean chunk; half of the clips get none.
-    caption_dropout: share of noisy chunks whose caption is dropped.
+    caption_dropout: share of noisy chunks whose caption is dropped, among those whose prompt goes
+        on and first ones: so that "no text" means "go on as you are", and never shows a surprise.
     own_history: share of batches whose history is the model's own.
     first_weight: what a clip's first chunk counts; nothing says where its things are, so most of
         its error cannot be learned away.
+    onset_weight: what a chunk counts whose prompt is new.
     """
 
     width: int = 5
@@ -48,3 +50,4 @@ class FlowSettings:
     caption_dropout: float = 0.15
     own_history: float = 0.0
     first_weight: float = 1.0
+    onset_weight: float = 2.0

@@ -28,6 +28,8 @@ from magi_rt.models.vae import ViTVAE, from_uint8
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipSource, open_source
 
 ENCODE_BATCH = 64  # chunks per VAE call
+VERSION = 2
+"""Of how clips become shards; files of another one are refused."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class ShardRecipe:
 
     ``data`` is a made-up world or a folder of recordings, as in ``recordings.open_source``.
 
-    ``still`` clips of each shard begin with their first frame held for one latent frame, as an
-    image start does; all that follows comes that much later.
+    ``still`` clips of each shard begin with a picture held for one latent frame, as an image start
+    does: the last of that frame's. All that follows is in its place, so that prompts hold when they
+    are told.
     """
 
     seed: int
@@ -101,15 +104,20 @@ class ShardStore:
     def made(self) -> dict[str, Any]:
         """All that a shard follows from besides its number."""
         mark = fingerprint(self.vae.named_parameters())
-        return {**asdict(self.recipe), "data": self.source.identity, "vae": mark}
+        return {
+            **asdict(self.recipe),
+            "version": VERSION,
+            "data": self.source.identity,
+            "vae": mark,
+        }
 
     def _check(self, path: Path, made: dict[str, Any]) -> None:
         """Raise OptionError where a file was made otherwise than this store makes shards."""
         for key, wanted in self.made.items():
-            if made.get(key, wanted) != wanted:
+            if made.get(key) != wanted:
                 raise OptionError(
-                    f"{path} was made with {key} {made[key]!r}, and this run has {wanted!r}; give "
-                    f"the same, or take a folder without the shards of another run",
+                    f"{path} was made with {key} {made.get(key)!r}, and this run has {wanted!r}; "
+                    f"give the same, or take a folder without the shards of another run",
                     field=key,
                 )
 
@@ -130,7 +138,6 @@ class ShardStore:
             clips = self.source.draw(recipe.clips, recipe.chunks, generator, recipe.split)
         pixels, still = clips.pixels, min(recipe.still, recipe.clips)
         held = self.vae.config.patch_length - 1
-        pixels[:still, held:] = pixels[:still, : pixels.shape[1] - held].clone()
         pixels[:still, :held] = pixels[:still, held : held + 1]
         return Shard(self.encode(pixels), clips.prompts, still)
 

@@ -6,6 +6,7 @@ its alphabet is all 256 bytes, so that every text has tokens and "unknown" does 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from magi_rt.models.caption_cleaning import clean_prompt
 
 CHANNELS = 128
 VOCABULARY = 768  # most tokens; a small grammar of prompts needs fewer
+SAID_OFTEN = 2  # times that prompts say a word which gets a token
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SHAPE: dict[str, Any] = {
     "d_model": CHANNELS,
@@ -54,22 +56,26 @@ def build_text_encoder(prompts: Iterable[str], seed: int) -> tuple[Any, Any]:
 
 
 def regrown_text_encoder(model: Any, tokenizer: Any, prompts: Iterable[str]) -> tuple[Any, Any]:
-    """A trained encoder for the words of other prompts; what it knew of the old ones is kept.
+    """A trained encoder for the words of other prompts, which knows the old words still.
 
     A token that is new starts as the mean of the old tokens that spelled it.
 
     Returns:
-        (model, tokenizer); the given model itself when no token changes.
+        (model, tokenizer); the given ones where no word of the prompts needs a new token.
     """
-    wider = build_tokenizer(prompts)
-    known = tokenizer.get_vocab()
-    if wider.get_vocab() == known:
+    prompts, known = list(prompts), tokenizer.get_vocab()
+    split = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str
+    said = Counter(word for prompt in prompts for word, _ in split(clean_prompt(prompt)))
+    if all(word in known for word, count in said.items() if count >= SAID_OFTEN):
         return model, tokenizer
-    old = model.shared.weight.detach()
+    old = [tokenizer.convert_tokens_to_string([token]) for token in known]
+    old_words = [text for text in old if text.startswith(" ")]
+    wider = build_tokenizer(prompts + old_words * SAID_OFTEN)
+    weights = model.shared.weight.detach()
     rows = []
     for token in wider.convert_ids_to_tokens(range(len(wider))):
         ids = [known[token]] if token in known else _spelled(tokenizer, wider, token)
-        rows.append(old[ids].mean(0))
+        rows.append(weights[ids].mean(0))
     model.resize_token_embeddings(len(wider), mean_resizing=False)
     with torch.no_grad():
         model.shared.weight.copy_(torch.stack(rows))
@@ -96,7 +102,7 @@ def build_tokenizer(prompts: Iterable[str]) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
         vocab_size=VOCABULARY,
-        min_frequency=2,
+        min_frequency=SAID_OFTEN,
         show_progress=False,
         special_tokens=[PAD, END, UNKNOWN],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),

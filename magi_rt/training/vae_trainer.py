@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from magi_rt.backends.devices import choose_device
+from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, resolve
 from magi_rt.checkpoints.load import load_into
@@ -98,6 +99,7 @@ def train_vae(
     apart = render or SourceScenes(source, "held_out")
     render = render or SourceScenes(source)
     vae = (fresh_vae(config, seed) if start is None else taken_up(start, config)).to(device)
+    begun = fingerprint(vae.named_parameters())
     if decoder_only:
         if start is None:
             raise OptionError("decoder_only needs the encoder of a start", field="start")
@@ -120,6 +122,7 @@ def train_vae(
         }
 
     card = {
+        "begun": begun,
         "batch": batch,
         "seed": seed,
         "rate": rate,

@@ -65,6 +65,12 @@ def test_without_a_prompt_a_still_world_does_not_obey_by_chance(outcomes: list[O
     assert not any(outcome.control.obeyed for outcome in controls if outcome.control)
 
 
+def test_trials_without_their_prompt_come_from_both_splits(trials: list[Trial]) -> None:
+    kind = [replace(trial, kind="same") for trial in trials[:8]]
+    tried = [o.split for o in run_trials(kind, frozen) if o.control is not None]
+    assert tried == ["train", "held_out"]
+
+
 def test_there_are_as_many_trials_of_every_kind_in_either_split(trials: list[Trial]) -> None:
     assert [trial.kind for trial in trials] == [kind.name for kind in KINDS for _ in range(2)]
     assert [trial.split for trial in trials] == ["train", "held_out"] * len(KINDS)

@@ -17,7 +17,10 @@ from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import Chunk, StreamState
 from magi_rt.sampling.window import plan_call
+from magi_rt.training.distill_trainer import Source
+from magi_rt.training.dit_trainer import HELD_OUT_SEED
 from magi_rt.training.flow_settings import Clips
+from magi_rt.training.latent_shards import ShardStore
 from magi_rt.training.packed_dit import TextBatch
 from tests.sampling.kit import CHANNELS, SIDE, WIDTH, WatchedExecutor
 from tests.support import random_denoiser, small_config, write_model
@@ -100,11 +103,14 @@ def small_teacher(folder: Path) -> Path:
     return write_model(folder, small_config(window_size=1, num_steps=16), text=True)
 
 
-def ready_shards(run: Path) -> None:
+def ready_shards(run: Path, teacher: Path, clips: dict[str, int]) -> None:
     """Clips for a run in its folder, so that none are drawn."""
-    for name, seed in (("shards", 1), ("held_out", 2)):
-        (run / name).mkdir(parents=True)
+    source = Source.open(teacher)
+    train = source.recipe(1, **clips)
+    held_out = replace(train, seed=HELD_OUT_SEED, split="held_out")
+    for name, seed, recipe in (("shards", 1, train), ("held_out", 2, held_out)):
+        store = ShardStore(run / name, recipe, source.codec.vae)
         latents = torch.stack([random_latents(CHUNKS * WIDTH, 10 * seed + k) for k in range(4)])
         prompts = json.dumps([["a red ball", "wind", "", "snow"]] * 4)
-        path = run / name / "shard-00000.safetensors"
-        save_file({"latents": latents.bfloat16()}, path, {"prompts": prompts})
+        words = {"prompts": prompts, "made": json.dumps(store.made)}
+        save_file({"latents": latents.bfloat16()}, store.path(0), words)

@@ -14,6 +14,7 @@ from magi_rt.sampling.schedule import STEPS, SamplerConfig
 from magi_rt.training.distill_grid import (
     FINEST,
     codes_of,
+    draw_places,
     grid_times,
     history_codes,
     stride_cycle,
@@ -314,6 +315,15 @@ def test_situations_lie_where_steps_of_their_size_begin(
             assert int(situation.place.min()) >= 0
             assert int((situation.place + stride[:, None]).max()) <= FINEST
             assert bool((counted.sum(dim=1) > 0).all())
+
+
+def test_few_places_lie_where_all_is_noise_and_none_is_left_out() -> None:
+    stride = torch.tensor([1, 2, 4, 8, 16])
+    places = draw_places(stride, 4000, torch.Generator().manual_seed(1))
+    times = grid_times()[places]
+    assert 0.05 < float((times[0] < 0.05).float().mean()) < 0.2, "drawn alike it would be 0.375"
+    for each, row in zip(stride.tolist(), places, strict=True):
+        assert sorted(set(row.tolist())) == list(range(0, FINEST, each))
 
 
 def test_a_history_of_ones_own_takes_the_place_of_the_truth(

@@ -22,6 +22,7 @@ from magi_rt.world import World
 from tests.support import small_config, write_model
 from tests.training.distill_kit import CHUNKS, ready_shards, small_teacher
 
+CLIPS = {"chunks": CHUNKS, "still": 1}
 PLAN = {"warmup": 1, "log_every": 1, "evaluate_every": 4, "save_every_s": 0.0}
 
 
@@ -32,12 +33,12 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def distil(run: Path, teacher: Path, **options: Any) -> Outcome:
     if not run.exists():
-        ready_shards(run)
+        ready_shards(run, teacher, CLIPS)
     settings: dict[str, Any] = {
         "steps": 6,
         "batch": 3,
         "plan": PLAN,
-        "clips": {"chunks": CHUNKS, "still": 1},
+        "clips": CLIPS,
     }
     return train_distill(run, teacher, **(settings | options))
 

@@ -200,7 +200,7 @@ def test_a_given_picture_is_shown_clean_and_not_asked_for(dit: VideoDiT) -> None
 
 
 def test_a_first_chunk_counts_as_much_as_it_is_told_to(dit: VideoDiT) -> None:
-    loss = FlowLoss(dit, FlowSettings(copies=2, first_weight=0.25), WIDTH)
+    loss = FlowLoss(dit, FlowSettings(copies=2, first_weight=0.25, onset_weight=1.0), WIDTH)
     clips = some_clips()
     frames = clips.latents.shape[2]
     _, _, counted = loss._history(clips, clips.latents, torch.Generator().manual_seed(4))
@@ -208,6 +208,26 @@ def test_a_first_chunk_counts_as_much_as_it_is_told_to(dit: VideoDiT) -> None:
         assert (copy[:, :WIDTH] == 0.25).all()
         assert (copy[:, WIDTH:] == 1).all()
     assert (counted[:, :frames] == 0).all()
+
+
+def test_a_chunk_counts_more_where_its_prompt_is_new(dit: VideoDiT) -> None:
+    loss = FlowLoss(dit, FlowSettings(copies=2, onset_weight=3.0), WIDTH)
+    clips = replace(some_clips(), prompt=torch.tensor([[1, 1, 2, 2]]))
+    frames = clips.latents.shape[2]
+    _, _, counted = loss._history(clips, clips.latents, torch.Generator().manual_seed(4))
+    for copy in counted[0, frames:].split(frames):
+        assert copy.tolist() == [1.0] * 2 * WIDTH + [3.0] * WIDTH + [1.0] * WIDTH
+    opening = Clips(clips.latents[:, :, :WIDTH], clips.prompt[:, :1], clips.given)
+    _, _, alone = loss._history(opening, opening.latents, torch.Generator().manual_seed(4))
+    assert alone[0, WIDTH:].tolist() == [1.0] * 2 * WIDTH
+
+
+def test_a_caption_is_dropped_only_where_it_tells_nothing_new(dit: VideoDiT) -> None:
+    loss = FlowLoss(dit, FlowSettings(copies=2, caption_dropout=1.0), WIDTH)
+    clips = replace(some_clips(), prompt=torch.tensor([[1, 1, 2, 2]]))
+    batch, _, _ = loss._history(clips, clips.latents, torch.Generator().manual_seed(4))
+    assert batch.prompt[0, CHUNKS:].tolist() == [0, 0, 2, 0] * 2
+    assert batch.drop[0, CHUNKS:].tolist() == [True, True, False, True] * 2
 
 
 def test_history_lived_by_the_model_differs_from_the_truth_and_starts_from_it(

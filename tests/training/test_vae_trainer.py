@@ -131,6 +131,14 @@ def test_another_batch_size_in_the_same_folder_is_refused(tmp_path: Path) -> Non
         small_run(tmp_path, steps=1, batch=4)
 
 
+def test_a_run_begun_from_one_model_refuses_to_go_on_from_another(
+    trained: Path, tmp_path: Path
+) -> None:
+    small_run(tmp_path, steps=1)
+    with pytest.raises(OptionError, match="trained with begun="):
+        small_run(tmp_path, steps=2, start=trained / "export")
+
+
 def test_a_budget_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="minutes or steps"):
         train_vae(tmp_path, config=SMALL, render=stripes)

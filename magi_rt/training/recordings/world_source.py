@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from magi_rt.errors import OptionError
+from magi_rt.training import worlds
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipBatch
-from magi_rt.training.worlds import open_world
 from magi_rt.training.worlds.base import Film, Prompt, World
 from magi_rt.training.worlds.film import Rhythm, film
 
@@ -27,7 +27,7 @@ class WorldSource:
     """
 
     def __init__(self, name: str, size: int) -> None:
-        self.world = open_world(name, size)
+        self.world = worlds.open_world(name, size)
         self._name, self._size = name, size
         self._rhythm: Rhythm | None = getattr(self.world, "rhythm", None)
 
@@ -37,11 +37,11 @@ class WorldSource:
 
     @property
     def identity(self) -> str:
-        """The name, and for a file of the user's own what it says."""
+        """The name, and what its file says; for a built-in world all files of such worlds."""
         path = Path(self._name.rpartition(":")[0])
-        if not path.is_file():
-            return f"world {self._name}"
-        return f"world {self._name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        files = [path] if path.is_file() else sorted(Path(worlds.__file__).parent.glob("*.py"))
+        code = b"".join(file.read_bytes() for file in files)
+        return f"world {self._name} {hashlib.sha256(code).hexdigest()[:12]}"
 
     def draw(
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
