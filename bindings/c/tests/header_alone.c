@@ -14,7 +14,7 @@ IS_TRUE(sizeof(magi_frame) == 144 && offsetof(magi_frame, steps) == 136, "magi_f
 IS_TRUE(offsetof(magi_frame, epoch) == 48, "magi_frame.epoch");
 IS_TRUE(sizeof(magi_client_info) == 1040, "magi_client_info");
 IS_TRUE(sizeof(magi_counters) == 136, "magi_counters");
-IS_TRUE(sizeof(magi_request) == 80, "magi_request");
+IS_TRUE(sizeof(magi_request) == 96 && offsetof(magi_request, to) == 80, "magi_request");
 IS_TRUE(sizeof(magi_receipt) == 104, "magi_receipt");
 #endif
 IS_TRUE(sizeof(magi_status) == 4 && sizeof(magi_format) == 4 && sizeof(magi_client) == 4, "words");
