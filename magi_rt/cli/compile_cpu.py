@@ -9,7 +9,7 @@ from magi_rt.backends.choose import graph_executor_of
 from magi_rt.errors import OptionError
 from magi_rt.export.compile import Built
 from magi_rt.export.manifest import PlanIdentity
-from magi_rt.export.plan_cache import BuildInto, Plan, PlanCache
+from magi_rt.export.plan_cache import BuildInto, Plan, PlanCache, unwritable
 from magi_rt.export.recipes import PARTS, Recipe
 from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
@@ -27,7 +27,8 @@ def compile_for_processor(
 
     Raises:
         OptionError: only some parts are wanted.
-        BackendError: the runtime is missing, refuses a graph, or computes nonsense.
+        BackendError: the runtime is missing, refuses a graph, or computes nonsense; or plans
+            cannot be kept.
         CheckpointError, ConfigError: the model cannot be opened.
     """
     if set(recipe.parts) != set(PARTS):
@@ -67,6 +68,9 @@ class _ToldCache(PlanCache):
             build(into)
             self.progress(identity.graph, "running", 1.0)
 
-        plan = super().get(identity, told, waiting)
+        try:
+            plan = super().get(identity, told, waiting)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
         self.found.append(Built(identity.graph, plan))
         return plan

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from magi_rt.cli.remote import ADDRESS, Address, Keys, Timeout, client_of
+from magi_rt.cli.remote import ADDRESS, Address, Keys, client_of
 
 Text = Annotated[str, typer.Argument(help="What is to be seen from now on.")]
 Flush = Annotated[
@@ -21,6 +21,16 @@ Now = Annotated[
 ]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Do not wait for the first frame that shows it.")
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        metavar="S",
+        min=0.1,
+        max=3600.0,
+        help="Longest wait for the answer, in seconds; the frame that shows it may take six times "
+        "as long.",
+    ),
 ]
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
+NAMES_HERE = "--host-resolver-rules=MAP demo.example 127.0.0.1"
+"""Pages of that name come from this machine, but are not secure, as from another one."""
+
+
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Chromium]:
     """One for this folder, no longer: Playwright's event loop keeps the main thread from others."""
@@ -26,7 +30,7 @@ def chromium() -> Iterator[Chromium]:
         pytest.skip("no Chromium here; apt-get install chromium, or set MAGI_RT_CHROMIUM")
     with api.sync_playwright() as playwright:
         # Chromium refuses to run as root inside its sandbox, and CI often is root.
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", NAMES_HERE])
         yield found
         found.close()
 

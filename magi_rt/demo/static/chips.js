@@ -3,6 +3,8 @@
 const NAMES = { left: "←", right: "→", up: "↑", down: "↓", space: "space", enter: "↵", escape: "esc" };
 const SAME = { " ": "space", arrowleft: "left", arrowright: "right", arrowup: "up", arrowdown: "down" };
 
+const SHORTCUTS = { left: "ArrowLeft", right: "ArrowRight", up: "ArrowUp", down: "ArrowDown", space: "Space", enter: "Enter", escape: "Escape" };
+
 /** The name that an action map has for a KeyboardEvent.key. */
 export function keyName(key) {
   const small = key.toLowerCase();
@@ -32,7 +34,7 @@ function chip(text, key, say) {
     const cap = document.createElement("kbd");
     cap.textContent = NAMES[key] ?? key;
     button.append(cap);
-    button.setAttribute("aria-keyshortcuts", key);
+    button.setAttribute("aria-keyshortcuts", SHORTCUTS[key] ?? key);
   }
   button.onclick = () => say(text);
   return button;

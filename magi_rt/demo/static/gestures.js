@@ -38,7 +38,7 @@ export function listenToKeys({ known, press, focusPrompt }) {
       focusPrompt();
     }
     const pressing = event.key === " " || event.key === "Enter";
-    if (pressing && target.closest("button, a, input")) return;
+    if (pressing && target.closest("button, a, input, summary")) return;
     if (!known(event.key)) return;
     event.preventDefault();
     if (!event.repeat) press(event.key);
@@ -101,9 +101,10 @@ export function listenToGamepads(send) {
   addEventListener("gamepadconnected", () => running || look());
 }
 
-/** Whether this device is likely to know how it is held. */
+/** Whether this device is likely to know how it is held; browsers tell only secure pages. */
 export function canTilt() {
-  return "DeviceOrientationEvent" in window && matchMedia("(pointer: coarse)").matches;
+  const told = "DeviceOrientationEvent" in window || !isSecureContext;
+  return told && matchMedia("(pointer: coarse)").matches;
 }
 
 /** The tilt of the device pulls. Gives a function that ends it; an Error when it may not. */

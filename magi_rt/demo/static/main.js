@@ -18,7 +18,7 @@ const PATIENCE_MS = 4000;
 const WHY_LONG = "The first time on a machine its networks are converted, which takes longer.";
 
 const link = new Link(address);
-const panel = new Panel(byId("numbers"));
+const panel = new Panel(byId("numbers"), byId("meanings"));
 const state = {
   you: 0,
   room: { state: "", viewers: [], wheel: null, asking: [], recording: false, backend: "", pictures: 0 },
@@ -114,12 +114,14 @@ const hear = {
   },
   room(room) {
     const asking = room.asking.filter((each) => !state.room.asking.includes(each));
+    const held = state.room.wheel === state.you;
     state.room = room;
     state.live = room.state === "live";
     while (panes.length > Math.max(1, room.pictures)) closeSecond();
     const before = state.steering;
     state.steering = showWheel(byId("wheel"), link, room, state.you);
     if (!before && state.steering && room.viewers.length > 1) notice("You steer now.");
+    if (held && !state.steering) notice(`Viewer ${room.wheel} steers now.`);
     if (room.wheel === state.you) for (const each of asking) offerWheel(each);
     if (room.state === "failed") panes[0].veil(sentence(room.failure));
     else if (!state.live) warming();
@@ -165,6 +167,7 @@ const hear = {
   },
   lost({ wait_ms, why, refused }) {
     state.live = false;
+    state.refused = refused;
     state.lost = true;
     for (const pane of panes) pane.veil(...lostWords(wait_ms, why, refused));
     showTools(state);
@@ -202,7 +205,7 @@ function showState() {
 function stateWords() {
   const { room } = state;
   const stats = panes[0].stats;
-  if (!link.open) return ["bad", "Disconnected, trying again"];
+  if (!link.open) return ["bad", state.refused ? "Not let in" : "Disconnected, trying again"];
   if (room.state === "failed") return ["bad", "The world could not be opened"];
   if (!state.live) return ["wait", "Warming up"];
   if (stats && !stats.connected) return ["bad", "The world's server does not answer"];
@@ -227,7 +230,9 @@ const drawing = new Drawing(async (data, text) => {
 });
 byId("pencil").onclick = () => drawing.open(panes[0].facts);
 
+byId("plain").hidden = isSecureContext;
 byId("tilt-row").hidden = !canTilt();
+byId("tilt-on").disabled = !isSecureContext;
 let endTilt = null;
 byId("tilt-on").onchange = async ({ target }) => {
   endTilt?.();

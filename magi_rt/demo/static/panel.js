@@ -20,12 +20,14 @@ export class Panel {
   #delays = [];
   #bars;
 
-  constructor(list) {
+  /** `list` gets the numbers, `meanings` what they say. */
+  constructor(list, meanings) {
     this.#list = list;
     this.#bars = document.createElement("canvas");
     this.#bars.setAttribute("role", "img");
     this.#bars.hidden = true;
     this.#cells = new Map(Object.entries(ROWS).map(([name, why]) => [name, this.#add(name, why)]));
+    for (const [name, why] of Object.entries(ROWS)) if (why) meanings.append(...pair(name, why));
   }
 
   /** A prompt was seen so many milliseconds after it was said. */
@@ -70,9 +72,7 @@ export class Panel {
   }
 
   #add(name, why) {
-    const title = document.createElement("dt");
-    const cell = document.createElement("dd");
-    title.textContent = name;
+    const [title, cell] = pair(name, "");
     title.title = cell.title = why;
     title.hidden = cell.hidden = true;
     this.#list.append(title, cell);
@@ -93,6 +93,13 @@ export class Panel {
       pen.fillRect(place * step, height - tall, step * 0.66, tall);
     });
   }
+}
+
+function pair(name, words) {
+  const [title, cell] = ["dt", "dd"].map((kind) => document.createElement(kind));
+  title.textContent = name;
+  cell.textContent = words;
+  return [title, cell];
 }
 
 // Clocks of two machines may differ by more than a frame takes.

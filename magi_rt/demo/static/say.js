@@ -95,7 +95,9 @@ export class PromptBox {
 }
 
 const WORDS = {
-  "not-allowed": "the browser may not use the microphone; allow it beside the address",
+  "not-allowed": isSecureContext
+    ? "the browser may not use the microphone; allow it beside the address"
+    : "browsers give the microphone only to pages by https or from localhost",
   "no-speech": "nothing was heard; press the microphone and speak",
   "audio-capture": "there is no microphone",
   network: "this browser recognises speech over the network, which cannot be reached",

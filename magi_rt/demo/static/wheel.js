@@ -2,24 +2,31 @@
 
 import { complain, notice } from "./notices.js";
 
-/** Shows who steers; lets ask for the wheel and give it. */
+/** Shows who steers; lets ask for the wheel and give it. Gives whether this page may steer. */
 export function showWheel(box, link, room, you) {
-  const mine = room.wheel === null || room.wheel === you;
-  box.replaceChildren();
-  if (room.viewers.length < 2 || room.wheel === null) {
-    const others = room.viewers.length - 1;
-    if (others > 0) box.append(line(`${others + 1} watch, everybody steers`));
-    return mine;
+  const parts = partsOf(link, room, you);
+  const words = parts.map((part) => part.textContent).join();
+  if (words !== box.dataset.words) {
+    const focused = box.contains(document.activeElement);
+    box.dataset.words = words;
+    box.replaceChildren(...parts);
+    if (focused) (box.querySelector("button") ?? box).focus();
   }
-  if (mine) {
-    box.append(line(`You steer, viewer ${you}`));
-    for (const other of room.asking) box.append(button(`Give the wheel to ${other}`, () => link.ask("wheel", { give: other }).then(complain)));
-    return mine;
+  return room.wheel === null || room.wheel === you;
+}
+
+function partsOf(link, { wheel, viewers, asking }, you) {
+  if (viewers.length < 2) return [];
+  if (wheel === null) return [line(`${viewers.length} watch, everybody steers`)];
+  if (wheel === you) {
+    const give = (other) => button(`Give the wheel to ${other}`, () => link.ask("wheel", { give: other }).then(complain));
+    return [line(`You steer, viewer ${you}`), ...asking.map(give)];
   }
-  box.append(line(`Viewer ${room.wheel} steers, you are ${you}`));
-  if (room.asking.includes(you)) box.append(line("· asked, yours once it rests"));
-  else box.append(button("Ask for the wheel", () => ask(link)));
-  return mine;
+  const asked = asking.includes(you);
+  return [
+    line(`Viewer ${wheel} steers, you are ${you}`),
+    asked ? line("· asked, yours once it rests") : button("Ask for the wheel", () => ask(link)),
+  ];
 }
 
 async function ask(link) {
