@@ -14,6 +14,7 @@ between models, link it into each folder.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -65,7 +66,8 @@ def resolve(model: str | Path) -> ModelFolder:
     """Finds a model that can be opened: its denoiser and auto-encoder must be there.
 
     Args:
-        model: a built-in name, a model folder, or the configuration file inside one.
+        model: a built-in name, a model folder, or the configuration file inside one; a Path is
+            never a built-in name.
 
     Raises:
         CheckpointError: there is no such model, its weights are not there, or a needed part is
@@ -82,12 +84,13 @@ def resolve(model: str | Path) -> ModelFolder:
 
 def locate(model: str | Path) -> ModelFolder:
     """As `resolve`, but parts that are missing are None instead of an error."""
-    folder, config_file = _folder_and_config(str(model))
+    model = spelled(model)
+    folder, config_file = _folder_and_config(model)
     config = MagiConfig.from_file(config_file)
     runtime = config.runtime
     tokens = folder / SPECIAL_TOKENS
     return ModelFolder(
-        name=str(model) if str(model) in BUILT_IN else folder.resolve().name,
+        name=model if model in BUILT_IN else folder.resolve().name,
         folder=folder,
         config_file=config_file,
         config=config,
@@ -100,9 +103,16 @@ def locate(model: str | Path) -> ModelFolder:
     )
 
 
+def spelled(model: str | Path) -> str:
+    """A model as text: a name or path as it is, but a Path never as the name of a built-in one."""
+    if isinstance(model, str):
+        return model
+    return os.path.join(os.curdir, os.path.expanduser(model))
+
+
 def _folder_and_config(model: str) -> tuple[Path, Path]:
     """The model folder and configuration file that a name or path means."""
-    if model in PRESETS:
+    if model in PRESETS and not Path(model).is_dir():
         raise CheckpointError(_preset_without_weights(model), field="model")
     try:
         if model in BUILT_IN:

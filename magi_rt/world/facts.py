@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
 from magi_rt.world.deadline import Adaptation
-from magi_rt.world.frame_loop import FrameBuffer
+from magi_rt.world.frame_loop import FrameLoop
 from magi_rt.world.machine import deadline_of
+from magi_rt.world.orders import Order
 from magi_rt.world.packing import log_of
-from magi_rt.world.prompt_text import CHARACTER_LIMIT
+from magi_rt.world.prompt_text import CHARACTER_LIMIT, shortened
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.timeline import Timeline
+
+UNREAD = " counts as no prompt, because cleaning leaves nothing of it: say it in English words"
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,14 @@ class WorldFacts:
     """The read-only half of a world.
 
     Attributes:
-        notes: sentences on what was chosen or changed while opening (a stretched picture, ...).
+        notes: sentences on what was chosen or changed while opening (a stretched picture, ...), and
+            on the last prompt of which nothing could be read.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._deadline = deadline_of(timeline.machine)
-        self._buffer: FrameBuffer | None = None
-        self._dropped = 0
+        self._loop = FrameLoop()
         self.notes: list[str] = [*timeline.machine.notes, *timeline.notes]
 
     @property
@@ -112,9 +116,16 @@ class WorldFacts:
     @property
     def dropped_frames(self) -> int:
         """Frames that :meth:`frames` has dropped because the loop was too slow."""
-        return self._dropped + (self._buffer.dropped if self._buffer else 0)
+        return self._loop.dropped
 
     @property
     def _unseen(self) -> int:
         """Chunks of which a running loop has shown nothing."""
-        return self.chunks - self._buffer.chunks if self._buffer else 0
+        return self._loop.unseen(self.chunks)
+
+    def _note_unread(self, orders: Sequence[Order]) -> None:
+        """Says in the notes which prompt, the latest alone, was read as none."""
+        for order in orders:
+            if self._timeline.machine.book.says_nothing(order.prompt):
+                self.notes[:] = [note for note in self.notes if not note.endswith(UNREAD)]
+                self.notes.append(f"{shortened(order.prompt)!r}{UNREAD}")

@@ -107,6 +107,53 @@ class FrameBuffer:
             self._changed.wait_for(lambda: self._ended, timeout=max(0.0, seconds))
 
 
+class FrameLoop:
+    """The one loop that may show a world's frames; may be asked from any thread while it ends."""
+
+    def __init__(self) -> None:
+        self._buffer: FrameBuffer | None = None
+        self._dropped = 0
+        self._lock = threading.Lock()
+
+    def begin(self, buffer: FrameBuffer, chunks: int) -> None:
+        """A loop begins in a world that has made so many chunks; OptionError when one runs."""
+        with self._lock:
+            if self._buffer is not None:
+                raise OptionError("another frames() loop runs on this world; close it, or fork()")
+            buffer.chunks = chunks
+            self._buffer = buffer
+
+    def leave(self) -> None:
+        """The loop has ended."""
+        with self._lock:
+            if self._buffer is not None:
+                self._dropped += self._buffer.dropped
+            self._buffer = None
+
+    @property
+    def dropped(self) -> int:
+        """Frames dropped by this loop and those before it."""
+        with self._lock:
+            return self._dropped + (self._buffer.dropped if self._buffer else 0)
+
+    def unseen(self, chunks: int) -> int:
+        """Of so many chunks made, those of which nothing was shown yet."""
+        buffer = self._buffer
+        return chunks - buffer.chunks if buffer else 0
+
+    def jump(self, chunks: int) -> None:
+        """The world has jumped, see :meth:`FrameBuffer.jump`."""
+        buffer = self._buffer
+        if buffer is not None:
+            buffer.jump(chunks)
+
+    def end(self) -> None:
+        """Ends a running loop."""
+        buffer = self._buffer
+        if buffer is not None:
+            buffer.end()
+
+
 class Pace:
     """The clock that frames are shown by; ``None`` frames per second means no clock."""
 

@@ -11,9 +11,10 @@ CHARACTER_LIMIT = 4000
 
 
 def plain_prompt(text: object) -> str:
-    """The prompt as it is read: control characters dropped, whitespace as single blanks.
+    """The prompt as encoders get it: control characters dropped, whitespace as single blanks.
 
-    Emoji, accents and every script stay.
+    Emoji, accents and every script stay. T5 encoders clean it further, as in training
+    (``models/caption_cleaning.py``): no Chinese characters, addresses, file names, long numbers.
 
     Raises:
         PromptError: it is not a str, or has more than ``CHARACTER_LIMIT`` characters.
@@ -35,6 +36,11 @@ def checked_prompt(prompt: object) -> str:
             field="prompt",
         )
     return prompt
+
+
+def shortened(prompt: str, most: int = 60) -> str:
+    """The beginning of a prompt, for sentences."""
+    return prompt if len(prompt) <= most else prompt[: most - 3] + "..."
 
 
 def sendable_prompt(prompt: object) -> str:

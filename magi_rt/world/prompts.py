@@ -76,6 +76,11 @@ class PromptBook:
         )
         return ChunkText(prompt, context)
 
+    def says_nothing(self, prompt: str) -> bool:
+        """True when there are words, but cleaning leaves none of them; errors as in `text_for`."""
+        checked = plain_prompt(prompt)
+        return bool(checked) and not len(self._rows.get(checked, lambda: self._encode(checked)))
+
     def _prepare(self, checked: str, chunk: int, total: int | None) -> TextContext:
         rows = self._rows.get(checked, lambda: self._encode(checked))
         if not len(rows):

@@ -129,9 +129,16 @@ class Timeline:
         for _ in range(chunks + unseen):
             self.history.pop()
 
-    def snapshot(self) -> Snapshot:
-        """A copy of this moment that outlives the world."""
-        return pack(self.machine, self.moment)
+    def snapshot(self, unseen: int = 0) -> Snapshot:
+        """A copy of this moment, or of the one so many chunks ago, that outlives the world."""
+        return pack(self.machine, self._shown(unseen)[0])
+
+    def _shown(self, unseen: int) -> tuple[Moment, list[Moment]]:
+        """The moment so many chunks ago and its history; the present where that is not kept."""
+        past = list(self.history)
+        if 0 < unseen <= len(past):
+            return past[-unseen], past[:-unseen]
+        return self.moment, past
 
     def restore(self, snapshot: Snapshot) -> None:
         """Goes to the snapshot's moment; what could be rewound before is forgotten.
@@ -148,9 +155,10 @@ class Timeline:
         self.history.clear()
         self.moment.state.let_go()
 
-    def fork(self) -> Timeline:
-        """A second timeline from this moment on, with the same past."""
-        return Timeline(self.machine, self.moment.copy(), self.script, self.history)
+    def fork(self, unseen: int = 0) -> Timeline:
+        """A second timeline from this moment, or so many chunks ago, with the same past."""
+        moment, past = self._shown(unseen)
+        return Timeline(self.machine, moment.copy(), self.script, past)
 
 
 def _orders_at(script: RunLog, chunk: int) -> list[Order]:

@@ -8,20 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
-from magi_rt.errors import ClosedWorldError, OptionError, PromptError
+from magi_rt.checkpoints.layout import spelled
+from magi_rt.errors import PromptError
 from magi_rt.frames import Frame
 from magi_rt.world.deadline import in_time
-from magi_rt.world.facts import WorldFacts
 from magi_rt.world.frame_loop import FrameBuffer, check_stream_options, stream_frames
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.options import WorldOptions, checked_size
-from magi_rt.world.orders import Order, WaitingOrders, checked_when
+from magi_rt.world.orders import Order, checked_when
 from magi_rt.world.run_log import RunLog
-from magi_rt.world.snapshot import Snapshot
 from magi_rt.world.timeline import Timeline
+from magi_rt.world.travel import WorldTravel
 
 
-class World(WorldFacts):
+class World(WorldTravel):
     """One stream of chunks with a memory, made by :meth:`open`, :meth:`fork` or :meth:`replay`.
 
     All methods may be called from any thread: calls on one world and its forks are served one
@@ -32,10 +32,7 @@ class World(WorldFacts):
     """
 
     def __init__(self, timeline: Timeline, waiting: Sequence[Order] = ()) -> None:
-        super().__init__(timeline)
-        self._lock = timeline.machine.lock
-        self._waiting = WaitingOrders(waiting)
-        self._closed = False
+        super().__init__(timeline, waiting)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="magi_rt asyncio")
 
     @classmethod
@@ -61,7 +58,8 @@ class World(WorldFacts):
         """Opens a world; nothing is generated yet.
 
         Args:
-            model: a built-in world ("nano", "dummy") or a folder in the published layout.
+            model: a built-in world ("nano", "dummy") or a folder in the published layout; a
+                ``Path`` is always a folder.
             image: first picture: a file name, a PIL picture, or [H, W, 3] sRGB, uint8 0..255 or
                 float 0..1. Any size; it is stretched to the world's.
             video: video to continue: a file name (resampled to the world's frame rate), or
@@ -80,7 +78,7 @@ class World(WorldFacts):
             dtype=dtype, attention=attention, history=history, adapt=adapt, fps=fps,
             size=None if size is None else checked_size(size),
         )  # fmt: skip
-        machine = WorldMachine.open(str(model), options, image=image, video=video)
+        machine = WorldMachine.open(spelled(model), options, image=image, video=video)
         return cls(Timeline(machine, machine.begin()))
 
     @classmethod
@@ -112,7 +110,7 @@ class World(WorldFacts):
         """
         log = RunLog.load(path)
         wishes = {"backend": backend, "device": device, "dtype": dtype}
-        machine = WorldMachine.reopen(log, None if model is None else str(model), wishes)
+        machine = WorldMachine.reopen(log, None if model is None else spelled(model), wishes)
         return cls(Timeline(machine, machine.begin(), script=log))
 
     # Moving on
@@ -123,7 +121,8 @@ class World(WorldFacts):
         Args:
             prompt: what the world shall show from now on, at most 4,000 characters; "" for no
                 prompt at all; ``None`` keeps the last one. Text beyond ``prompt_limits.tokens``
-                tokens is not read.
+                tokens is not read, nor what cleaning takes away (Chinese characters, addresses,
+                long numbers); ``notes`` says so where nothing is left.
             at: "next" shapes the chunks begun from now on; "now" also re-prompts the chunks that
                 are already in flight, so it shows earlier and less cleanly.
 
@@ -135,13 +134,15 @@ class World(WorldFacts):
         with self._lock:
             self._refuse_closed()
             waiting = self._waiting.look()
+            orders = [*waiting, *given]
             try:
-                frames = in_time(self._timeline, [*waiting, *given], self._deadline)
+                frames = in_time(self._timeline, orders, self._deadline)
             except PromptError:
                 # kept, a prompt that cannot be read would block the world
                 self._waiting.drop(len(waiting))
                 raise
             self._waiting.drop(len(waiting))
+            self._note_unread(orders)
             return frames
 
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
@@ -206,10 +207,7 @@ class World(WorldFacts):
     def _stream(self, buffer: FrameBuffer, fps: float | None) -> Generator[Frame, None, None]:
         with self._lock:
             self._refuse_closed()
-            if self._buffer is not None:
-                raise OptionError("another frames() loop runs on this world; close it, or fork()")
-            buffer.chunks = self.chunks
-            self._buffer = buffer
+            self._loop.begin(buffer, self.chunks)
 
         def make() -> tuple[int, list[Frame]]:
             with self._lock:
@@ -218,53 +216,19 @@ class World(WorldFacts):
         try:
             yield from stream_frames(make, buffer, fps)
         finally:
-            self._dropped += buffer.dropped
-            self._buffer = None
+            self._loop.leave()
 
-    # Going back and sideways
-
-    def snapshot(self) -> Snapshot:
-        """The world at this moment, to be restored later or saved with ``.save(path)``."""
-        with self._lock:
-            self._refuse_closed()
-            return self._timeline.snapshot()
-
-    def restore(self, state: Snapshot) -> None:
-        """Goes to the moment of a snapshot, of this world or of one with the same model, size,
-        steps, window and depth; chunk and frame numbers go with it. Prompts that wait are
-        dropped; chunks before the snapshot cannot be rewound.
-
-        Raises:
-            SnapshotError: it was made by another model or with other options.
-        """
-        with self._lock:
-            self._refuse_closed()
-            self._timeline.restore(state)
-            self._jumped()
-
-    def rewind(self, chunks: int = 1) -> None:
-        """Takes the last chunks back: the world continues as if they had never been made.
-
-        Prompts that came with them are forgotten too, and prompts that wait are dropped. While a
-        :meth:`frames` loop runs, the last chunk is the one that it showed last: those made ahead
-        go back as well.
-
-        Raises:
-            OptionError: fewer than 1, or more than ``rewindable``.
-        """
-        with self._lock:
-            self._refuse_closed()
-            self._timeline.rewind(chunks, self._unseen)
-            self._jumped()
+    # Sideways, and the end
 
     def fork(self) -> World:
         """A second world that continues exactly as this one would, and can be steered apart.
 
         Prompts that wait here wait there too. Both share the weights and take turns on threads.
+        While a :meth:`frames` loop runs, it begins where :meth:`snapshot` would be taken.
         """
         with self._lock:
             self._refuse_closed()
-            return World(self._timeline.fork(), self._waiting.look())
+            return World(self._timeline.fork(self._unseen), self._waiting.look())
 
     def anew(self, *, seed: int | None = None, image: Any = None) -> World:
         """A second world at the beginning, with this one's model, options, seed and first picture.
@@ -281,9 +245,7 @@ class World(WorldFacts):
 
         The log stays. The weights go when nothing refers to the world or its forks any more.
         """
-        buffer = self._buffer
-        if buffer is not None:
-            buffer.end()
+        self._loop.end()
         with self._lock:
             self._closed = True
             self._timeline.let_go()
@@ -294,12 +256,3 @@ class World(WorldFacts):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise ClosedWorldError("this world is closed; open another one")
-
-    def _jumped(self) -> None:
-        self._waiting.clear()
-        if self._buffer is not None:
-            self._buffer.jump(self.chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from magi_rt.checkpoints.save import write_json
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError, ConfigError
 from magi_rt.presets import PRESETS
+from magi_rt.world import World
 from tests.support import small_config
 
 
@@ -138,6 +140,28 @@ def test_a_published_name_says_that_its_weights_must_be_fetched() -> None:
     message = refusal("24B-distill-fp8")
     assert "inference_weight.fp8.distill" in message
     assert "download" in message
+
+
+def test_a_folder_that_has_the_name_of_a_published_model_is_opened(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model_folder, model_folder.parent / "4.5B-base")
+    monkeypatch.chdir(model_folder.parent)
+    for model in ("4.5B-base", "./4.5B-base", Path("4.5B-base")):
+        assert resolve(model).name == "4.5B-base"
+
+
+def test_a_path_always_means_a_folder(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model_folder.parent)
+    monkeypatch.setenv("HOME", str(model_folder.parent))
+    assert "no model folder" in refusal(Path("nano"))
+    model_folder.rename("nano")
+    own = Path("nano").resolve()
+    for model in (Path("nano"), Path("./nano"), own, Path("~/nano")):
+        assert resolve(model).folder.resolve() == own
+    assert resolve("nano").folder == layout.BUILT_IN_FOLDER
+    world = World.open(Path("nano"), backend="eager", device="cpu")
+    assert world.log.identity == World.open("./nano", backend="eager", device="cpu").log.identity
 
 
 def test_a_built_in_name_without_weights_says_so(

@@ -13,7 +13,7 @@ import pytest
 from magi_rt.errors import ClosedWorldError, OptionError
 from magi_rt.frames import Frame
 from magi_rt.world import World
-from magi_rt.world.frame_loop import FrameBuffer
+from magi_rt.world.frame_loop import FrameBuffer, FrameLoop
 from tests.world.kit import dummy_world, same_pixels, story
 
 
@@ -139,6 +139,64 @@ def test_a_rewind_counts_from_the_chunk_that_is_shown_not_from_those_made_ahead(
     assert next(stream).index == 8
     stream.close()
     assert world.rewindable == world.chunks
+
+
+def test_a_snapshot_or_fork_taken_while_frames_are_shown_begins_after_the_chunk_that_is_shown() -> (
+    None
+):
+    world = dummy_world()
+    story(world, "day")
+    stream = world.frames(fps=None)
+    assert next(stream).chunk == 1
+    while world.chunks < 4:
+        threading.Event().wait(0.001)
+    state, twin, restored = world.snapshot(), world.fork(), dummy_world()
+    assert (state.chunks, twin.chunks, twin.rewindable) == (2, 2, 2)
+    restored.restore(state)
+    rest = list(islice(stream, 15))[7:]
+    stream.close()
+    assert same_pixels(restored.advance(), rest)
+    assert same_pixels(twin.advance(), rest)
+    assert world.snapshot().chunks == world.chunks
+
+
+def test_where_the_history_does_not_reach_a_snapshot_is_of_the_newest_chunk() -> None:
+    world = dummy_world(history=0)
+    stream = world.frames(fps=None)
+    next(stream)
+    while world.chunks < 3:
+        threading.Event().wait(0.001)
+    assert world.snapshot().chunks >= 3 and world.fork().chunks >= 3
+    stream.close()
+
+
+def test_facts_may_be_asked_while_a_loop_ends() -> None:
+    loop = FrameLoop()
+
+    class Ending(FrameBuffer):
+        """The loop ends, on its own thread, as soon as anything is asked of its buffer."""
+
+        @property
+        def chunks(self) -> int:
+            loop.leave()
+            return 2
+
+        @chunks.setter
+        def chunks(self, _: int) -> None: ...
+
+    def begun() -> Ending:
+        buffer = Ending(8, "wait")
+        loop.begin(buffer, 2)
+        buffer.dropped = 3
+        return buffer
+
+    begun()
+    assert (loop.unseen(5), loop.unseen(5), loop.dropped) == (3, 0, 3)
+    begun()
+    assert loop.dropped == 6
+    loop.leave()
+    loop.leave()
+    assert loop.dropped == 6
 
 
 @pytest.mark.parametrize("closes", [False, True])

@@ -13,6 +13,7 @@ from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import SPECIAL_ROWS, SpecialTokens
 from magi_rt.world.prompt_text import CHARACTER_LIMIT, plain_prompt
 from magi_rt.world.prompts import PromptBook
+from tests.world.kit import dummy_world, story
 
 
 class CountingExecutor(DummyExecutor):
@@ -100,6 +101,24 @@ def test_a_prompt_of_nothing_is_no_text(
 ) -> None:
     executor.special_tokens = tokens
     assert torch.equal(rows_of(PromptBook(executor), prompt), executor.null_text())
+
+
+def test_a_prompt_of_which_cleaning_leaves_nothing_is_told_to_the_caller(
+    executor: CountingExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.backends.dummy.DummyExecutor", lambda: executor)
+    world, silent = dummy_world(), dummy_world()
+    before = world.notes.copy()
+    story(world, "fox", "", None)
+    assert world.notes == before
+    for _ in range(3):
+        world.prompt("()")
+        told = world.advance()
+    assert world.notes[: len(before)] == before
+    (note,) = world.notes[len(before) :]
+    assert note.startswith("'()' counts as no prompt") and told[0].prompt == "()"
+    story(silent, "fox", "", None, "", None)
+    assert np.array_equal(told[0].pixels, silent.advance()[0].pixels)
 
 
 def test_special_tokens_stand_before_the_prompt(executor: CountingExecutor) -> None:
