@@ -5,6 +5,7 @@ Pixels are uint8 sRGB, [height, width, 3], top row first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,8 @@ def read_video(
         raise MediaError(f"fps {fps} and limit {limit} must be positive", field="fps")
     frames: list[Pixels] = []
     try:
-        with av.open(str(path)) as container:
+        # absolute, as FFmpeg takes what stands before a first colon for a protocol
+        with av.open(os.path.abspath(path)) as container:
             for picture in _resampled(path, container, fps):
                 frames.append(resize(picture, *size) if size else picture)
                 if len(frames) == limit:

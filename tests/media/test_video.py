@@ -57,6 +57,14 @@ def test_videos_written_at_once_under_long_names_that_begin_alike_hold_their_own
     assert sorted(tmp_path.iterdir()) == paths
 
 
+def test_a_video_with_a_colon_in_its_name_is_read_by_its_relative_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_steps(Path("2026-11-21T12:30:05.mp4"), Fraction(24), [100, 100])
+    assert len(read_video("2026-11-21T12:30:05.mp4", fps=24, limit=9)) == 2
+
+
 def test_a_video_at_the_same_rate_comes_back_frame_by_frame(tmp_path: Path) -> None:
     levels = list(range(20, 220, 10))
     write_steps(tmp_path / "a.mp4", Fraction(24), levels)
