@@ -9,10 +9,7 @@ first opened on a machine and only read afterwards.
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +23,7 @@ from torch import Tensor, nn
 from magi_rt.backends.eager import EagerExecutor, Loaded, loaded, parts_of
 from magi_rt.backends.graph_inputs import Call, TextRoom, calls_of, shape_of
 from magi_rt.backends.graph_runtime import GraphOrder, GraphRuntime, Runner
+from magi_rt.backends.kept_plans import plan_for
 from magi_rt.backends.remembered import Remembered
 from magi_rt.errors import BackendError, MagiError
 from magi_rt.export.graphs import DecoderGraph, DenoiserShape, examples
@@ -217,15 +215,9 @@ class GraphExecutor(EagerExecutor):
         Raises:
             BackendError: the runtime refuses the graph; the message holds its own words.
         """
-        try:
-            folder = self.plans.get(self._identity(order), partial(self._save, order)).folder
-        except OSError as error:
-            logger.warning("plans cannot be kept in %s: %s", self.plans.folder, error)
-            folder = Path(tempfile.mkdtemp(prefix="magi_rt-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self._save(order, folder)
+        plan = plan_for(self, self.plans, self._identity(order), partial(self._save, order))
         with self._refusals(order):
-            return self.runtime.load(folder, torch.get_num_threads())
+            return self.runtime.load(plan.folder, torch.get_num_threads())
 
     def _save(self, order: GraphOrder, into: Path) -> None:
         name, folder = self.runtime.name, self.plans.folder

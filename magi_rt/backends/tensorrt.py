@@ -25,6 +25,7 @@ from magi_rt.backends.devices import choose_device
 from magi_rt.backends.eager import EagerExecutor, parts_of
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.backends.graph_inputs import TextRoom, shape_of, visible_chunks
+from magi_rt.backends.kept_plans import plan_for
 from magi_rt.backends.tensorrt_chain import Chain
 from magi_rt.backends.tensorrt_lanes import Lanes, Pixels
 from magi_rt.backends.tensorrt_session import EngineSession, Scratch
@@ -248,7 +249,7 @@ class TensorRTExecutor(EagerExecutor):
                 build_part(part, identity, self.target, self.builder, into)
 
         with self.lanes.card():
-            return self._load(self.plans.get(identity, build), scratch)
+            return self._load(plan_for(self, self.plans, identity, build), scratch)
 
 
 class _EngineDecoder:

@@ -97,7 +97,7 @@ class EngineSession:
         log = quiet_log(trt)
         engine = trt.Runtime(log).deserialize_cuda_engine(plan.file(PLAN).read_bytes())
         if engine is None:
-            raise _failed(plan, log.told() or "the runtime gives no reason")
+            raise _refused(plan, log.told() or "the runtime gives no reason")
         return cls(plan, trt, engine, scratch)
 
     def run(self, inputs: Mapping[str, Tensor], stream: int) -> dict[str, Tensor]:
@@ -176,16 +176,21 @@ def _check_names(plan: Plan, trt: Any, engine: Any) -> None:
         has = {name for name in names if engine.get_tensor_mode(name) == mode}
         told = {spec.name for spec in specs}
         if has != told:
-            raise _failed(plan, f"it has {sorted(has)} where its manifest tells {sorted(told)}")
+            raise _refused(plan, f"it has {sorted(has)} where its manifest tells {sorted(told)}")
 
 
 def _buffer(spec: TensorSpec, device: torch.device) -> Tensor:
     return torch.empty(spec.sizes()[2], dtype=DTYPES[spec.dtype], device=device)
 
 
-def _failed(plan: Plan, why: str) -> BackendError:
+def _refused(plan: Plan, why: str) -> BackendError:
+    """The plan is whole as files go, so nothing builds it again while it is there."""
+    return _failed(plan, why, f"remove {plan.folder} and build it again with magi-rt compile, or ")
+
+
+def _failed(plan: Plan, why: str, remedy: str = "") -> BackendError:
     return BackendError(
         f"the plan {plan.folder} cannot be used: {' '.join(why.split())}; "
-        "build it again with magi-rt compile, or use backend 'compiled'",
+        f"{remedy}use backend 'compiled'",
         field="plan",
     )

@@ -7,8 +7,14 @@ TensorRT builds for the card that is here.
 from __future__ import annotations
 
 import importlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from magi_rt.errors import BackendError
 from magi_rt.export.builders import BuildOrder, Progress, missing, silent
@@ -74,8 +80,11 @@ class TensorRTBuilder:
 
         Raises:
             BackendError: the parser or the builder refuses; the message holds their words.
+            BaseException: what progress raises, and KeyboardInterrupt; the build ends then.
         """
         trt = import_runtime(self.runtime)
+        if self.runtime == "tensorrt":
+            _check_card_here(order.target)
         log = quiet_log(trt)
         builder = trt.Builder(log)
         flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
@@ -88,8 +97,11 @@ class TensorRTBuilder:
         config = builder.create_builder_config()
         self._choose_card(trt, config, order.target)
         self._add_profile(builder, config, order.inputs)
-        config.progress_monitor = _monitor(trt, progress)
-        plan = builder.build_serialized_network(network, config)
+        monitor = config.progress_monitor = _monitor(trt, progress)
+        with _interrupts_after(monitor.stop):
+            plan = builder.build_serialized_network(network, config)
+        if monitor.error is not None:
+            raise monitor.error
         if plan is None:
             raise self._refused(order, "the builder", log.told())
         (into / PLAN).write_bytes(memoryview(plan))
@@ -117,6 +129,24 @@ class TensorRTBuilder:
             f"{' '.join(told.split()) or 'no reason given'}; "
             "use another precision, or backend 'eager', which runs everything",
             field="model",
+        )
+
+
+def _check_card_here(target: Target) -> None:
+    """TensorRT builds for the card that is current, whatever the plan is filed under."""
+    if not torch.cuda.is_available():
+        raise BackendError(
+            f"TensorRT builds for the card that is here, and PyTorch finds none to use; build on "
+            f"a machine with {target.name}",
+            field="target",
+        )
+    here, wanted = torch.cuda.get_device_capability(), target.capability or (0, 0)
+    if here != wanted:
+        raise BackendError(
+            f"TensorRT builds for the card that is here, {torch.cuda.get_device_name()} of compute "
+            f"capability {spell(here)}, but {target.name} has {spell(wanted)}; build on a card of "
+            "that kind, or name this one's target",
+            field="target",
         )
 
 
@@ -157,25 +187,61 @@ def quiet_log(trt: Any) -> Any:
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:
-    """Phases of the build, told as a share of the outermost one."""
+    """Phases of the build, told as a share of the outermost one.
+
+    TensorRT swallows what is raised in here, so it is kept.
+    """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
+            self.error: BaseException | None = None
+            self.stopped = False
+
+        def stop(self) -> None:
+            self.stopped = True
+
+        def tell(self, what: str, share: float) -> None:
+            try:
+                progress(what, share)
+            except BaseException as error:
+                self.error = self.error or error
+                self.stop()
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             if parent is None:
                 self.steps[phase] = max(1, steps)
-                progress(phase, 0.0)
+                self.tell(phase, 0.0)
 
         def step_complete(self, phase: str, step: int) -> bool:
             if phase in self.steps:
-                progress(phase, min(1.0, (step + 1) / self.steps[phase]))
-            return True
+                self.tell(phase, min(1.0, (step + 1) / self.steps[phase]))
+            return not self.stopped
 
         def phase_finish(self, phase: str) -> None:
             if self.steps.pop(phase, None) is not None:
-                progress(phase, 1.0)
+                self.tell(phase, 1.0)
 
     return Monitor()
+
+
+@contextmanager
+def _interrupts_after(stop: Callable[[], None]) -> Iterator[None]:
+    """Inside, Ctrl-C calls ``stop`` only; what it does elsewhere it does at the end."""
+    before, came = signal.getsignal(signal.SIGINT), list[tuple[Any, ...]]()
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+
+    def noted(*arrived: Any) -> None:
+        came.append(arrived)
+        stop()
+
+    signal.signal(signal.SIGINT, noted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])

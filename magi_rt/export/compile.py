@@ -12,7 +12,7 @@ from magi_rt.export.builders import Builder, BuildOrder, Progress, find_builder,
 from magi_rt.export.fp8 import spelled_out
 from magi_rt.export.manifest import PlanIdentity, config_digits, maker
 from magi_rt.export.parts import Networks, Part, example, parts_of
-from magi_rt.export.plan_cache import Plan, PlanCache
+from magi_rt.export.plan_cache import Plan, PlanCache, unwritable
 from magi_rt.export.recipes import Recipe
 from magi_rt.export.targets import Target, spell, target_of
 from magi_rt.export.to_onnx import export_graph
@@ -40,7 +40,7 @@ def compile_recipe(
         progress: told the part, what is being done to it, and how much of that, 0 to 1.
 
     Raises:
-        BackendError: the runtime is missing, or refuses a graph.
+        BackendError: the runtime is missing, or refuses a graph; or plans cannot be kept.
     """
     builder = find_builder(recipe.builder)
     for part in parts_of(recipe, networks):
@@ -60,11 +60,14 @@ def _plan(
 
     place = recipe.place
     identity = identify(part, networks.config, recipe.precision, place, builder)
-    return cache.get(
-        identity,
-        lambda into: build_part(part, identity, place, builder, into, tell),
-        waiting=lambda: tell("another process is building it", 0.0),
-    )
+    try:
+        return cache.get(
+            identity,
+            lambda into: build_part(part, identity, place, builder, into, tell),
+            waiting=lambda: tell("another process is building it", 0.0),
+        )
+    except OSError as error:
+        raise unwritable(cache.folder, error) from error
 
 
 def identify(

@@ -115,6 +115,15 @@ class PlanCache:
             lock.release()
 
 
+def unwritable(folder: Path, error: OSError) -> BackendError:
+    """The error of a command whose purpose is to keep plans."""
+    return BackendError(
+        f"plans cannot be kept in {folder}: {error}; name another folder by --plans, or by "
+        f"{CACHE_VARIABLE}",
+        field="plans",
+    )
+
+
 def open_plan(folder: Path, wanted: PlanIdentity | None = None) -> Plan:
     """A plan whose manifest and files are right.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import types
 from pathlib import Path
 
 import pytest
+import torch
 
 from magi_rt.errors import BackendError, OptionError
 from magi_rt.export.builders import find_builder
@@ -41,6 +44,53 @@ def test_the_builder_tells_how_far_it_is(tmp_path: Path) -> None:
     )
     assert told[0] == ("parsing", 0.0) and told[-1] == ("built", 1.0)
     assert all(0.0 <= share <= 1.0 for _, share in told)
+
+
+@pytest.mark.parametrize("arrives", ["is raised", "comes as a signal"])
+def test_an_interrupt_during_a_build_comes_out_as_that_interrupt_and_leaves_no_plan(
+    tmp_path: Path, arrives: str
+) -> None:
+    needs("tensorrt_rtx")
+
+    def interrupt(what: str, share: float) -> None:
+        if what != "parsing":
+            if arrives == "is raised":
+                raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+
+    model = write_graph(tmp_path / "small.onnx")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        find_builder("tensorrt_rtx").build(order(model, "rtx4090"), tmp_path, interrupt)
+    assert not (tmp_path / "plan.engine").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_error_of_whoever_watches_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
+    needs("tensorrt_rtx")
+
+    def fail(what: str, share: float) -> None:
+        if what != "parsing":
+            raise ValueError("the terminal is gone")
+
+    model = write_graph(tmp_path / "small.onnx")
+    with pytest.raises(ValueError, match="the terminal is gone"):
+        find_builder("tensorrt_rtx").build(order(model, "rtx4090"), tmp_path, fail)
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [(True, r"NVIDIA A100 of compute capability 8\.0, but h100 has 9\.0"), (False, "finds none")],
+)
+def test_tensorrt_refuses_to_build_for_another_card_than_the_one_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, told: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", types.ModuleType("tensorrt"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A100")
+    with pytest.raises(BackendError, match=told):
+        find_builder("tensorrt").build(order(tmp_path / "small.onnx", "h100"), tmp_path)
 
 
 def test_what_the_runtime_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:

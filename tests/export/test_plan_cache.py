@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import tempfile
 import threading
@@ -10,6 +11,8 @@ from pathlib import Path
 import filelock
 import pytest
 
+from magi_rt.backends.kept_plans import plan_for
+from magi_rt.cli.compile_cpu import _ToldCache
 from magi_rt.errors import BackendError
 from magi_rt.export.plan_cache import PlanCache, default_cache, open_plan
 from tests.export.kit import identity
@@ -116,6 +119,34 @@ def _ask(folder: str, barrier: threading.Barrier, log: str) -> None:
 
     barrier.wait(60)
     PlanCache(folder).get(identity(), slowly)
+
+
+def blocked(folder: Path) -> Path:
+    """A place where no folder can be made, whoever asks."""
+    folder.joinpath("file").write_text("not a folder")
+    return folder / "file"
+
+
+def test_a_world_on_a_folder_that_refuses_writing_builds_for_the_run_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class World:
+        pass
+
+    world = World()
+    plan = plan_for(world, PlanCache(blocked(tmp_path)), identity(), build)
+    assert plan.fresh and plan.file(".engine").read_bytes() == b"an engine"
+    assert "cannot be kept" in caplog.text and caplog.records[0].name.startswith("magi_rt.backends")
+    caplog.clear()  # the records hold the error, which holds the world
+    del world
+    gc.collect()
+    assert not plan.folder.exists()
+
+
+def test_a_command_that_can_keep_nothing_fails_and_names_the_way_out(tmp_path: Path) -> None:
+    told = _ToldCache(PlanCache(blocked(tmp_path)), lambda *_: None)
+    with pytest.raises(BackendError, match=r"plans cannot be kept in .*file: .*--plans"):
+        told.get(identity(), build)
 
 
 def test_two_processes_that_ask_at_once_build_once(tmp_path: Path) -> None:

@@ -277,10 +277,12 @@ def test_what_compile_files_for_any_card_is_what_a_world_on_that_card_looks_for(
         assert executor.plans.place(filed) == executor.plans.place(looked_for), target.name
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "for this run"])
 def test_engines_are_built_and_loaded_while_the_worlds_own_card_is_the_current_one(
-    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: bool
 ) -> None:
     log: list[str] = []
+    (tmp_path / "file").write_text("no folder of plans")
 
     def build(*_: Any) -> None:
         log.append("built")
@@ -289,7 +291,7 @@ def test_engines_are_built_and_loaded_while_the_worlds_own_card_is_the_current_o
         log.append("loaded")
         return Blank(plan)
 
-    executor = on_a_card(plain, monkeypatch, tmp_path, load)
+    executor = on_a_card(plain, monkeypatch, tmp_path / ("plans" if kept else "file"), load)
     monkeypatch.setattr("magi_rt.backends.tensorrt.build_part", build)
     executor.lanes._cuda.log = log  # its cards and streams write there
     executor.decoder((2, 8, 8))

@@ -124,6 +124,16 @@ def test_an_engine_that_cannot_be_loaded_says_why(
         opened(tmp_path, monkeypatch, engine)
 
 
+@pytest.mark.parametrize("engine", [None, fake_trt.Engine(output="other")])
+def test_the_advice_of_every_refused_plan_names_its_folder_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    with pytest.raises(BackendError) as refused:
+        opened(tmp_path, monkeypatch, engine)
+    folder = PlanCache(tmp_path).place(identity())
+    assert folder.is_dir() and f"; remove {folder} and build it again" in refused.value.message
+
+
 def test_a_call_that_the_runtime_refuses_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
