@@ -22,7 +22,8 @@ def plan_for(holder: object, plans: PlanCache, identity: PlanIdentity, build: Bu
     try:
         return plans.get(identity, build)
     except OSError as error:
-        logger.warning("plans cannot be kept in %s: %s", plans.folder, error)
+        # as text: a log that is kept would keep the error, and that the holder
+        logger.warning("plans cannot be kept in %s: %s", plans.folder, str(error))
         room = tempfile.mkdtemp(prefix="magi_rt-")
         weakref.finalize(holder, shutil.rmtree, room, ignore_errors=True)
         return PlanCache(room).get(identity, build)
