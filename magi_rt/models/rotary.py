@@ -32,7 +32,7 @@ def axis_positions(size: int, area_ratio: float) -> Tensor:
         if not math.isclose(size / area_ratio, 1.0):
             raise ShapeError(
                 "a token grid with a side of 1 has no rotary positions; "
-                "use a picture of at least 2 x 2 tokens (32 x 32 pixels for the published models)",
+                "use a picture of at least 2 x 2 tokens",
                 field="size",
             )
         return torch.zeros(1)

@@ -134,24 +134,26 @@ class SamplerConfig:
         """The settings of a model, with the user's wishes in place of its own.
 
         Args:
-            steps: one of ``STEPS``; ``None``: the model's own.
-            window: 1 to ``MAX_WINDOW``; ``None``: the model's own.
+            steps: one of ``STEPS`` or the model's own, which ``None`` means as well.
+            window: 1 to ``MAX_WINDOW`` or the model's own, which ``None`` means as well.
             depth: 1 or more; ``None``: no memory is lost that could be seen.
 
         Raises:
             OptionError: a wish is outside its range, or steps and window do not fit.
         """
-        if steps is not None and steps not in STEPS:
+        runtime, engine = config.runtime, config.engine
+        counts = sorted({*STEPS, runtime.num_steps})
+        if steps is not None and steps not in counts:
             raise OptionError(
-                f"{steps} steps cannot be chosen; use one of {', '.join(map(str, STEPS))}",
+                f"{steps} steps cannot be chosen; use one of {', '.join(map(str, counts))}",
                 field="steps",
             )
-        if window is not None and not 1 <= window <= MAX_WINDOW:
+        own = window in (None, runtime.window_size)
+        if window is not None and not own and not 1 <= window <= MAX_WINDOW:
             raise OptionError(
                 f"a window of {window} chunks cannot be chosen; use 1 to {MAX_WINDOW}",
                 field="window",
             )
-        runtime, engine = config.runtime, config.engine
         chosen = runtime.num_steps if steps is None else steps
         return cls(
             steps=chosen,

@@ -158,7 +158,7 @@ def allowed_steps(
         most: with True, none above this.
 
     Raises:
-        OptionError: the model was taught one count only, or not the wished ones.
+        OptionError: the model was taught one count only, or not the wished ones, or none so low.
     """
     if adapt is False:
         return ()
@@ -171,7 +171,13 @@ def allowed_steps(
             field="adapt",
         )
     if adapt is True:
-        return tuple(n for n in taught if most is None or n <= most) or taught[:1]
+        if most is not None and most < taught[0]:
+            raise OptionError(
+                f"with a window of {window} this model was taught {_spelled(taught)} steps, none "
+                f"within steps={most}; give steps={taught[0]} or more",
+                field="steps",
+            )
+        return tuple(n for n in taught if most is None or n <= most)
     wrong = [n for n in adapt if n not in taught]
     if wrong or not adapt:
         raise OptionError(

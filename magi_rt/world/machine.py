@@ -71,7 +71,7 @@ class WorldMachine:
             wishes: backend, device and dtype, ``None`` for the log's own.
         """
         named: dict[str, Any] = {name: value for name, value in wishes.items() if value is not None}
-        if "backend" in named:
+        if named.get("backend", log.options.backend) != log.options.backend:
             named = {"device": "auto", "dtype": "auto", **named}
         machine = cls._of(model or log.model, replace(log.options, **named))
         machine.refuse_other(log.identity, "log")
@@ -129,11 +129,14 @@ class WorldMachine:
         )
         return replace(machine, notes=_made_ready(machine))
 
-    def anew(self, seed: int | None, image: Any) -> WorldMachine:
-        """The same with another seed or first picture, None for its own; errors as in ``open``."""
-        options = self.options if seed is None else replace(self.options, seed=seed)
+    def anew(self, moment: Moment, seed: int | None, image: Any) -> WorldMachine:
+        """The same with another seed or first picture, None for the moment's.
+
+        Errors as in ``open``.
+        """
+        options = replace(self.options, seed=moment.state.seed if seed is None else seed)
         if image is None:
-            return replace(self, options=options)
+            return replace(self, options=options, start=moment.start)
         start = read_start(image, None, executor=self.executor, size=self.size)
         return replace(self, options=options, start=start, notes=start.notes)
 

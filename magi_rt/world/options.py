@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
@@ -27,7 +29,8 @@ class WorldOptions:
         window: chunks in flight at once, 1 to 4: more is faster on large GPUs and slower to
             react (``World.delay_chunks``); ``None``: the model's own.
         depth: finished chunks kept for the model to look back at; ``None``: all it can see.
-        size: (height, width) in pixels, multiples of what the model needs; ``None``: its own.
+        size: (height, width) in pixels, multiples of what the model needs, at least twice that;
+            ``None``: its own.
         backend: "auto" (the fastest that is installed), or a name of ``backends/choose.py``:
             "eager", "openvino", "onnx", "compiled", "tensorrt" or "dummy".
         device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:N".
@@ -63,18 +66,22 @@ class WorldOptions:
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        check_whole("seed", self.seed, 0, SEED_LIMIT - 1)
-        for name in ("steps", "window", "depth"):
+        limits = {"steps": 1000, "window": 1000, "depth": 1000, "history": HISTORY_LIMIT}
+        self._set("seed", checked_whole("seed", self.seed, 0, SEED_LIMIT - 1))
+        for name, most in limits.items():
             if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), 1, 1000)
-        if self.history is not None:
-            check_whole("history", self.history, 0, HISTORY_LIMIT)
+                least = int(name != "history")
+                self._set(name, checked_whole(name, getattr(self, name), least, most))
         for name in ("backend", "device", "dtype", "attention"):
             if not isinstance(getattr(self, name), str):
                 raise OptionError(f"{name} is {getattr(self, name)!r}; it must be text", field=name)
         if self.size is not None:
-            checked_size(self.size)
+            self._set("size", checked_size(self.size))
         self._check_adapt()
+
+    def _set(self, name: str, value: object) -> None:
+        """A value in Python's own type, as NumPy's integers could not be written into a log."""
+        object.__setattr__(self, name, value)
 
     def _check_adapt(self) -> None:
         if not isinstance(self.adapt, bool):
@@ -84,8 +91,7 @@ class WorldOptions:
                     "(4, 8, 16)",
                     field="adapt",
                 )
-            for steps in self.adapt:
-                check_whole("adapt", steps, 1, 1000)
+            self._set("adapt", tuple(checked_whole("adapt", each, 1, 1000) for each in self.adapt))
         if self.fps is None:
             return
         number = isinstance(self.fps, int | float) and not isinstance(self.fps, bool)
@@ -137,12 +143,18 @@ def _refuse_unknown(names: Iterable[str]) -> None:
             raise OptionError(f"option {name!r} is unknown; {hint}", field=name)
 
 
-def check_whole(name: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+def checked_whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number of any library as Python's; OptionError when it is none or out of range."""
+    number = None
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            number = operator.index(value)
+    if number is None or not least <= number <= most:
         limit = "2**63 - 1" if most == SEED_LIMIT - 1 else str(most)
         raise OptionError(
             f"{name} is {value!r}; it must be a whole number from {least} to {limit}", field=name
         )
+    return number
 
 
 def checked_size(size: object) -> tuple[int, int]:
@@ -153,22 +165,22 @@ def checked_size(size: object) -> tuple[int, int]:
     """
     if not isinstance(size, tuple | list) or len(size) != 2:
         raise OptionError(f"size is {size!r}; give (height, width) in pixels", field="size")
-    for side in size:
-        check_whole("size", side, 1, SIDE_LIMIT)
-    return size[0], size[1]
+    height, width = (checked_whole("size", side, 1, SIDE_LIMIT) for side in size)
+    return height, width
 
 
 def fitted_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """The size itself when both sides are multiples of what the model needs.
+    """The size itself when both sides are multiples of what the model needs, at least twice that.
 
     Raises:
         OptionError: they are not; the message names the nearest size that fits.
     """
-    if size[0] % multiple or size[1] % multiple:
-        height, width = (max(multiple, round(side / multiple) * multiple) for side in size)
+    least = 2 * multiple  # a side of one token has no positions
+    if any(side % multiple or side < least for side in size):
+        height, width = (max(least, round(side / multiple) * multiple) for side in size)
         raise OptionError(
             f"size {size[0]}x{size[1]} (height x width) does not fit: both sides must be "
-            f"multiples of {multiple}; try {height}x{width}",
+            f"multiples of {multiple}, and at least {least}; try {height}x{width}",
             field="size",
         )
     return size

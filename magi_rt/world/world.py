@@ -237,7 +237,7 @@ class World(WorldTravel):
         """
         with self._lock:
             self._refuse_closed()
-            machine = self._timeline.machine.anew(seed, image)
+            machine = self._timeline.machine.anew(self._timeline.moment, seed, image)
             return World(Timeline(machine, machine.begin()))
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -103,6 +104,13 @@ def test_a_wrong_wish_is_refused_with_value_limit_and_way_out(
         SamplerConfig.from_config(BASE, **wishes)
     assert refusal.value.field == field
     assert [word for word in words if word not in refusal.value.message] == []
+
+
+def test_a_models_own_steps_and_window_may_be_asked_for_by_their_numbers() -> None:
+    config = replace(BASE, runtime=replace(BASE.runtime, num_steps=20, window_size=5))
+    assert sampler(config, steps=20, window=5) == sampler(config)
+    with pytest.raises(OptionError, match="use one of 4, 8, 12, 16, 20, 32, 64"):
+        sampler(config, steps=10)
 
 
 def test_steps_must_divide_into_the_visibility_stages() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from magi_rt.errors import OptionError, SnapshotError
 from magi_rt.frames import Frame
+from magi_rt.presets import PRESETS
 from magi_rt.sampling.schedule import time_grid
 from magi_rt.world import World
 from magi_rt.world.deadline import (
@@ -22,6 +23,7 @@ from magi_rt.world.deadline import (
     LOOK,
     Deadline,
     StepChange,
+    allowed_steps,
     changes_from,
     next_steps,
     steps_at,
@@ -250,6 +252,13 @@ def test_wishes_that_cannot_be_met_are_refused(
 ) -> None:
     with pytest.raises(OptionError, match=says):
         World.open(model, device="cpu", **options)
+
+
+def test_with_adapt_no_chunk_takes_more_steps_than_were_given() -> None:
+    config = PRESETS["4.5B-distill"]
+    assert allowed_steps(config, 4, True, 8) == (8,)
+    with pytest.raises(OptionError, match=r"within steps=4; give steps=8 or more"):
+        allowed_steps(config, 4, True, 4)
 
 
 def test_a_model_of_one_step_count_is_refused_with_the_reason() -> None:

@@ -17,6 +17,7 @@ from magi_rt.frames import Frame
 from magi_rt.world import World
 from magi_rt.world.machine import NEAR
 from magi_rt.world.run_log import RunLog
+from tests.support import small_config, write_model
 from tests.world.kit import dummy_world, same_pixels, story
 
 
@@ -195,6 +196,27 @@ def test_a_replay_may_be_by_another_executor_and_says_that_frames_are_near(
         {"backend": "other", "device": "auto", "dtype": "auto", "attention": "auto"},
         {"backend": "eager", "device": "cpu", "dtype": "float32", "attention": "auto"},
     ]
+
+
+def test_a_model_of_20_steps_is_replayed_from_its_log(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", small_config(num_steps=20))
+    opened: dict[str, Any] = {"backend": "eager", "device": "cpu", "window": 1}
+    world = World.open(folder, **opened)
+    frames = world.advance()
+    world.log.save(tmp_path / "run.json")
+    assert same_pixels(replayed(tmp_path / "run.json", 1), frames)
+    assert same_pixels(World.open(folder, steps=20, **opened).advance(), frames)
+
+
+def test_naming_the_logs_own_backend_changes_nothing(talking_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    world = World.open(
+        talking_model, steps=8, window=1, backend="eager", device="cpu", dtype="bfloat16"
+    )
+    world.log.save(path)
+    again = World.replay(path, backend="eager")
+    assert again.engine.dtype == "bfloat16"
+    assert again.notes == World.replay(path).notes
 
 
 def test_weights_of_another_dtype_are_refused_with_both_formats_in_view(

@@ -117,7 +117,8 @@ REFUSED_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"window": 9}, "9"),
     ({"window": 0}, "window is 0"),
     ({"depth": 0}, "depth is 0"),
-    ({"size": (13, 17)}, "13x17.*multiples of 16.*16x16"),
+    ({"size": (13, 17)}, "13x17.*multiples of 16.*try 32x32"),
+    ({"size": (16, 64)}, "at least 32; try 32x64"),
     ({"size": 64}, "size is 64"),
     ({"size": (0, 64)}, "size is 0"),
     ({"size": (64, 10**9)}, "4096"),
@@ -125,6 +126,18 @@ REFUSED_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"device": 3}, "device is 3"),
     ({"dtype": "float8"}, "float8"),
 ]
+
+
+def test_whole_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
+    one: Any = np.int64(1)
+    two: Any = np.uint8(2)
+    sides: Any = np.array([32, 48])
+    world = World.open("dummy", seed=one, steps=8 * one, window=two, history=two, size=tuple(sides))
+    plain = World.open("dummy", seed=1, steps=8, window=2, history=2, size=(32, 48))
+    assert same_pixels(world.advance(), plain.advance())
+    world.log.save(tmp_path / "run.json")
+    assert World.replay(tmp_path / "run.json").log.options == plain.log.options
+    assert world.anew(seed=two).log.options.seed == 2
 
 
 @pytest.mark.parametrize(("options", "words"), REFUSED_OPTIONS)
