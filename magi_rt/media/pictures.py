@@ -5,6 +5,7 @@ Pixels are always uint8 sRGB, [height, width, 3], top row first.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -32,9 +33,9 @@ def read_image(path: str | Path) -> Pixels:
     """Read a picture file as uint8 [H, W, 3] sRGB.
 
     Grey becomes RGB, 16 bits become 8, transparency is laid over black (a transparent pixel
-    sends no light), the EXIF orientation is applied, of an animation the first picture is
-    taken. Raises MediaError for a file that is missing, no picture, cut short, smaller than
-    2x2 or larger than 64 million pixels.
+    sends no light), the EXIF orientation and the colour profile are applied, of an animation the
+    first picture is taken. Raises MediaError for a file that is missing, no picture, cut short,
+    smaller than 2x2 or larger than 64 million pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -69,7 +70,14 @@ def picture_to_pixels(image: Image.Image) -> Pixels:
     Raises MediaError for a size or a pixel format that `read_image` refuses too.
     """
     _check_picture_size("the picture", image.width, image.height)
-    return _upright_rgb(image)
+    try:
+        return _upright_rgb(image)
+    except MagiError:
+        raise
+    except Exception as error:  # closed, or read from a damaged file only now
+        raise MediaError(
+            f"the picture cannot be read ({error}); open it again", field="image"
+        ) from error
 
 
 def pixels_in_memory(value: Any, kind: str) -> Pixels:
@@ -80,7 +88,13 @@ def pixels_in_memory(value: Any, kind: str) -> Pixels:
     Raises:
         MediaError: another type, shape, channel order or range.
     """
-    pixels = np.asarray(value)
+    try:
+        pixels = np.asarray(value)
+    except Exception as error:  # ragged lists, and tensors that NumPy cannot hold or reach
+        raise MediaError(
+            f"{kind} is a {type(value).__name__} that NumPy cannot read ({error}); give an array",
+            field=kind,
+        ) from error
     wanted = "[H, W, 3]" if kind == "image" else "[T, H, W, 3]"
     shape = list(pixels.shape)
     if pixels.ndim != (3 if kind == "image" else 4):
@@ -150,6 +164,7 @@ def _upright_rgb(image: Image.Image) -> Pixels:
     from PIL import Image as Images
     from PIL import ImageOps
 
+    profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise MediaError(
@@ -163,7 +178,25 @@ def _upright_rgb(image: Image.Image) -> Pixels:
         over = image.convert("RGBA")
         black = Images.new("RGBA", over.size, (0, 0, 0, 255))
         image = Images.alpha_composite(black, over)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    return np.array(_in_srgb(image, profile), dtype=np.uint8)
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB in the colours that the picture's own profile means; one that is unusable is ignored."""
+    from PIL import ImageCms
+
+    plain = image.convert("RGB")
+    if not profile:
+        return plain
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(own):
+            return plain
+        given = image if image.mode == "CMYK" else plain
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(given, own, srgb, outputMode="RGB") or plain
+    except (ImageCms.PyCMSError, OSError, ImportError):  # a Pillow may be built without profiles
+        return plain
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:

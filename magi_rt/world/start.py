@@ -84,7 +84,7 @@ def read_start(image: Any, video: Any, *, executor: Executor, size: tuple[int, i
 def _start_image(image: Any, executor: Executor, size: tuple[int, int]) -> Start:
     if isinstance(image, str | Path):
         pixels, source = read_image(image), Path(image).name
-    elif hasattr(image, "convert") and not isinstance(image, np.ndarray):
+    elif all(hasattr(image, name) for name in ("convert", "width", "height")):  # Pillow's
         pixels, source = picture_to_pixels(image), "pixels"
     else:
         pixels, source = pixels_in_memory(image, "image"), "pixels"
@@ -99,9 +99,13 @@ def _start_video(video: Any, executor: Executor, size: tuple[int, int]) -> Start
     if isinstance(video, str | Path):
         from magi_rt.media.video_reader import read_video
 
-        pixels, source = read_video(video, fps=runtime.fps, limit=wanted), Path(video).name
+        # only the first frame at full size: the others are stretched one by one while reading
+        given = read_video(video, fps=runtime.fps, limit=1).shape[1:3]
+        pixels = read_video(video, fps=runtime.fps, limit=wanted, size=size)
+        source = Path(video).name
     else:
         pixels, source = pixels_in_memory(video, "video"), "pixels"
+        given = pixels.shape[1:3]
     if len(pixels) < runtime.frames_per_chunk:
         raise MediaError(
             f"the video has {len(pixels)} frames at {runtime.fps} per second; one chunk, the "
@@ -113,7 +117,7 @@ def _start_video(video: Any, executor: Executor, size: tuple[int, int]) -> Start
     notes = (
         f"the world continues after the first {used} frames ({used / runtime.fps:.2f} s) "
         "of the video",
-        *_stretch_notes(pixels.shape[1:3], size, "video"),
+        *_stretch_notes(given, size, "video"),
     )
     return Start("video", source, _encode(resize(pixels[:used], *size), executor), notes)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from magi_rt.errors import MediaError, ShapeError
 from magi_rt.media.pictures import picture_to_pixels, read_image, resize, save_image
@@ -18,6 +19,45 @@ def test_an_rgb_png_comes_back_pixel_for_pixel(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     save_image(pixels, tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), pixels)
+
+
+def display_p3() -> bytes:
+    """An ICC profile of the colours of Display P3, with a plain gamma of 2.2."""
+
+    def fixed(*numbers: float) -> bytes:
+        return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
+
+    def xyz(*numbers: float) -> bytes:
+        return b"XYZ \0\0\0\0" + fixed(*numbers)
+
+    gamma = struct.pack(">4sIIH2x", b"curv", 0, 1, round(2.2 * 256))
+    tags = {
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.51512, 0.2412, -0.00105),
+        b"gXYZ": xyz(0.29198, 0.69225, 0.04189),
+        b"bXYZ": xyz(0.1571, 0.06657, 0.78407),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma),
+    }
+    table, body, place = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
+    for name, data in tags.items():
+        table += struct.pack(">4sII", name, place + len(body), len(data))
+        body += data
+    head = struct.pack(
+        ">I4xI4s4s4s12x4s28x", place + len(body), 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp"
+    )
+    return (head + fixed(0.9642, 1.0, 0.8249)).ljust(128, b"\0") + table + body
+
+
+def test_a_display_p3_red_is_read_as_the_srgb_red_it_shows(tmp_path: Path) -> None:
+    red = Image.new("RGB", (4, 4), (234, 51, 35))  # sRGB's (255, 0, 0) in Display P3
+    red.save(tmp_path / "p3.png", icc_profile=display_p3())
+    red.save(tmp_path / "broken.png", icc_profile=b"no profile")
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    red.save(tmp_path / "srgb.png", icc_profile=srgb.tobytes())
+    shown = read_image(tmp_path / "p3.png").astype(int)
+    assert np.abs(shown - (255, 0, 0)).max() <= 8
+    for name in ("broken.png", "srgb.png"):
+        assert read_image(tmp_path / name)[0, 0].tolist() == [234, 51, 35]
 
 
 def test_a_grey_picture_becomes_rgb(tmp_path: Path) -> None:

@@ -155,6 +155,12 @@ def test_a_file_that_is_no_snapshot_is_refused(tmp_path: Path, saved: Path) -> N
             Snapshot.load(path)
 
 
+@pytest.mark.parametrize("state", ["here.safetensors", None, {}])
+def test_only_a_snapshot_is_restored(state: Any) -> None:
+    with pytest.raises(SnapshotError, match=r"read a file with Snapshot\.load"):
+        dummy_world().restore(state)
+
+
 def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     state = dummy_world().snapshot()
     with pytest.raises(SnapshotError):

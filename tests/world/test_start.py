@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
 from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.errors import MediaError, OptionError
+from magi_rt.media import video_reader
+from magi_rt.media.video_reader import read_video
+from magi_rt.media.video_writer import VideoWriter
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from tests.world.kit import dummy_world, same_pixels, story
@@ -97,9 +102,23 @@ REFUSED_PICTURES: list[tuple[Any, str]] = [
     (picture().astype(np.int64), "int64"),
     (np.zeros((0, 32, 3), np.uint8), "32x0"),
     (np.array([["a"]]), "shape"),
+    ([[[1, 2, 3]], [[1, 2]]], "NumPy cannot read"),
+    (torch.zeros(32, 32, 3, dtype=torch.bfloat16), "NumPy cannot read"),
+    (torch.zeros(32, 32, 3, requires_grad=True), "NumPy cannot read"),
+    (torch.zeros(32, 32, 3, device="meta"), "NumPy cannot read"),
+    (SimpleNamespace(convert=None, width=32, height=32), "cannot be read"),
+    (b"picture", "shape"),
     ("missing.png", "does not exist"),
     (3, "shape"),
 ]
+
+
+def test_a_closed_picture_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    opened = Image.open(tmp_path / "a.png")
+    opened.close()
+    with pytest.raises(MediaError, match="open it again"):
+        dummy_world(image=opened)
 
 
 @pytest.mark.parametrize(("image", "words"), REFUSED_PICTURES)
@@ -164,6 +183,40 @@ def test_a_world_begun_anew_is_the_one_that_would_be_opened_so() -> None:
     other = dummy_world(seed=9, image=green)
     assert same_pixels(story(world.anew(seed=9, image=green), "rain"), story(other, "rain"))
     assert world.chunks == 2, "the first world is where it was"
+
+
+def test_a_new_beginning_after_a_restore_has_the_snapshots_seed_and_picture() -> None:
+    world, other = dummy_world(seed=1, image=picture()), dummy_world(seed=2)
+    made = story(world, "rain")
+    other.restore(world.snapshot())
+    assert same_pixels(story(other.anew(), "rain"), made)
+    assert other.anew().log == world.anew().log
+    green = picture(colour=(10, 200, 10))
+    expected = story(dummy_world(seed=5, image=green), "rain")
+    assert same_pixels(story(other.anew(seed=5, image=green), "rain"), expected)
+
+
+def test_starting_from_a_large_video_holds_one_frame_at_full_size_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with VideoWriter(tmp_path / "a.mp4", fps=24, height=128, width=192) as writer:
+        for level in range(0, 200, 10):
+            writer.write(np.full((128, 192, 3), level, np.uint8))
+    whole = read_video(tmp_path / "a.mp4", fps=24, limit=32)
+    held: list[int] = []
+    read = video_reader.read_video
+
+    def watched(*given: Any, **options: Any) -> Any:
+        pixels = read(*given, **options)
+        held.append(sum(frame.shape[0] > 32 for frame in pixels))
+        return pixels
+
+    monkeypatch.setattr(video_reader, "read_video", watched)
+    world = dummy_world(video=tmp_path / "a.mp4")
+    assert max(held) == 1
+    same = dummy_world(video=whole)
+    assert world.notes == same.notes and "192x128 pixels was stretched" in world.notes[1]
+    assert same_pixels(world.advance(), same.advance())
 
 
 def test_a_world_is_not_begun_anew_from_a_seed_or_picture_that_is_none() -> None:
