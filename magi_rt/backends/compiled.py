@@ -16,15 +16,16 @@ tests marked ``gpu`` compare it with the eager executor there.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from magi_rt.backends.base import EngineInfo
 from magi_rt.backends.compiled_call import CallShape, Rooms, StaticCall, capture
@@ -37,6 +38,7 @@ from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.models.special_tokens import SpecialTokens
 from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.models.vae import ViTVAE
+from magi_rt.models.vae_block import VaeBlock
 
 Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 """What turns a function into a faster one with the same results."""
@@ -75,9 +77,8 @@ class CompiledExecutor(EagerExecutor):
         self.info = replace(
             info, name="compiled", reason=f"{info.reason}; compiled by torch.compile{graphs}"
         )
-        _compile_blocks(dit, compiler)
-        for block in vae.decoder.blocks:
-            setattr(block, "forward", compiler(block.forward))  # noqa: B010
+        _compile(dit.blocks(), DiTBlock, ("before", "after"), compiler)
+        _compile(vae.decoder.blocks, VaeBlock, ("forward",), compiler)
         self._calls: dict[CallShape, StaticCall] = {}
         self._rooms: list[Rooms] = []
         self._expected: dict[CallShape, tuple[DenoiseInputs, RollingKVCache]] = {}
@@ -125,10 +126,16 @@ class CompiledExecutor(EagerExecutor):
         self._calls.clear()
         self._rooms.clear()
 
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """As :meth:`EagerExecutor.decode`; BackendError where PyTorch cannot compile it."""
+        with _refusals():
+            return super().decode(latents)
+
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
         call = self._ready(CallShape.of(inputs, cache), inputs, cache)
         call.fill(inputs, cache, self._gates_of(inputs), self._rope_of(inputs, cache))
-        call.replay()
+        (call.replay or call.forward)()
         return call.take(cache)
 
     def _ready(self, shape: CallShape, inputs: DenoiseInputs, cache: RollingKVCache) -> StaticCall:
@@ -136,15 +143,8 @@ class CompiledExecutor(EagerExecutor):
         if found is None:
             rooms = self._rooms_for(shape)
             found = StaticCall(shape, self.dit, rooms, (inputs, cache), self.attention)
-            try:
-                with torch._dynamo.config.patch(recompile_limit=VARIANTS):
-                    found.replay = capture(found, self._pool)
-            except torch._dynamo.exc.BackendCompilerFailed as error:
-                raise BackendError(
-                    "PyTorch could not compile the model here, which needs a C++ compiler and, on "
-                    f"a GPU, Triton: {error}; install them, or use backend='eager'",
-                    field="backend",
-                ) from error
+            with _refusals(), torch._dynamo.config.patch(recompile_limit=VARIANTS):
+                found.replay = capture(found, self._pool)
             self._calls[shape] = found
         return found
 
@@ -157,9 +157,30 @@ class CompiledExecutor(EagerExecutor):
         return self._rooms[-1]
 
 
-def _compile_blocks(dit: VideoDiT, compiler: Compile) -> None:
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What PyTorch's compiler refuses, as an error of this package."""
+    try:
+        yield
+    except torch._dynamo.exc.TorchDynamoException as error:
+        told = " ".join(str(error).split())[:400]
+        raise BackendError(
+            "PyTorch could not compile the model here, which needs a C++ compiler and, on a GPU, "
+            f"Triton: {told}; install them, or use backend='eager'",
+            field="backend",
+        ) from error
+
+
+def _compile(
+    blocks: Iterable[nn.Module], kind: type[nn.Module], names: Sequence[str], compiler: Compile
+) -> None:
     """All layers share the compiled functions; each calls them with itself."""
-    before, after = compiler(DiTBlock.before), compiler(DiTBlock.after)
-    for block in dit.blocks():
-        setattr(block, "before", functools.partial(before, block))  # noqa: B010
-        setattr(block, "after", functools.partial(after, block))  # noqa: B010
+    for name in names:
+        function = compiler(getattr(kind, name))
+        for block in blocks:
+            setattr(block, name, _with(function, weakref.ref(block)))
+
+
+def _with(function: Callable[..., Any], block: weakref.ref[nn.Module]) -> Callable[..., Any]:
+    """A method that does not hold its object, which would hold its weights until a collection."""
+    return lambda *given: function(block(), *given)

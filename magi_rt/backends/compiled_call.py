@@ -193,7 +193,7 @@ class StaticCall:
         self.own.cache = self.memory
         self.text = StaticText(shape, rooms.keys)
         self.velocity = torch.zeros(shape.branches, *shape.latents, device=device)
-        self.replay: Callable[[], None] = self.forward
+        self.replay: Callable[[], None] | None = None
 
     def forward(self) -> None:
         """The call itself, from static buffers into static buffers; this is what is captured."""
@@ -218,7 +218,7 @@ class StaticCall:
         return self.velocity.clone()
 
 
-def capture(call: StaticCall, pool: Any) -> Callable[[], None]:
+def capture(call: StaticCall, pool: Any) -> Callable[[], None] | None:
     """Makes a call ready: compiled, and on a GPU recorded as one CUDA graph.
 
     Args:
@@ -226,12 +226,12 @@ def capture(call: StaticCall, pool: Any) -> Callable[[], None]:
             but what is in the call's own buffers.
 
     Returns:
-        What runs the call.
+        What runs the call in place of ``forward``; ``None`` on a processor.
     """
     device = call.latents.device
     if device.type != "cuda":
         call.forward()
-        return call.forward
+        return None
     with torch.cuda.device(device):
         side, present = torch.cuda.Stream(device), torch.cuda.current_stream(device)
         side.wait_stream(present)

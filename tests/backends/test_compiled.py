@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._inductor.exc import TritonMissing
 
 from magi_rt.backends import compiled_call
 from magi_rt.backends.compiled import CompiledExecutor, inductor
 from magi_rt.backends.compiled_call import CallShape, StaticCall
 from magi_rt.backends.eager import EagerExecutor
 from magi_rt.bench.subject import random_executor, random_networks
+from magi_rt.errors import BackendError
 from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
@@ -99,6 +103,39 @@ def test_results_belong_to_the_caller() -> None:
     before = kept.clone()
     player.play(3)
     assert torch.equal(kept, before)
+
+
+@pytest.mark.parametrize("kind", ["eager", "compiled"])
+def test_an_executor_that_nobody_holds_lets_go_of_its_weights_at_once(kind: str) -> None:
+    player = Player(compiled() if kind == "compiled" else random_executor("tiny"), 1)
+    player.play(1)
+    player.executor.decode(torch.zeros(16, 2, *SIZE))
+    gc.collect()
+    networks = (*player.executor.dit.blocks(), *player.executor.vae.decoder.blocks)
+    held = [weakref.ref(next(iter(block.parameters()))) for block in networks]
+    gc.disable()
+    try:
+        del player, networks
+        assert [each() for each in held] == [None] * len(held)
+    finally:
+        gc.enable()
+
+
+def missing_triton(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiler that finds no Triton."""
+
+    def called(*_: object) -> None:
+        raise TritonMissing(None)
+
+    return called
+
+
+def test_whatever_pytorchs_compiler_refuses_becomes_a_backend_error() -> None:
+    executor = compiled(missing_triton)
+    with pytest.raises(BackendError, match=r"Cannot find a working triton.*use backend='eager'"):
+        Player(executor, 1).play(1)
+    with pytest.raises(BackendError, match="could not compile the model here"):
+        executor.decode(torch.zeros(16, 2, *SIZE))
 
 
 @pytest.mark.parametrize("window", [1, 4])

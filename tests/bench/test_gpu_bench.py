@@ -7,9 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from magi_rt.backends.compiled import CompiledExecutor
+from magi_rt.bench import gpu
 from magi_rt.bench.gpu import Case, Plan, bench_gpu, chip_named
 from magi_rt.bench.gpu_table import COLUMNS, markdown, read_lines
 from magi_rt.bench.subject import RandomText, random_networks
@@ -58,6 +60,14 @@ def test_a_case_that_fails_does_not_end_the_run() -> None:
     plan = Plan(model="tiny", sizes=((33, 32), (32, 32)), windows=(1,), ways=("eager",))
     wrong, right = [line for line in bench_gpu(plan, opened) if line.get("precision") == "bf16"]
     assert "multiples of" in wrong["failed"] and right["fps"] > 0
+
+
+def test_peak_memory_is_what_pytorch_held_so_that_graphs_are_not_flattered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 2**30)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 3 * 2**30)
+    assert gpu._peak_gib("cuda:0") == 3.0
 
 
 def test_the_published_run_compares_all_ways_at_three_sizes() -> None:
