@@ -28,7 +28,10 @@ _TICK_S = 0.02
 
 World: TypeAlias = "AbstractContextManager[WorldClient]"
 
-Videos = Annotated[Path, typer.Option(metavar="DIR", help="Where the r key puts its videos.")]
+Videos = Annotated[
+    Path,
+    typer.Option(metavar="DIR", help="Where the r key puts its videos, of ten minutes at most."),
+]
 Presses = Annotated[
     str, typer.Option(metavar="KEY@S,...", help="Keys that go down by themselves: n@1,left@2.5.")
 ]
