@@ -20,6 +20,7 @@ from magi_rt.cli.machine_facts import (
     Gpu,
     allocator,
     cores,
+    cuda_of_torch,
     gpus,
     look_up,
     processor,
@@ -83,6 +84,7 @@ def _machine() -> dict[str, Any]:
     from magi_rt.planner.probe import memory_gib
 
     name, sets = processor()
+    free = memory_gib()
     return {
         "magi_rt": magi_rt.__version__,
         "python": platform.python_version(),
@@ -91,7 +93,7 @@ def _machine() -> dict[str, Any]:
         "instruction_sets": list(sets),
         "cores": cores(),
         "threads": os.environ.get("OMP_NUM_THREADS") or "as many as cores",
-        "free_memory_gib": round(memory_gib(), 1),
+        "free_memory_gib": None if free is None else round(free, 1),
         "allocator": allocator(),
     }
 
@@ -133,11 +135,18 @@ def _advice(packages: list[Finding], cards: list[Gpu]) -> list[str]:
         if each.state == BROKEN or (each.needed and each.state == MISSING)
     ]
     by_name = {each.name: each for each in packages}
-    if cards and "+cpu" in by_name["torch"].version:
-        said.append(
-            f"there is a {cards[0].name}, but this PyTorch ({by_name['torch'].version}) cannot use "
-            "it; pip install --force-reinstall torch --index-url "
+    usable, cuda = cuda_of_torch() if cards else (True, "")
+    if not usable:
+        mend = (
+            f"is built for CUDA {cuda}: driver {cards[0].driver} is too old for it, or something "
+            "hides the GPU (CUDA_VISIBLE_DEVICES); update the driver"
+            if cuda
+            else "is built without CUDA; pip install --force-reinstall torch --index-url "
             "https://download.pytorch.org/whl/cu130"
+        )
+        version = by_name["torch"].version
+        said.append(
+            f"there is a {cards[0].name}, but PyTorch cannot use it: this one ({version}) {mend}"
         )
     if not cards and by_name["openvino"].state == MISSING:
         said.append(f"without a GPU, OpenVINO is the quickest way; {by_name['openvino'].remedy}")
@@ -156,8 +165,8 @@ def _print(report: dict[str, Any]) -> None:
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in report["machine"].items():
-        shown = ", ".join(value) if isinstance(value, list) else str(value)
-        facts.add_row(name.replace("_", " "), escape(shown or "none known"))
+        shown = ", ".join(value) if isinstance(value, list) else str(value or "")
+        facts.add_row(name.replace("_", " "), escape(shown or "not known"))
     for card in report["gpus"] or [None]:
         facts.add_row("gpu", escape(_card(card)))
     backend = report["backend"]

@@ -56,12 +56,22 @@ PACKAGES = (
     Package(("transformers",), "transformers", "the text encoder"),
     Package(("tokenizers",), "tokenizers", "the text encoder's words"),
     Package(("sentencepiece",), "sentencepiece", "words of published models"),
+    Package(("ftfy",), "ftfy", "words of published models"),
+    Package(("beautifulsoup4",), "bs4", "words of published models"),
     Package(("av",), "av", "videos in and out"),
     Package(("pillow",), "PIL", "pictures in and out"),
     Package(("pyzmq",), "zmq", "frames to other programs"),
     Package(("msgpack",), "msgpack", "frames to other programs"),
+    Package(("typer",), "typer", "commands"),
+    Package(("rich",), "rich", "tables and progress"),
+    Package(("pyyaml",), "yaml", "recipes of engines"),
+    Package(("filelock",), "filelock", "kept engines"),
+    Package(("starlette",), "starlette", "the demo's page"),
+    Package(("uvicorn",), "uvicorn", "the demo's page"),
+    Package(("websockets",), "websockets", "the demo's page"),
     Package(("openvino",), "openvino", "quicker on a CPU", "openvino"),
     Package(("onnx",), "onnx", "export", "onnx"),
+    Package(("onnxscript",), "onnxscript", "export", "onnx"),
     Package(("onnxruntime", "onnxruntime-gpu"), "onnxruntime", "portable engines", "onnx"),
     Package(("tensorrt-rtx",), "tensorrt_rtx", "engines for RTX cards, built anywhere", "rtx"),
     Package(("tensorrt", "tensorrt-cu13"), "tensorrt", "engines for H100", "tensorrt", gpu=True),
@@ -157,6 +167,23 @@ def _why_not_importable(module: str, try_import: bool) -> str:
         return ""
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     return f"importing {module} fails: {lines[-1]}"
+
+
+def cuda_of_torch() -> tuple[bool, str]:
+    """Whether PyTorch finds a GPU to use, and for which CUDA it is built, "" for none.
+
+    Asked in a process of its own; (True, "") where PyTorch cannot be imported.
+    """
+    program = "import torch; print(int(torch.cuda.is_available()), torch.version.cuda or '')"
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.TimeoutExpired):
+        return True, ""
+    if done.returncode:
+        return True, ""
+    found, _, cuda = done.stdout.strip().partition(" ")
+    return found == "1", cuda
 
 
 def gpus() -> list[Gpu]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,11 @@ api = pytest.importorskip("playwright.sync_api", reason="pip install playwright"
 expect = api.expect
 
 TOKEN = "0123456789abcdef"
-PHONE = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 760},
+    "has_touch": True,
+    "is_mobile": True,
+}
 
 
 def test_a_contrast_theme_shows_what_is_on_and_what_is_chosen(
@@ -56,6 +61,8 @@ def test_a_page_that_is_not_secure_says_why_it_cannot_tilt(
         expect(visit.find("#tilt-row")).to_be_visible()
         visit.reads("#plain", "only to pages by https or from localhost")
         assert visit.overflow() <= 0
+        visit.find("#plain").scroll_into_view_if_needed()
+        visit.shot("plain-http")
         here = browser.visit(server.url, **PHONE).until_chunk(0)
         expect(here.find("#tilt-on")).to_be_enabled()
         expect(here.find("#plain")).to_be_hidden()
@@ -110,6 +117,7 @@ def test_what_the_numbers_mean_can_be_read_without_a_mouse(
         visit.page.keyboard.press("Space")
         expect(visit.find("#meanings")).to_be_visible()
         visit.reads("#meanings", "Made and not shown yet")
+        visit.shot("meanings")
 
 
 def look(visit: Visit, selector: str) -> NDArray[np.uint8]:
