@@ -132,22 +132,18 @@ class SteeredWorld:
         """
         most = self.world.rewindable - len(unseen)
         seen = self.world.chunks - len(unseen)
-        if to is not None and not max(0, seen - most) <= to < seen:
-            least = max(0, seen - most)
-            way_out = f"take {least} to {seen - 1}" if least < seen else "let some be shown first"
+        back = seen - to if to is not None else chunks or 0
+        if not 1 <= back <= most:
+            wish, choice = f"{back} chunks", f"1 to {most}"
+            if to is not None:
+                wish, choice = f"to chunk {to}", f"{max(0, seen - most)} to {seen - 1}"
+            way_out = f"take {choice}" if most > 0 else "let some be shown first"
             raise OptionError(
-                f"cannot rewind to chunk {to}: {seen} were shown, the last {max(0, most)} are "
+                f"cannot rewind {wish}: {seen} were shown, the last {max(0, most)} are "
                 f"remembered; {way_out}",
-                field="to",
+                field="chunks" if to is None else "to",
             )
-        chunks = seen - to if to is not None else chunks or 0
-        if not 1 <= chunks <= most:
-            way_out = f"take 1 to {most}" if most > 0 else "let some be shown first"
-            raise OptionError(
-                f"cannot rewind {chunks} chunks: {max(0, most)} are remembered; {way_out}",
-                field="chunks",
-            )
-        dropped = self._go_back(chunks + len(unseen))
+        dropped = self._go_back(back + len(unseen))
         self._new_epoch("rewind", cut=True)
         return dropped
 
