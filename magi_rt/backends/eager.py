@@ -217,7 +217,7 @@ def loaded(model: str | Path, device: str, dtype: str, attention: str) -> Loaded
     folder = resolve(model)
     place = choose_device(device)
     working, reason = choose_dtype(dtype, folder.config, place)
-    how = describe_attention(choose_attention(place, working, attention))
+    how = describe_attention(choose_attention(place, working, attention), attention)
     channels, tokens = folder.config.model.caption_channels, folder.special_tokens
     special_tokens = None if tokens is None else SpecialTokens.read(tokens, channels)
     dit = load_denoiser(folder, device=place, params_dtype=working)

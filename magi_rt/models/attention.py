@@ -26,6 +26,12 @@ WRITTEN_OUT_WEIGHTS = 2**22  # attention weights of one call; 16 MiB in float32
 SAGE_WIDTHS = (64, 128)
 ATTENTIONS = ("auto", "sdpa", "sage")
 """What users can ask for; "sage" trades exact results for speed."""
+KERNELS = {
+    "flash_attn_interface": "flash_attn_func",
+    "flash_attn": "flash_attn_func",
+    "sageattention": "sageattn",
+}
+"""Package -> its function."""
 FEW_KEYS = 48  # PyTorch's softmax over so short a last axis is slow; over the first it is not
 
 
@@ -115,6 +121,23 @@ def has_package(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
+@cache
+def refusal(package: str) -> str:
+    """Why an installed kernel cannot be imported, "" when it can.
+
+    A kernel built for another release of PyTorch is there and does not load.
+    """
+    try:
+        getattr(importlib.import_module(package), KERNELS[package])
+    except (ImportError, OSError, AttributeError, RuntimeError) as error:
+        return " ".join(str(error).split())[:200] or repr(error)
+    return ""
+
+
+def _can_use(package: str) -> bool:
+    return has_package(package) and not refusal(package)
+
+
 def choose_attention(device: torch.device, dtype: torch.dtype, wish: str = "auto") -> Attention:
     """The fastest attention here that computes the same numbers within the dtype's rounding.
 
@@ -136,9 +159,9 @@ def choose_attention(device: torch.device, dtype: torch.dtype, wish: str = "auto
     if wish == "sdpa":
         return sdpa_attention
     capability = torch.cuda.get_device_capability(device) if half else (0, 0)
-    if capability[0] == 9 and has_package("flash_attn_interface"):
+    if capability[0] == 9 and _can_use("flash_attn_interface"):
         return flash_attention_3
-    if capability >= (8, 0) and has_package("flash_attn"):
+    if capability >= (8, 0) and _can_use("flash_attn"):
         return flash_attention
     return cpu_attention if device.type == "cpu" else sdpa_attention
 
@@ -155,14 +178,28 @@ def _sage(device: torch.device, dtype: torch.dtype, half: bool) -> Attention:
             "SageAttention is not installed; pip install sageattention, or use attention='auto'",
             field="attention",
         )
+    if why := refusal("sageattention"):
+        raise BackendError(
+            f"SageAttention cannot be imported ({why}); install a release for this PyTorch, or use "
+            "attention='auto'",
+            field="attention",
+        )
     return sage_attention
 
 
-def describe_attention(attention: Attention) -> str:
-    """A sentence on what attention computes and what that does to results."""
+def describe_attention(attention: Attention, wish: str = "auto") -> str:
+    """A sentence on what attention computes, what that does to results, and what was passed over.
+
+    Args:
+        wish: what :func:`choose_attention` was asked for.
+    """
     said: dict[Attention, str] = {
         flash_attention: "attention by FlashAttention 2",
         flash_attention_3: "attention by FlashAttention 3",
         sage_attention: "attention by SageAttention, whose 8-bit products change results slightly",
     }
-    return said.get(attention, "attention by PyTorch")
+    if attention is not sdpa_attention or wish != "auto":
+        return said.get(attention, "attention by PyTorch")
+    flash = [name for name in KERNELS if name.startswith("flash") and has_package(name)]
+    passed = [f"{name} cannot be imported: {refusal(name)}" for name in flash if refusal(name)]
+    return "; ".join(("attention by PyTorch", *passed))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import types
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,6 +110,7 @@ class Gpu:
     ) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         monkeypatch.setattr(attention, "has_package", lambda name: name in packages)
+        monkeypatch.setattr(attention, "refusal", lambda name: "")
 
 
 FLASH, FLASH_3 = "flash_attn", "flash_attn_interface"
@@ -136,6 +139,39 @@ def test_the_fastest_attention_that_runs_here_is_chosen(
     assert choose_attention(cuda, torch.bfloat16, "sdpa") is sdpa_attention
     assert choose_attention(cuda, torch.float32) is sdpa_attention
     assert choose_attention(cpu, torch.bfloat16) is cpu_attention
+
+
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    """What can be imported is remembered by the process; tests pretend."""
+    attention.refusal.cache_clear()
+    yield
+    attention.refusal.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_a_flash_attention_that_cannot_be_imported_is_passed_over_and_the_reason_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "flash_attn.py").write_text("raise ImportError('undefined symbol: _ZN3c10')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    monkeypatch.setattr(attention, "has_package", lambda name: name == FLASH)
+    chosen = choose_attention(torch.device("cuda"), torch.bfloat16)
+    assert chosen is sdpa_attention
+    said = describe_attention(chosen)
+    assert said == "attention by PyTorch; flash_attn cannot be imported: undefined symbol: _ZN3c10"
+    assert describe_attention(chosen, "sdpa") == "attention by PyTorch"
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_a_sage_attention_that_cannot_be_imported_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attention, "has_package", lambda name: True)
+    monkeypatch.setitem(sys.modules, "sageattention", types.ModuleType("sageattention"))
+    with pytest.raises(BackendError, match=r"no attribute 'sageattn'.*attention='auto'"):
+        choose_attention(torch.device("cuda"), torch.bfloat16, "sage")
 
 
 def test_attention_that_changes_results_is_taken_only_when_asked_for(
