@@ -13,6 +13,7 @@ from magi_rt.models.inputs import DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import RollingKVCache
 
 TEXTS_KEPT = 8
+TABLES_KEPT = 256  # of some hundred bytes
 TEXTS_BYTES = 2**31  # four prompts of the 4.5B model take 0.4 GiB
 
 
@@ -82,8 +83,20 @@ def shape_of(inputs: DenoiseInputs, cache: RollingKVCache, room: int) -> Denoise
     )
 
 
+Rows = tuple[tuple[float, ...], ...]
+
+
 def visible_chunks(inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
     """[branches, ranges, slots + ranges] float32: 0 where a range sees a chunk, else ``HIDDEN``."""
+    return _table(visible_rows(inputs, cache), len(inputs.branches))
+
+
+def _table(rows: Rows, branches: int) -> Tensor:
+    return torch.tensor(rows).view(branches, len(rows) // branches, -1)
+
+
+def visible_rows(inputs: DenoiseInputs, cache: RollingKVCache) -> Rows:
+    """The same as plain numbers, a row for each range of each branch."""
     first, slots = inputs.first_chunk, cache.depth + 1
     rows = []
     for branch in inputs.branches:
@@ -91,8 +104,21 @@ def visible_chunks(inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
             row = [HIDDEN] * (slots + len(inputs.times))
             for chunk in range(cache.first_visible(first, place, width), first + place + 1):
                 row[cache.slot(chunk) if chunk < first else slots + chunk - first] = 0.0
-            rows.append(row)
-    return torch.tensor(rows).view(len(inputs.branches), len(inputs.times), -1)
+            rows.append(tuple(row))
+    return tuple(rows)
+
+
+class VisibleRoom:
+    """What ranges see in the last calls, on a device: a stream comes back to a few such tables."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._kept: Remembered[Tensor] = Remembered(TABLES_KEPT)
+
+    def get(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        """As :func:`visible_chunks`; copied to the device once."""
+        rows, branches = visible_rows(inputs, cache), len(inputs.branches)
+        return self._kept.get((branches, rows), lambda: _table(rows, branches).to(self.device))
 
 
 @dataclass(frozen=True)
@@ -100,7 +126,7 @@ class PaddedTexts:
     """Prompts of every branch and range, padded to one room.
 
     keys, values: [layers, branches * ranges, groups, room, head_dim].
-    visible: [branches * ranges, room] float32.
+    visible: [branches * ranges, room] float32, on their device.
     """
 
     texts: tuple[TextContext, ...]
@@ -112,7 +138,8 @@ class PaddedTexts:
     def of(cls, texts: tuple[TextContext, ...], room: int) -> PaddedTexts:
         layers, groups, _, dim = texts[0].keys.shape
         keys = texts[0].keys.new_zeros(layers, len(texts), groups, room, dim)
-        values, visible = torch.zeros_like(keys), torch.full((len(texts), room), HIDDEN)
+        values = torch.zeros_like(keys)
+        visible = torch.full((len(texts), room), HIDDEN, device=keys.device)
         for place, text in enumerate(texts):
             keys[:, place, :, : text.tokens] = text.keys
             values[:, place, :, : text.tokens] = text.values

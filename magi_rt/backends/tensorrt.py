@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT for RTX on a card: the networks as engines, two streams, pinned pictures.
+"""TensorRT and TensorRT for RTX on a card: the networks as engines, pictures through pinned memory.
 
 Engines are those of ``magi-rt compile``: found in the plan cache, or built when a world is opened.
 Weights lie on the card once, in the engines: PyTorch keeps there only what it computes itself, and
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from magi_rt.backends.devices import choose_device
 from magi_rt.backends.eager import EagerExecutor, parts_of
 from magi_rt.backends.fingerprint import fingerprint
-from magi_rt.backends.graph_inputs import TextRoom, shape_of, visible_chunks
+from magi_rt.backends.graph_inputs import TextRoom, VisibleRoom, shape_of
 from magi_rt.backends.kept_plans import plan_for
 from magi_rt.backends.tensorrt_chain import Chain
 from magi_rt.backends.tensorrt_lanes import Lanes, Pixels
@@ -51,7 +51,11 @@ Open = Callable[[Plan, Scratch], EngineSession]
 
 
 class TensorRTExecutor(EagerExecutor):
-    """Denoiser and decoder as engines beside each other on two streams, the rest by PyTorch."""
+    """Denoiser and decoder as engines, the rest by PyTorch.
+
+    A world waits for the pictures of a chunk before it denoises the next one, though both have
+    streams of their own.
+    """
 
     packs = False  # graphs are made from plain layers
     batched_tokens = 0  # every branch is a call of its own, so one chain of engines answers all
@@ -119,7 +123,7 @@ class TensorRTExecutor(EagerExecutor):
         self.plans = cache or PlanCache()
         self.precision = "fp8" if self.config.engine.fp8_quant else self.info.dtype
         self.networks = Networks(self.config, fingerprint, self.dit, self.vae)
-        self._texts = TextRoom()
+        self._texts, self._visible = TextRoom(), VisibleRoom(lanes.device)
         self._chain: Chain | None = None
         self._denoising, self._decoding = Scratch(lanes.device), Scratch(lanes.device)
         self._decoders: dict[Grid, EngineSession] = {}
@@ -132,7 +136,9 @@ class TensorRTExecutor(EagerExecutor):
 
     def move(self, place: torch.device) -> None:
         """Bring what PyTorch computes to a card; what engines are built from stays where it is."""
-        self.vae = copy.deepcopy(self.vae).to(place)
+        decoder = self.vae.decoder
+        self.vae = copy.deepcopy(self.vae, {id(decoder): decoder})  # an encoder of our own, only
+        self.vae.encoder.to(place)
         mine: list[nn.Module] = [self.dit.t_embedder, self.dit.y_embedder, self.dit.rope]
         for block in self.dit.blocks():
             own = block.self_attention
@@ -183,10 +189,10 @@ class TensorRTExecutor(EagerExecutor):
             "rope": self._rope_of(inputs, cache).contiguous(),
             "ring_keys": cache.keys,
             "ring_values": cache.values,
-            "visible": visible_chunks(inputs, cache).to(self.device),
+            "visible": self._visible.get(inputs, cache),
             "text_keys": texts.keys,
             "text_values": texts.values,
-            "text_visible": texts.visible.to(self.device),
+            "text_visible": texts.visible,
         }
         staging = None if inputs.stage_branch is None else cache
         return self.lanes.denoise(lambda stream: chain.run(given, stream, staging))
@@ -198,7 +204,7 @@ class TensorRTExecutor(EagerExecutor):
 
     @torch.inference_mode()
     def begin_decode(self, latents: Tensor) -> Pixels:
-        """Start decoding beside whatever is denoised next; the pictures are waited for later.
+        """Start decoding; the pictures are waited for later. Worlds do so at once (``decode``).
 
         Two chunks may be on their way at once: a third overwrites the first.
         """

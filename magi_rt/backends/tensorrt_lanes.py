@@ -1,5 +1,5 @@
 """Two streams of one card: denoising on one, decoding on the other, pictures out through pinned
-memory. What follows on a stream waits for events, never for the processor.
+memory. Streams wait for each other on the card; only who reads pictures waits for them here.
 
 Not run on a card yet; the order of events is tested with stand-ins for streams.
 """

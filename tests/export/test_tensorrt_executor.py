@@ -246,14 +246,16 @@ def test_what_pytorch_computes_moves_to_the_card_and_what_engines_hold_does_not(
     executor: TensorRTExecutor,
 ) -> None:
     executor.dit, executor.vae = copy.deepcopy(executor.dit), copy.deepcopy(executor.vae)
+    decoder = executor.vae.decoder
     executor.move(torch.device("meta"))
     places = {name: each.device.type for name, each in executor.dit.named_parameters()}
     moved = {name.split(".")[-2] for name, place in places.items() if place == "meta"}
     stayed = {name.split(".")[-2] for name, place in places.items() if place == "cpu"}
     assert {"linear_kv_xattn", "k_layernorm_xattn", "rope"} <= moved
     assert {"q", "k", "v", "qx", "linear_proj", "linear_fc1", "linear_fc2"} <= stayed
-    assert all(each.device.type == "meta" for each in executor.vae.parameters())
-    assert executor.networks.vae is not None
+    assert all(each.device.type == "meta" for each in executor.vae.encoder.parameters())
+    assert executor.vae.decoder is decoder and executor.networks.vae is not None
+    assert all(each.device.type == "cpu" for each in decoder.parameters())
     assert all(each.device.type == "cpu" for each in executor.networks.vae.parameters())
     assert executor.new_cache(8, 8, 4).keys.device.type == "meta"
 
