@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 VARIABLE = "MAGI_RT_BACKEND"
@@ -24,6 +25,12 @@ def fastest(model: str, device: str = "auto", dtype: str = "auto") -> tuple[str,
         return name, f"{VARIABLE} says {name!r}"
     if _on_gpu(device):
         return "eager", "PyTorch runs the model on the GPU"
+    name, reason = _on_processor(model, dtype)
+    unused = _unused_gpu() if device == "auto" else ""
+    return name, f"{reason}; {unused}" if unused else reason
+
+
+def _on_processor(model: str, dtype: str) -> tuple[str, str]:
     size, eight_bits = _look_at(model)
     if eight_bits:
         return "eager", "PyTorch alone computes this model's 8-bit products on a processor"
@@ -61,6 +68,17 @@ def _on_gpu(device: str) -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def _unused_gpu() -> str:
+    """Why PyTorch uses no GPU where an NVIDIA driver is installed, "" where none is."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    import torch
+
+    if torch.version.cuda is None:
+        return "an NVIDIA driver is here, but this PyTorch is built without CUDA"
+    return f"an NVIDIA driver is here, but PyTorch for CUDA {torch.version.cuda} finds no GPU"
 
 
 def _look_at(model: str) -> tuple[int, bool]:

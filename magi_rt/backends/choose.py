@@ -126,7 +126,9 @@ def _open_attentive(
     model: str, backend: str, device: str, dtype: str, attention: str
 ) -> EagerExecutor:
     """PyTorch with a wished attention; the graph runtimes and the dummy have their own."""
-    choice = resolve_backend(model, "eager" if backend == "auto" else backend)
+    from magi_rt.backends.automatic import wished
+
+    choice = resolve_backend(model, wished() or "eager" if backend == "auto" else backend)
     if choice.backend not in ATTENTIVE:
         raise BackendError(
             f"attention {attention!r} cannot be had from backend {choice.backend!r}, which has its "

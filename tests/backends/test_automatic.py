@@ -44,6 +44,30 @@ def test_a_gpu_is_for_pytorch(machine: set[str], monkeypatch: pytest.MonkeyPatch
     assert resolve_backend("nano", device="cpu").backend == "openvino"
 
 
+@pytest.mark.parametrize(("cuda", "told"), [(None, "without CUDA"), ("13.0", "finds no GPU")])
+def test_a_card_that_pytorch_cannot_use_is_named_in_the_reason(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch, cuda: str | None, told: str
+) -> None:
+    machine.add("openvino")
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/nvidia-smi")
+    assert told in resolve_backend("nano").reason
+    assert "NVIDIA" not in resolve_backend("nano", device="cpu").reason
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert "NVIDIA" not in resolve_backend("nano").reason
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised inside PyTorch
+def test_the_environments_backend_holds_with_a_wished_attention_too_or_is_refused(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(automatic.VARIABLE, "compiled")
+    assert open_executor("nano", attention="sdpa").info.name == "compiled"
+    monkeypatch.setenv(automatic.VARIABLE, "openvino")
+    with pytest.raises(BackendError, match="cannot be had from backend 'openvino'"):
+        open_executor("nano", attention="sdpa")
+
+
 def test_large_models_are_not_copied_into_graphs(
     machine: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
