@@ -66,10 +66,10 @@ def summary(found: Readings) -> Numbers:
     span = min(COMPARED, (len(found.times) - SETTLED) // 2)
     early, late = found.times[SETTLED : SETTLED + span], found.times[-span:]
     return {
-        "memory_growth_pct": 100 * (max(later) / settled - 1) if settled else 0.0,
+        "memory_growth_pct": 100 * (max(later) / settled - 1) if settled else None,
         "late_over_early_chunk_time": median(late) / median(early),
-        "memory_mb_after_20": settled / 1e6,
-        "memory_mb_at_end": later[-1] / 1e6,
+        "memory_mb_after_20": settled / 1e6 or None,
+        "memory_mb_at_end": later[-1] / 1e6 or None,
         "early_chunk_ms_p50": 1e3 * median(early),
         "late_chunk_ms_p50": 1e3 * median(late),
         "compared_chunks": span,

@@ -18,7 +18,7 @@ from itertools import product
 import torch
 
 from magi_rt.backends.compiled import CompiledExecutor
-from magi_rt.bench.measure import Numbers, conditions, memory_bytes, rounded
+from magi_rt.bench.measure import Numbers, conditions, hardware, memory_bytes, rounded
 from magi_rt.bench.subject import RandomText, random_executor
 from magi_rt.bench.world import Rival
 from magi_rt.errors import MagiError, OptionError
@@ -35,6 +35,9 @@ COUNTED = 3
 """Chunks that count in every case."""
 BUDGET_S = 540.0
 """No case is begun after so many seconds."""
+
+SLOWER = ("pcie", "nvl", "laptop", "maxq", "4090d", "5090d")
+"""In the names of cards that have not the peaks of the chip they are called by."""
 
 Open = Callable[[str, str], RandomText]
 """Opens an executor from (backend, precision)."""
@@ -152,7 +155,13 @@ def _name(case: Case) -> str:
 
 
 def _measured(plan: Plan, case: Case, executor: RandomText) -> Numbers:
-    head: Numbers = {"bench": "gpu case", "way": case.way, "precision": case.precision}
+    height, width = case.size
+    head: Numbers = {
+        "bench": "gpu case", "way": case.way, "precision": case.precision, "model": plan.model,
+        "size": f"{height}x{width}", "window": case.window,
+        "steps": plan.steps or executor.config.runtime.num_steps,
+        "hardware": hardware(executor.info.device), "torch": torch.__version__,
+    }  # fmt: skip
     options = WorldOptions(window=case.window, steps=plan.steps, size=case.size)
     if isinstance(executor, CompiledExecutor):
         executor.forget()
@@ -164,9 +173,7 @@ def _measured(plan: Plan, case: Case, executor: RandomText) -> Numbers:
         head |= conditions(machine, "random") | {"ready_s": time.perf_counter() - begun}
         played = _plain(machine) if case.way == "plain" else _played(machine)
     except (MagiError, RuntimeError) as error:
-        height, width = case.size
-        size = {"size": f"{height}x{width}", "window": case.window}
-        return head | size | {"failed": " ".join(str(error).split())[:200]}
+        return head | {"failed": " ".join(str(error).split())[:200]}
     return head | played | _share(machine, case, played)
 
 
@@ -232,9 +239,12 @@ def _share(machine: WorldMachine, case: Case, numbers: Numbers) -> Numbers:
 
 
 def chip_named(hardware: str) -> Chip | None:
-    """The known chip that a driver's name speaks of ("NVIDIA H200", "NVIDIA A100-SXM4-80GB")."""
+    """The known chip that a driver's name speaks of ("NVIDIA H200", "NVIDIA A100-SXM4-80GB").
+
+    Cards of the same name with other peaks (``SLOWER``) are not known.
+    """
     plain = "".join(letter for letter in hardware.lower() if letter.isalnum())
-    found = [name for name in GPUS if name in plain]
+    found = [name for name in GPUS if name in plain and not any(each in plain for each in SLOWER)]
     return GPUS[max(found, key=len)] if found else None
 
 

@@ -26,6 +26,9 @@ COLUMNS = {
 }
 """Keys of a line and what the table calls them."""
 
+HEADING = ("hardware", "model", "steps", "torch")
+"""Keys that make lines belong to one table."""
+
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The cases of a file of JSON lines; a last line that was cut is left out.
@@ -52,16 +55,24 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def markdown(cases: Iterable[dict[str, Any]], day: date) -> str:
-    """One heading with date, hardware and model, then a row per case."""
-    rows = list(cases)
-    known = next((row for row in rows if "hardware" in row), {})
+    """A table for each hardware, model, step count and PyTorch: a heading, then a row per case.
+
+    Args:
+        day: of the file; its lines have no date of their own.
+    """
+    tables: dict[tuple[str, ...], list[str]] = {}
+    for case in cases:
+        about = tuple(str(case.get(name, f"{name} unknown")) for name in HEADING)
+        tables.setdefault(about, []).append(_row(_cells(case)))
+    return "\n\n".join(_table(about, day, rows) for about, rows in tables.items())
+
+
+def _table(about: tuple[str, ...], day: date, rows: list[str]) -> str:
+    hardware, model, steps, torch = about
     heading = (
-        f"## {day.isoformat()}, {known.get('hardware', 'hardware unknown')}: "
-        f"{known.get('model', 'model unknown')}, random weights, {known.get('steps', '?')} steps, "
-        f"torch {known.get('torch', '?')}"
+        f"## {day.isoformat()}, {hardware}: {model}, random weights, {steps} steps, torch {torch}"
     )
-    lines = [heading, "", _row(COLUMNS.values()), _row("---" for _ in COLUMNS)]
-    return "\n".join([*lines, *(_row(_cells(row)) for row in rows)])
+    return "\n".join([heading, "", _row(COLUMNS.values()), _row("---" for _ in COLUMNS), *rows])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -29,15 +29,20 @@ def median(values: Sequence[float]) -> float:
 
 
 def memory_bytes(device: str) -> int:
-    """Memory that this process holds now: on a GPU what PyTorch reserved there, else resident."""
+    """Memory that this process holds now: on a GPU what PyTorch reserved there, else resident.
+
+    0 where the system does not tell (Windows).
+    """
     if device.startswith("cuda"):
         return int(torch.cuda.memory_reserved(device))
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
-        import resource  # other systems tell the peak only; it shows growth all the same
-
+        try:
+            import resource  # other systems tell the peak only; it shows growth all the same
+        except ImportError:
+            return 0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if platform.system() == "Darwin" else peak * 1024
 

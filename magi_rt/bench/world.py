@@ -53,18 +53,33 @@ def bench_world(
     denoising, decoding and the way of the pictures to the caller's memory.
 
     Raises:
-        OptionError: fewer than ``LEAST_WORLD_CHUNKS`` chunks.
+        OptionError: fewer than ``LEAST_WORLD_CHUNKS`` chunks, or the executor does not hold all
+            weights where the plain way could compute with them.
     """
     if chunks < LEAST_WORLD_CHUNKS:
         raise OptionError(
             f"{chunks} chunks are too few to measure; use {LEAST_WORLD_CHUNKS} or more",
             field="chunks",
         )
+    if plain:
+        _check_plain(subject.machine)
     times = Times()
     for done in _run(subject.machine, chunks, plain, times):
         tell(done)
     numbers = {"bench": "world", "chunks": chunks, **_summary(times, subject.machine)}
     return rounded(numbers | conditions(subject.machine, subject.weights))
+
+
+def _check_plain(machine: WorldMachine) -> None:
+    executor = machine.executor
+    assert isinstance(executor, EagerExecutor)
+    networks = (executor.dit, executor.vae)
+    if len({each.device for network in networks for each in network.parameters()}) > 1:
+        raise OptionError(
+            f"backend {executor.info.name!r} keeps only a part of the weights on {executor.device},"
+            " so the plain way cannot run beside it; add --no-plain",
+            field="plain",
+        )
 
 
 def _run(machine: WorldMachine, chunks: int, plain: bool, times: Times) -> Iterator[int]:

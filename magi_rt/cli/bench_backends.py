@@ -17,7 +17,8 @@ def bench_backends_command(
         list[str] | None,
         typer.Option(
             metavar="BACKEND/DTYPE",
-            help="openvino/bfloat16 for one; may be given several times. All if left out.",
+            help="openvino/bfloat16 for one; may be given several times. If left out, all "
+            "that are installed.",
         ),
     ] = None,
     chunks: Annotated[int, typer.Option(metavar="N", min=8, help="Chunks in every round.")] = 100,
@@ -39,11 +40,10 @@ def bench_backends_command(
     from magi_rt.bench.backends import REFERENCE, WAYS, bench_backends
     from magi_rt.bench.report import json_line, ways_table
 
-    wanted = tuple(way or WAYS)
-    turns = rounds * len({REFERENCE, *wanted})
+    turns = rounds * len({REFERENCE, *(way or WAYS)})
     with progress(turns, quiet) as tell:
         numbers = bench_backends(
-            model, ways=wanted, chunks=chunks, rounds=rounds, threads=threads, tell=tell
+            model, ways=way, chunks=chunks, rounds=rounds, threads=threads, tell=tell
         )
     if not quiet:
         from rich.console import Console

@@ -39,6 +39,25 @@ def test_every_round_turns_the_order_around(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["best"] == "openvino/float32" and found["best_ratio"] == 4.0
 
 
+def test_ways_that_this_machine_does_not_have_are_told_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer(task: Task) -> dict[str, float]:
+        if task.way.startswith("onnx/"):
+            raise BackendError(f"{task.way} could not be measured: not installed")
+        return {"fps": 8.0, "chunk_ms": 1.0, "least_ms": 1.0, "open_s": 1.0, "threads": 2}
+
+    monkeypatch.setattr(backends, "measured", answer)
+    monkeypatch.setattr(backends, "_likeness", lambda room, way: {})
+    found = bench_backends(chunks=8, rounds=1)
+    assert set(found["ways"]) == set(backends.WAYS)
+    assert "not installed" in found["ways"]["onnx/float32"].pop("left_out")
+    assert found["ways"].pop("onnx/float32") == {}
+    assert all(row["fps"] == 8.0 for row in found["ways"].values())
+    with pytest.raises(BackendError, match="not installed"):
+        bench_backends(ways=("onnx/float32",), chunks=8, rounds=1)
+
+
 def test_a_way_that_does_not_exist_is_told_in_its_own_words(talking_model: Path) -> None:
     with pytest.raises(BackendError, match=r"openvina/float32 could not be measured.*unknown"):
         measured(Task(str(talking_model), "openvina/float32", 8))

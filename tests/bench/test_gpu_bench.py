@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from magi_rt.backends.compiled import CompiledExecutor
 from magi_rt.bench import gpu
 from magi_rt.bench.gpu import Case, Plan, bench_gpu, chip_named
-from magi_rt.bench.gpu_table import COLUMNS, markdown, read_lines
+from magi_rt.bench.gpu_table import COLUMNS, HEADING, markdown, read_lines
 from magi_rt.bench.subject import RandomText, random_networks
 from magi_rt.cli.app import app
 from magi_rt.errors import OptionError
@@ -60,6 +60,23 @@ def test_a_case_that_fails_does_not_end_the_run() -> None:
     plan = Plan(model="tiny", sizes=((33, 32), (32, 32)), windows=(1,), ways=("eager",))
     wrong, right = [line for line in bench_gpu(plan, opened) if line.get("precision") == "bf16"]
     assert "multiples of" in wrong["failed"] and right["fps"] > 0
+    assert [wrong[name] for name in HEADING] == [right[name] for name in HEADING]
+
+
+def test_lines_of_two_cards_make_two_tables() -> None:
+    line = {
+        "model": "nano",
+        "steps": 8,
+        "torch": "2.13",
+        "size": "8x8",
+        "window": 1,
+        "way": "eager",
+    }
+    cards = ("NVIDIA H200", "NVIDIA A100", "NVIDIA H200")
+    text = markdown([line | {"hardware": card} for card in cards], date(2026, 1, 2))
+    tables = text.split("\n\n## ")
+    assert [table.count("| eager |") for table in tables] == [2, 1]
+    assert "H200" in tables[0] and "A100" in tables[1] and "H200" not in tables[1]
 
 
 def test_peak_memory_is_what_pytorch_held_so_that_graphs_are_not_flattered(
@@ -88,6 +105,8 @@ def test_an_unknown_way_or_precision_is_refused(field: str) -> None:
         ("NVIDIA H200", "h200"),
         ("NVIDIA A100-SXM4-80GB", "a100"),
         ("NVIDIA GeForce RTX 4090", "rtx4090"),
+        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
         ("AMD EPYC", None),
     ],
 )

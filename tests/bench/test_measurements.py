@@ -6,11 +6,13 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from magi_rt.backends.eager import EagerExecutor
 from magi_rt.bench.endurance import Readings, bench_endurance, summary
 from magi_rt.bench.measure import memory_bytes, percentile, rounded
 from magi_rt.bench.report import WORDS, json_line, table
@@ -93,6 +95,26 @@ def test_memory_in_use_is_seen() -> None:
     block = bytearray(64 * 2**20)
     assert memory_bytes("cpu") - before > 32 * 2**20
     del block
+
+
+def test_memory_that_no_system_tells_is_not_measured_and_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(OSError()))
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert memory_bytes("cpu") == 0
+    found = summary(Readings(times=[1.0] * 60, memory=[0] * 60))
+    assert found["memory_growth_pct"] is found["memory_mb_at_end"] is None
+
+
+def test_an_executor_whose_weights_lie_apart_is_measured_without_the_plain_way_only() -> None:
+    subject = open_subject("tiny", WorldOptions(), random_weights=True)
+    executor = subject.machine.executor
+    assert isinstance(executor, EagerExecutor)
+    executor.vae.encoder.to("meta")  # as TensorRT's executor has two places
+    with pytest.raises(OptionError, match="add --no-plain"):
+        bench_world(subject, chunks=8)
+    assert bench_world(subject, chunks=8, plain=False)["speedup_vs_plain"] is None
 
 
 def test_percentiles_interpolate() -> None:
