@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,9 @@ PROBE_S = 1.0
 TOKENS = 128
 """Most tokens that a probe works on, so that a large model's layer stays within the second."""
 
+UNKNOWN_GIB = 2.0**20
+"""Memory where it is not known: everything fits."""
+
 SMALL = 36
 """Passes over the hidden state that a layer makes besides: norms, rotation, gates, copies."""
 
@@ -30,14 +35,16 @@ def this_cpu(subject: Subject, *, seconds: float = PROBE_S) -> Chip:
     """
     rate, threads = _layer_rate(subject, seconds)
     return Chip(
-        CPU, rate, rate, 0.0, 0.0, bandwidth=1e15, memory_gib=memory_gib(), share=1.0,
-        decoder_share=1.0,
+        CPU, rate, rate, 0.0, 0.0, bandwidth=1e15, memory_gib=memory_gib() or UNKNOWN_GIB,
+        share=1.0, decoder_share=1.0,
         source=f"{rate / 1e9:.0f} GFLOP/s in layers of this width, {threads} threads",
     )  # fmt: skip
 
 
-def memory_gib() -> float:
-    """Memory that is free now, GiB; 2**20 where the system does not tell."""
+def memory_gib() -> float | None:
+    """Memory that is free now, GiB; all there is on macOS, ``None`` where no system tells."""
+    if sys.platform == "win32":
+        return _free_on_windows()
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         kib = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
@@ -47,7 +54,16 @@ def memory_gib() -> float:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     except (AttributeError, OSError, ValueError):
-        return 2.0**20
+        return None
+
+
+def _free_on_windows() -> float | None:
+    if sys.platform == "win32":
+        # MEMORYSTATUSEX: its own size and the load share the first number, then bytes: all, free
+        status = (ctypes.c_uint64 * 8)(64)
+        if ctypes.windll.kernel32.GlobalMemoryStatusEx(status):
+            return int(status[2]) / 2**30
+    return None
 
 
 def _layer_rate(subject: Subject, seconds: float) -> tuple[float, int]:

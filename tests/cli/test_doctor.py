@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from magi_rt.cli import doctor, machine_facts
@@ -101,6 +104,42 @@ def test_a_gpu_that_this_pytorch_cannot_use_is_told(monkeypatch: pytest.MonkeyPa
     )
     told = asked().stdout
     assert "RTX 4090, 24 GiB" in told and "cannot use" in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("cuda", "told"),
+    [("", "is built without CUDA; pip install"), ("13.0", "driver 470.1 is too old for it, or")],
+)
+def test_a_card_that_pytorch_cannot_use_is_told_also_when_its_version_has_no_cpu_in_it(
+    monkeypatch: pytest.MonkeyPatch, cuda: str, told: str
+) -> None:
+    monkeypatch.setattr(doctor, "cuda_of_torch", lambda: (False, cuda))
+    packages = [look_up(each, gpu=True) for each in PACKAGES]
+    cards = [Gpu("NVIDIA GeForce RTX 4090", 24564, "470.1", "8.9")]
+    assert any(told in each for each in doctor._advice(packages, cards))
+    monkeypatch.setattr(doctor, "cuda_of_torch", lambda: (True, cuda))
+    assert not any("cannot use it" in each for each in doctor._advice(packages, cards))
+
+
+def test_pytorch_is_asked_in_a_process_of_its_own_what_it_can_use() -> None:
+    assert machine_facts.cuda_of_torch() == (torch.cuda.is_available(), torch.version.cuda or "")
+
+
+def test_every_requirement_stands_in_the_list_as_needed() -> None:
+    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    wanted = {
+        re.split(r"[<>=!~;\[ ]", each)[0] for each in tomllib.loads(text)["project"]["dependencies"]
+    }
+    assert wanted == {each.names[0] for each in PACKAGES if each.needed}
+
+
+def test_free_memory_that_is_not_known_is_not_printed_as_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("magi_rt.planner.probe.memory_gib", lambda: None)
+    assert doctor._machine()["free_memory_gib"] is None
+    (line,) = [each for each in asked().stdout.splitlines() if "free memory" in each]
+    assert "not known" in line
 
 
 def test_the_drivers_answer_is_read_line_by_line() -> None:
