@@ -82,7 +82,9 @@ class CompiledExecutor(EagerExecutor):
         self._calls: dict[CallShape, StaticCall] = {}
         self._rooms: list[Rooms] = []
         self._expected: dict[CallShape, tuple[DenoiseInputs, RollingKVCache]] = {}
-        self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
+        on_gpu = self.device.type == "cuda"
+        self._pool = torch.cuda.graph_pool_handle() if on_gpu else None
+        self._side = torch.cuda.Stream(self.device) if on_gpu else None
 
     @classmethod
     def open(
@@ -144,7 +146,7 @@ class CompiledExecutor(EagerExecutor):
             rooms = self._rooms_for(shape)
             found = StaticCall(shape, self.dit, rooms, (inputs, cache), self.attention)
             with _refusals(), torch._dynamo.config.patch(recompile_limit=VARIANTS):
-                found.replay = capture(found, self._pool)
+                found.replay = capture(found, self._pool, self._side)
             self._calls[shape] = found
         return found
 

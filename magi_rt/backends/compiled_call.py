@@ -218,12 +218,13 @@ class StaticCall:
         return self.velocity.clone()
 
 
-def capture(call: StaticCall, pool: Any) -> Callable[[], None] | None:
+def capture(call: StaticCall, pool: Any, side: Any) -> Callable[[], None] | None:
     """Makes a call ready: compiled, and on a GPU recorded as one CUDA graph.
 
     Args:
         pool: memory that all graphs share. They run one after the other and leave nothing behind
             but what is in the call's own buffers.
+        side: the stream of all captures; libraries keep memory for every stream they have seen.
 
     Returns:
         What runs the call in place of ``forward``; ``None`` on a processor.
@@ -233,7 +234,7 @@ def capture(call: StaticCall, pool: Any) -> Callable[[], None] | None:
         call.forward()
         return None
     with torch.cuda.device(device):
-        side, present = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+        present = torch.cuda.current_stream(device)
         side.wait_stream(present)
         with torch.cuda.stream(side):
             for _ in range(WARM_UP_RUNS):

@@ -61,7 +61,8 @@ def export_graph(
             the smallest and grows by one from the usual to the largest.
 
     Raises:
-        BackendError: the ONNX packages are missing, or the graph cannot be written.
+        BackendError: the ONNX packages are missing, or the graph cannot be written as ONNX.
+        OSError: the folder takes no file.
     """
     onnx = _onnx()
     path = Path(path)
@@ -75,14 +76,16 @@ def export_graph(
             )  # fmt: skip
             assert program is not None
             program.save(str(path), external_data=weights > INLINE_BYTES)
+        onnx.checker.check_model(str(path), full_check=weights <= INLINE_BYTES)
+        onnx.shape_inference.infer_shapes_path(str(path), strict_mode=True)
+    except OSError:
+        raise
     except Exception as error:  # the exporter's own classes derive from Exception alone
         told = " ".join(str(error).split())[:400]
         raise BackendError(
             f"{type(graph).__name__} cannot be written as ONNX with opset {opset}: {told}",
             field="opset",
         ) from error
-    onnx.checker.check_model(str(path), full_check=weights <= INLINE_BYTES)
-    onnx.shape_inference.infer_shapes_path(str(path), strict_mode=True)
     model = onnx.load(str(path), load_external_data=False)
     found = {each.domain: each.version for each in model.opset_import}
     return ExportedGraph(

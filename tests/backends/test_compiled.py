@@ -180,7 +180,7 @@ def test_longer_prompts_than_there_is_room_for_get_a_call_of_their_own() -> None
 def test_what_runs_is_a_replay_of_buffers_that_never_move(monkeypatch: pytest.MonkeyPatch) -> None:
     addresses: dict[CallShape, set[tuple[int, ...]]] = {}
 
-    def recorded(call: StaticCall, pool: object) -> Callable[[], None]:
+    def recorded(call: StaticCall, *_: object) -> Callable[[], None]:
         def replay() -> None:
             held = (
                 call.latents, call.gates, call.rope, call.text.keys, call.text.mask,

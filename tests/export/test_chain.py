@@ -14,6 +14,7 @@ from torch import Tensor
 from magi_rt.backends.tensorrt import TensorRTExecutor
 from magi_rt.backends.tensorrt_lanes import Lanes
 from magi_rt.bench.subject import random_networks
+from magi_rt.errors import BackendError
 from magi_rt.export import chain
 from magi_rt.export.builders_tensorrt import TensorRTBuilder
 from magi_rt.export.chain import cuts
@@ -31,6 +32,25 @@ from tests.export.test_tensorrt_session import CPU, FakeCuda
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 LIMIT = 1e-5  # of the norm: sums in another order
 Load = Callable[[Part], Any]
+
+
+@pytest.mark.parametrize(
+    ("raised", "comes_out"),
+    [(ValueError("bad node"), BackendError), (OSError(28, "full"), OSError)],
+)
+def test_what_the_checker_refuses_is_told_and_a_full_disk_stays_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, raised: Exception, comes_out: type[Exception]
+) -> None:
+    needs("onnxscript")
+    import onnx
+
+    def refuse(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    with pytest.raises(comes_out, match=r"bad node|full"):
+        path = tmp_path / "small.onnx"
+        export_graph(torch.nn.Linear(4, 4), {"x": torch.ones(2, 4)}, path, outputs=["y"])
 
 
 class OnnxSession:
