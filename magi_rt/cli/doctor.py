@@ -24,6 +24,7 @@ from magi_rt.cli.machine_facts import (
     gpus,
     look_up,
     processor,
+    said_apart,
 )
 
 UNWELL = 1
@@ -100,13 +101,14 @@ def _machine() -> dict[str, Any]:
 
 def _backend() -> dict[str, str]:
     """What "auto" takes for the built-in world, and why."""
-    try:
-        from magi_rt.backends.choose import resolve_backend
-
-        choice = resolve_backend("nano", "auto")
-        return {"name": choice.backend, "reason": choice.reason}
-    except Exception as error:
-        return {"name": "none", "reason": f"choosing a backend fails: {error}"}
+    said, wrong = said_apart(
+        "import json; from magi_rt.backends.choose import resolve_backend; "
+        "choice = resolve_backend('nano'); print(json.dumps([choice.backend, choice.reason]))"
+    )
+    if wrong:
+        return {"name": "none", "reason": f"choosing a backend fails: {wrong}"}
+    name, reason = json.loads(said)
+    return {"name": name, "reason": reason}
 
 
 def _world(name: str) -> dict[str, Any]:

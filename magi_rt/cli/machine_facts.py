@@ -158,32 +158,36 @@ def _why_not_importable(module: str, try_import: bool) -> str:
         return f"looking for {module} fails: {error!r}"
     if not try_import:
         return ""
-    command = [sys.executable, "-W", "ignore", "-c", f"import {module}"]
+    _, wrong = said_apart(f"import {module}")
+    return f"importing {module} fails: {wrong}" if wrong else ""
+
+
+def said_apart(program: str) -> tuple[str, str]:
+    """The last line that a program prints in a Python process of its own, and why it failed, if so.
+
+    So what is broken, or loads much, stays out of this process.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", program]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"importing {module} fails: {error}"
+        return "", str(error)
     if done.returncode == 0:
-        return ""
+        return (done.stdout.strip().splitlines() or [""])[-1], ""
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    return f"importing {module} fails: {lines[-1]}"
+    return "", lines[-1]
 
 
 def cuda_of_torch() -> tuple[bool, str]:
     """Whether PyTorch finds a GPU to use, and for which CUDA it is built, "" for none.
 
-    Asked in a process of its own; (True, "") where PyTorch cannot be imported.
+    (True, "") where PyTorch cannot be imported.
     """
-    program = "import torch; print(int(torch.cuda.is_available()), torch.version.cuda or '')"
-    command = [sys.executable, "-W", "ignore", "-c", program]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    except (OSError, subprocess.TimeoutExpired):
-        return True, ""
-    if done.returncode:
-        return True, ""
-    found, _, cuda = done.stdout.strip().partition(" ")
-    return found == "1", cuda
+    said, wrong = said_apart(
+        "import torch; print(int(torch.cuda.is_available()), torch.version.cuda or '')"
+    )
+    found, _, cuda = said.partition(" ")
+    return bool(wrong) or found == "1", cuda
 
 
 def gpus() -> list[Gpu]:
