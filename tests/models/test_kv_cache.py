@@ -183,7 +183,7 @@ class Watch(TorchDispatchMode):
     """Sees every tensor that is made, and stops the work in one of the operations that make one."""
 
     def __init__(self, stop_at: int | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.stop_at, self.made, self.largest = stop_at, 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from magi_rt.errors import OptionError
-from magi_rt.models import kv_cache
+from magi_rt.models import kv_cache, rotary
 from magi_rt.sampling.noise import chunk_noise
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
 from magi_rt.sampling.stream_state import ChunkText, StreamState
@@ -229,7 +229,7 @@ def test_a_stream_that_had_no_memory_to_count_its_positions_anew_goes_on_as_if_i
     monkeypatch.setattr(kv_cache, "REBASE_CHUNKS", 2)
     pipeline = pipeline_of(WatchedExecutor(distill=True), window=1)
     undisturbed = run(pipeline, begin(pipeline), 9)
-    state, turn, calls = begin(pipeline), kv_cache.shift_time, list[int]()
+    state, turn, calls = begin(pipeline), rotary.shift_time, list[int]()
 
     def second_fails(*given: Any) -> None:
         calls.append(1)
