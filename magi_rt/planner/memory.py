@@ -93,7 +93,7 @@ def world_memory(
         rewind: moments to go back to; ``None``: as a world chooses.
     """
     model = subject.config.model
-    wide = 4 if precision is None and model.params_dtype == "torch.float32" else 2
+    wide = _bytes_of_a_number(subject, precision)
     tokens = subject.tokens(*size)
     weights, packed = _weights(subject, wide, precision)
     chunk = 2 * model.num_layers * model.num_query_groups * model.head_dim * tokens * wide
@@ -125,9 +125,14 @@ def history_depth(subject: Subject, window: int) -> int:
     return max(1, *looks)
 
 
-def _weights(subject: Subject, wide: int, precision: Precision | None) -> tuple[float, float]:
-    """Bytes of all weights, and of their packed copies."""
-    model, vae = subject.config.model, subject.vae
+def _bytes_of_a_number(subject: Subject, precision: Precision | None) -> int:
+    on_cpu = precision is None
+    return 4 if on_cpu and subject.config.model.params_dtype == "torch.float32" else 2
+
+
+def denoiser_bytes(subject: Subject, precision: Precision | None) -> float:
+    """Bytes of the denoiser's weights; ``precision`` as in :func:`world_memory`."""
+    model, wide = subject.config.model, _bytes_of_a_number(subject, precision)
     layer = weights_per_token(model)
     beside = text_weights(model) + 2 * model.hidden_size * model.gate_hidden
     ends = 2 * model.patch_size**2 * model.in_channels * model.hidden_size
@@ -136,8 +141,12 @@ def _weights(subject: Subject, wide: int, precision: Precision | None) -> tuple[
     )
     narrow = precision is not None and precision.eight_bits
     middle = (model.num_layers - 2) * layer * (1 if narrow else wide)
-    denoiser = 2 * layer * wide + middle + model.num_layers * beside * wide + 4 * (ends + caption)
-    coder = _vae_weights(vae) * wide
+    return 2 * layer * wide + middle + model.num_layers * beside * wide + 4 * (ends + caption)
+
+
+def _weights(subject: Subject, wide: int, precision: Precision | None) -> tuple[float, float]:
+    """Bytes of all weights, and of their packed copies."""
+    denoiser, coder = denoiser_bytes(subject, precision), _vae_weights(subject.vae) * wide
     if precision is not None:
         return denoiser + coder, 0.0
     packed = sum(each for each in (denoiser, coder) if each <= PACKED_BYTES)

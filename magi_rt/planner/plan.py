@@ -8,7 +8,7 @@ from itertools import product
 
 from magi_rt.errors import OptionError
 from magi_rt.planner.chips import CPU, GPUS, Chip, Precision, precisions_of
-from magi_rt.planner.memory import GIB, Memory, world_memory
+from magi_rt.planner.memory import GIB, Memory, denoiser_bytes, world_memory
 from magi_rt.planner.speed import Timing, timing
 from magi_rt.planner.steps import fitting_steps, taught_steps
 from magi_rt.planner.work import Subject
@@ -105,12 +105,11 @@ def _choice(
     subject: Subject, chip: Chip, wish: Wish, size: Size, steps: int, window: int, way: Precision
 ) -> Choice:
     on_cpu = chip.name == CPU
-    memory = world_memory(
-        subject, size, steps=steps, window=window, precision=None if on_cpu else way
-    )
+    precision = None if on_cpu else way
+    memory = world_memory(subject, size, steps=steps, window=window, precision=precision)
     times = timing(
         subject, size, steps=steps, window=window, chip=chip, precision=way,
-        weight_bytes=memory.weights,
+        weight_bytes=denoiser_bytes(subject, precision),
     )  # fmt: skip
     fps = subject.config.runtime.frames_per_chunk / times.chunk
     limit = chip.memory_gib if wish.memory_gib is None else wish.memory_gib

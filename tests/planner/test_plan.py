@@ -13,9 +13,12 @@ from typer.testing import CliRunner, Result
 from magi_rt.cli.app import app
 from magi_rt.cli.plan import subject_of
 from magi_rt.errors import OptionError
+from magi_rt.planner import plan
 from magi_rt.planner.chips import GPUS, PRECISIONS, gpu, precisions_of
+from magi_rt.planner.memory import denoiser_bytes
 from magi_rt.planner.plan import Wish, best, choices
 from magi_rt.planner.probe import this_cpu
+from magi_rt.planner.speed import Timing, timing
 from magi_rt.planner.steps import fitting_steps, taught_steps
 from magi_rt.presets import PRESETS
 
@@ -34,6 +37,21 @@ def test_whatever_is_offered_does_what_is_wished() -> None:
     assert told["fits"] and len(told["choices"]) > 5
     for each in told["choices"]:
         assert each["fps"] >= 30 and each["memory_gib"] <= 12 and each["delay_s"] <= 1
+
+
+def test_a_call_reads_the_denoiser_and_not_the_auto_encoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject, read = subject_of("4.5b-distill"), list[float]()
+
+    def noted(*given: Any, weight_bytes: float, **wishes: Any) -> Timing:
+        read.append(weight_bytes)
+        return timing(*given, weight_bytes=weight_bytes, **wishes)
+
+    monkeypatch.setattr(plan, "timing", noted)
+    for choice in choices(subject, gpu("h100"), Wish(24)):
+        assert read.pop(0) == denoiser_bytes(subject, choice.precision) < choice.memory.weights
+    assert not read
 
 
 def test_the_largest_picture_of_each_rhythm_is_shown_and_the_next_larger_does_not_fit() -> None:
