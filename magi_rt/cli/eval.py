@@ -134,7 +134,8 @@ def _amounts(full: bool, trials: int | None, scenes: int | None, minutes: float 
 
 
 def _plan(only: str | None, seed: int, amounts: Amounts) -> Plan:
-    from magi_rt.evaluation.plan import PARTS, Plan
+    from magi_rt.evaluation.plan import Plan
+    from magi_rt.evaluation.report import PARTS
 
     parts = PARTS if only is None else tuple(part.strip() for part in only.split(","))
     return Plan(parts, amounts, seed)

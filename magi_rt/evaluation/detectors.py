@@ -48,6 +48,8 @@ LEAST_WEATHER = 14.0
 """Counted pixels before it rains or snows."""
 INSIDE = (5, 57)
 """Rows and columns that certainly show wall."""
+MOST_APART = 8.0
+"""Grey levels by which a wall may differ from the nearest drawn one: decoded walls differ by 2."""
 LEVELS = 21
 """Levels of light that walls are compared with, from night to day."""
 
@@ -105,7 +107,8 @@ def centres(masks: Mask) -> Floats:
 
 
 def sky(frames: Any, masks: Mask) -> tuple[Floats, NDArray[np.int64]]:
-    """Light [F] in 0..1 (night to day) and weather [F], an index of ``WEATHERS``.
+    """Light [F] in 0..1 (night to day) and weather [F], an index of ``WEATHERS``; nan and -1 for
+    pictures of which no wall is at all like the room's.
 
     The wall's rows, without the things (``masks`` as of :func:`colour_masks`), are compared with
     those drawn at many levels of light. What differs from them is measured in drops and flakes of
@@ -125,7 +128,9 @@ def sky(frames: Any, masks: Mask) -> tuple[Floats, NDArray[np.int64]]:
     white = (by_snow > LEAST_COVER) & (snow_left <= rain_left)
     counts = np.stack([wet.sum((1, 2)), white.sum((1, 2))], 1)
     weather = np.where(counts.max(1) >= LEAST_WEATHER, counts.argmax(1) + 1, 0)
-    return (level / (LEVELS - 1)).astype(np.float32), weather
+    known = apart.min(1) <= MOST_APART
+    light = np.where(known, level / (LEVELS - 1), np.nan)
+    return light.astype(np.float32), np.where(known, weather, -1)
 
 
 def _explained(over: Floats, kind: Floats) -> tuple[Floats, Floats]:

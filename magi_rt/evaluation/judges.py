@@ -6,14 +6,14 @@ says at the end of the trial counts, except for jumps and pushes, which count fr
 - gravity (down, up, left, right): the common middle of all things moved ``MOVED`` units that way,
   and not further across. gravity none: it left the wall that things rested on, by ``LIFTED``
   units: as what floats does, not as what falls.
-- light, weather: the picture shows it.
+- light, weather: the wall shows it.
 - wind: as gravity. jump, push: the named thing moved ``MOVED`` units that way, further than any
   other thing did.
 - pace: things move at a quarter or less (freeze), at a seventh to 0.6 (slow) of their speed
   before, at 1.8 times (normal after slow) or at all (normal after freeze).
 - colour: the named thing's colour is gone, the new one is there. appear: the new colour is there.
   vanish: the colour is gone. In all three all other colours stay as they were.
-- Of everything that moves, no thing may get lost.
+- In all the others no thing may get lost.
 """
 
 from __future__ import annotations
@@ -86,12 +86,14 @@ def _wind(question: Question, before: Reading, after: Reading) -> bool:
 
 def _light(question: Question, before: Reading, after: Reading) -> bool:
     level = {"day": 1.0, "dusk": 0.5, "night": 0.0}[question.asked.value]
-    return abs(float(np.median(after.light[-LOOKED_AT:])) - level) < LIGHT_APART
+    lit = abs(float(np.median(after.light[-LOOKED_AT:])) - level) < LIGHT_APART
+    return lit and _nothing_lost(before, after)
 
 
 def _weather(question: Question, before: Reading, after: Reading) -> bool:
     kind = ("clear", "rain", "snow").index(question.asked.value)
-    return float((after.weather[-LOOKED_AT:] == kind).mean()) > 0.5
+    seen = float((after.weather[-LOOKED_AT:] == kind).mean()) > 0.5
+    return seen and _nothing_lost(before, after)
 
 
 def _kick(question: Question, before: Reading, after: Reading) -> bool:

@@ -53,9 +53,11 @@ class OpenedModel:
     def sampled(
         self, *, steps: int | None = None, window: int | None = None, depth: int | None = None
     ) -> OpenedModel:
-        """The same weights run otherwise; ``None`` is the model's own. OptionError if refused."""
+        """The same weights run otherwise; ``None`` is as this one. OptionError if refused."""
         now = self.machine
-        options = replace(now.options, steps=steps, window=window, depth=depth)
+        asked = {"steps": steps, "window": window, "depth": depth}
+        given = {name: value for name, value in asked.items() if value is not None}
+        options = replace(now.options, **given)
         return OpenedModel(WorldMachine.around(now.executor, now.model, options))
 
     def begin(self, video: Pixels | None, seed: int) -> World:
@@ -86,6 +88,11 @@ class OpenedModel:
     def frames_per_chunk(self) -> int:
         """Frames that one ``advance`` gives."""
         return self.machine.executor.config.runtime.frames_per_chunk
+
+    @property
+    def delay_chunks(self) -> int:
+        """Chunks that a running world shows before those of a new prompt: window - 1."""
+        return self.machine.pipeline.sampler.window - 1
 
     @property
     def size(self) -> int:

@@ -15,12 +15,11 @@ from magi_rt.evaluation.physics import Continued, run_scenes
 from magi_rt.evaluation.physics_scenes import STARTS, draw_scenes
 from magi_rt.evaluation.play import Play, draw_script, play
 from magi_rt.evaluation.reconstruction import Reconstruction, reconstruct
-from magi_rt.evaluation.report import Evaluation, SettingsFound
+from magi_rt.evaluation.report import PARTS, Evaluation, SettingsFound
 from magi_rt.evaluation.settings import SETTINGS, run_settings
 from magi_rt.evaluation.steering import Outcome, run_trials
 from magi_rt.evaluation.trials import draw_trials
 
-PARTS = ("steering", "physics", "play", "settings", "vae")
 VAE_CLIPS = 24
 
 Tell = Callable[[str], None]
@@ -41,7 +40,7 @@ class Amounts:
 
 QUICK = Amounts(trials=6, scenes=8, minutes=1.0, setting_trials=1, setting_scenes=4)
 FULL = Amounts(trials=100, scenes=48, minutes=10.0, setting_trials=4, setting_scenes=12)
-"""Minutes of computing, and about an hour."""
+"""Minutes of computing, and an hour or two."""
 LONGEST_MIN = 120.0
 
 
@@ -116,7 +115,8 @@ def _physics(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Continued]:
 def _play(plan: Plan, opened: OpenedModel, tell: Tell) -> Play:
     length = opened.frames_per_chunk
     script = draw_script(plan.chunks(opened), plan.seed, size=opened.size, frames_per_chunk=length)
-    return play(script, opened.begin, frames_per_chunk=length, tell=tell)
+    delay = opened.delay_chunks
+    return play(script, opened.begin, frames_per_chunk=length, delay=delay, tell=tell)
 
 
 def _settings(plan: Plan, opened: OpenedModel, tell: Tell) -> SettingsFound:

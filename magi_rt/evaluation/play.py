@@ -8,7 +8,7 @@ the colours and the sharpness are compared with those of drawn rooms.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 
@@ -50,6 +50,14 @@ class Script:
     things: tuple[int, ...]
     start: State
 
+    def late(self, chunks: int) -> Script:
+        """As a world shows it in which every chunk was begun so many chunks before it is shown."""
+        rows = {}
+        for name in ("prompts", "meanings", "things"):
+            row = getattr(self, name)
+            rows[name] = (row[:1] * chunks + row)[: len(row)]
+        return replace(self, **rows)
+
 
 @dataclass(frozen=True)
 class Track:
@@ -67,7 +75,8 @@ class PlayScore:
     """Shares of chunks, 0..1, and ratios.
 
     ``count_right``: as many things as the script says. ``count_kept``: as many as the chunk before,
-    but for what was asked to come or go. ``colours``, ``sharp``: as usual for the simulator.
+    but for what was asked to come or go, and not none while the script has some. ``colours``,
+    ``sharp``: as usual for the simulator.
     ``sharp_fade``, ``chroma_fade``: the last quarter's over the first's, 1 for no fade.
     ``border_ratio``: change across chunk borders over that within chunks, where a prompt goes on.
     """
@@ -99,7 +108,8 @@ class Play:
         first = settled if len(track.counts) >= 2 * settled else 0
         expected = np.array(self.script.things)
         right = (track.counts == expected)[first:]
-        kept = (np.diff(track.counts) == np.diff(expected))[first:]
+        some = (track.counts[1:] > 0) | (expected[1:] == 0)
+        kept = (some & (np.diff(track.counts) == np.diff(expected)))[first:]
         colours, sharp = as_usual(track.looks, self.drawn, self.simulator.looks)
         return PlayScore(
             count_right=float(right.mean()),
@@ -148,9 +158,13 @@ def play(
     begin: Begin,
     *,
     frames_per_chunk: int = 8,
+    delay: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> Play:
-    """The script played by a world and by the simulator; ``tell`` hears every chunk's prompt."""
+    """The script played by a world and by the simulator; ``tell`` hears every chunk's prompt.
+
+    ``delay``: chunks that the world shows before those of a new prompt. The simulator is as late.
+    """
     bank, drawn = Bank.drawn(script.size)
     world = begin(script.given, script.seed)
     meter, shown = _Meter(bank), []
@@ -162,10 +176,10 @@ def play(
             shown.append(frames[-1])
         if tell is not None:
             tell(prompt)
-    truth = _Meter(bank)
-    for chunk in simulated(script, frames_per_chunk):
+    truth, shown_script = _Meter(bank), script.late(delay)
+    for chunk in simulated(shown_script, frames_per_chunk):
         truth.add(chunk)
-    return Play(script, drawn, meter.track(), truth.track(), frames_per_chunk, tuple(shown))
+    return Play(shown_script, drawn, meter.track(), truth.track(), frames_per_chunk, tuple(shown))
 
 
 def simulated(script: Script, frames_per_chunk: int = 8) -> Iterator[Pixels]:

@@ -19,7 +19,7 @@ class Reading:
 
     ``mass`` float32 [F, 6]: pixels that each named colour covers, of 64 x 64. ``centre`` float32
     [F, 6, 2]: its middle (x, y), nan where it is absent. ``light`` float32 [F]: 0 night, 0.5 dusk,
-    1 day. ``weather`` int64 [F]: clear, rain, snow.
+    1 day, nan where no wall is seen. ``weather`` int64 [F]: clear, rain, snow, or -1 likewise.
     """
 
     mass: NDArray[np.float32]

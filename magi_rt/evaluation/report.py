@@ -28,6 +28,11 @@ from magi_rt.media.pictures import save_image
 from magi_rt.training.worlds.base import FRAME_RATE
 from magi_rt.whole_files import write_whole
 
+PARTS = ("steering", "physics", "play", "settings", "vae")
+"""What can be measured, in the order in which it is."""
+PICTURES = (
+    "trials.png", "wordless.png", "steering.png", "physics.png", "play.png", "play_curves.png",
+)  # fmt: skip
 PLAY_LOOK = SheetLook(cell=144, letters=12)
 
 
@@ -60,6 +65,11 @@ class Evaluation:
     def scores(self) -> list[Score]:
         """The steering table, its last row for all trials; empty without trials."""
         return scores(self.steering) if self.steering else []
+
+    @property
+    def missing(self) -> list[str]:
+        """The parts that were not measured."""
+        return [name for name in PARTS if not getattr(self, name)]
 
     @property
     def physics_rows(self) -> list[PhysicsRow]:
@@ -103,12 +113,17 @@ def details(evaluation: Evaluation) -> dict[str, Any]:
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Writes report.md, report.json and the pictures of what was measured; returns their paths.
 
+    Pictures that an older report left in the folder are taken away.
+
     Raises:
         MediaError: a file cannot be written.
     """
     words = markdown(evaluation).encode()
     numbers = json.dumps(_finite(details(evaluation)), indent=1, ensure_ascii=False) + "\n"
     files = [folder / "report.md", folder / "report.json"]
+    if files[1].exists():
+        for name in PICTURES:
+            (folder / name).unlink(missing_ok=True)
     write_whole(files[0], lambda stream: stream.write(words))
     write_whole(files[1], lambda stream: stream.write(numbers.encode()))
     if evaluation.steering:
@@ -155,6 +170,8 @@ def markdown(evaluation: Evaluation) -> str:
         lines += settings_lines(found.rows, found.trials, found.scenes)
     if evaluation.vae is not None:
         lines += reconstruction_lines(evaluation.vae)
+    if evaluation.missing:
+        lines += [f"Not measured: {', '.join(evaluation.missing)}.", ""]
     if evaluation.seconds:
         parts = (f"{name} {spent:.0f} s" for name, spent in evaluation.seconds.items())
         lines += [f"It took: {', '.join(parts)}.", ""]

@@ -43,7 +43,8 @@ def steering_lines(rows: Sequence[Score]) -> list[str]:
         f"came about (moved: {judges.MOVED:g} of 64 units; see `judges.py`), and the same "
         "detectors judge the simulator's own continuation. No prompt: two trials in "
         f"{CONTROL_EVERY} again under the empty prompt. Held-out words are phrasings that training "
-        "never used.",
+        "never used. In a world that is running already a prompt shows a chunk later for every "
+        "further chunk of its window.",
         "",
     ]
 
@@ -112,8 +113,8 @@ def play_lines(played: Play) -> list[str]:
         "simulated video; shares are of chunks, measured at their last frames. Things right: as "
         "many as the simulator has under the same script (counted after the first minute in plays "
         "of two minutes and more); kept: as many as a chunk before, but for what was asked to come "
-        "or go. As usual: within the 1st to 99th percentile of the simulator's pictures, "
-        "of this play and of other rooms "
+        "or go, and not none. As usual: within the 1st to 99th percentile of the simulator's "
+        "pictures, of this play and of other rooms "
         "(colours: distance of the histogram from the nearest of "
         f"{BANK} drawn rooms; sharpness: relative to the nearest {NEAREST}). "
         "Border jump / motion: mean change of pixels from chunk to chunk over that from frame to "
@@ -136,7 +137,8 @@ def settings_lines(rows: Sequence[SettingScore], trials: int, scenes: int) -> li
         "",
         *table(head, cells),
         f"The same {trials} steering trials and {scenes} physics scenes from videos under every "
-        "setting, all else as the model has it; frames per second are those of `advance`.",
+        "setting, all else as above; frames per second are those of running worlds, the first "
+        "chunk of each left out.",
         *(f"Not run: {one}" for one in refused),
         "",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,22 @@ from magi_rt.evaluation.kinds import KINDS
 from magi_rt.evaluation.opened import OpenedModel
 from magi_rt.evaluation.physics import run_scenes
 from magi_rt.evaluation.physics_scenes import draw_scenes
-from magi_rt.evaluation.plan import PARTS
 from magi_rt.evaluation.play import draw_script, play, simulated
 from magi_rt.evaluation.reconstruction import Reconstruction
-from magi_rt.evaluation.report import Evaluation, SettingsFound, json_line, markdown, write
-from magi_rt.evaluation.settings import SETTINGS, SettingScore, run_settings
+from magi_rt.evaluation.report import (
+    PARTS,
+    Evaluation,
+    SettingsFound,
+    json_line,
+    markdown,
+    write,
+)
+from magi_rt.evaluation.settings import SETTINGS, SettingScore, _Clock, _Clocked, run_settings
 from magi_rt.evaluation.steering import run_trials
 from magi_rt.evaluation.trials import draw_trials
 from magi_rt.media.pictures import read_image
 from magi_rt.world import World
-from tests.evaluation.stub_worlds import FilmWorld, frozen, perfect, perfect_scenes
+from tests.evaluation.stub_worlds import FilmWorld, FrozenWorld, frozen, perfect, perfect_scenes
 
 CARD: dict[str, object] = {"model": "stub", "size": [64, 64], "steps": 1, "backend": "none"}
 FEW = (KINDS[7], KINDS[17])
@@ -86,6 +93,31 @@ def test_what_was_not_measured_is_null_and_has_no_section() -> None:
     assert [found[part] for part in PARTS[1:]] == [None] * 4
     assert "| night | 1 | 0 % | 0 % | - | 100 % | 0 % | - | 1.0 |" in markdown(one)
     assert "## Physics" not in markdown(one)
+    assert "Not measured: physics, play, settings, vae." in markdown(one)
+
+
+def test_a_folder_holds_only_pictures_of_the_report_beside_them(
+    sound: Evaluation, tmp_path: Path
+) -> None:
+    write(sound, tmp_path)
+    write(replace(sound, physics=(), play=None), tmp_path)
+    left = {path.name for path in tmp_path.glob("*.png")}
+    assert left == {"trials.png", "wordless.png", "steering.png"}
+
+
+def test_settings_that_say_nothing_of_steps_keep_those_that_were_asked_for() -> None:
+    opened = OpenedModel.open("dummy", steps=16)
+    assert opened.sampled(window=1).card()["steps"] == 16
+    assert opened.sampled(steps=4).card()["steps"] == 4
+
+
+def test_a_windows_speed_is_that_of_a_running_world() -> None:
+    clock = _Clock()
+    still = np.zeros((64, 64, 3), np.uint8)
+    world = _Clocked(FrozenWorld(still), clock)
+    for _ in range(4):
+        world.advance("")
+    assert clock.frames == 3 * 8
 
 
 def test_all_files_are_written_and_can_be_read(sound: Evaluation, tmp_path: Path) -> None:

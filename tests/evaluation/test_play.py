@@ -56,6 +56,22 @@ def test_a_film_whose_things_vanish_has_wrong_counts(script: Script, film: list[
     assert score.count_right < 0.7 and score.sharp < 0.7
 
 
+def test_a_world_that_shows_nothing_keeps_nothing(script: Script, film: list[Pixels]) -> None:
+    score = scored(script, film, lambda number, chunk: np.zeros_like(chunk))
+    assert score.count_right < 0.1 and score.count_kept < 0.1
+
+
+def test_a_world_that_does_what_it_is_told_as_late_as_it_must_is_right(script: Script) -> None:
+    shown = script.late(3)
+    assert shown.prompts == script.prompts[:1] * 3 + script.prompts[:-3]
+    found = play(script, lambda video, seed: FilmWorld(simulated(shown)), delay=3)
+    score = found.score(found.model)
+    assert score == found.score(found.simulator)
+    assert score.count_right >= 0.95 and score.count_kept >= 0.9
+    early = play(script, lambda video, seed: FilmWorld(simulated(script)), delay=3)
+    assert early.score(early.model).count_right < score.count_right
+
+
 def test_a_film_that_blurs_slowly_fades(script: Script, film: list[Pixels]) -> None:
     def spoil(number: int, chunk: Pixels) -> Pixels:
         grey = chunk.mean((1, 2), keepdims=True)

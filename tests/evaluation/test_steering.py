@@ -17,7 +17,7 @@ from magi_rt.evaluation.trials import CHUNKS, Trial, draw_trials
 from magi_rt.training.worlds.base import Meaning
 from magi_rt.training.worlds.toybox_prompts import filled, phrasings
 from magi_rt.training.worlds.toybox_scene import COLOURS
-from tests.evaluation.stub_worlds import frozen, perfect
+from tests.evaluation.stub_worlds import FrozenWorld, frozen, perfect
 
 HELD_STILL = ("freeze",)
 """Kinds that a world which stands still obeys, as it should."""
@@ -57,6 +57,14 @@ def test_a_world_that_is_the_simulator_obeys_every_kind(outcomes: list[Outcome])
 def test_a_world_that_stands_still_obeys_nothing_but_a_freeze(trials: list[Trial]) -> None:
     for row in scores(run_trials(trials, frozen))[:-1]:
         assert row.obeyed == (1.0 if row.name in HELD_STILL else 0.0), row.name
+
+
+@pytest.mark.parametrize("level", [0, 128, 255, None])
+def test_pictures_of_nothing_obey_nothing(trials: list[Trial], level: int | None) -> None:
+    random = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    picture = random if level is None else np.full((64, 64, 3), level, np.uint8)
+    outcomes = run_trials(trials, lambda video, seed: FrozenWorld(picture))
+    assert [one.kind for one in outcomes if one.model.obeyed] == []
 
 
 def test_without_a_prompt_a_still_world_does_not_obey_by_chance(outcomes: list[Outcome]) -> None:
@@ -160,6 +168,14 @@ def test_light_must_be_the_one_that_was_asked_for() -> None:
     dusk, start = Meaning("light", "dusk"), reading({}, light=1)
     assert obeyed(dusk, start, reading({}, light=0.5))
     assert not obeyed(dusk, start, reading({}, light=0.0))
+
+
+def test_light_may_not_cost_a_thing() -> None:
+    start = reading({"red": (20, 30), "blue": (20, 40)}, light=1)
+    night = Meaning("light", "night")
+    assert obeyed(night, start, reading({"red": (20, 30), "blue": (20, 40)}, light=0.0))
+    assert not obeyed(night, start, reading({"red": (20, 30)}, light=0.0))
+    assert not obeyed(Meaning("weather", "clear"), start, reading({"blue": (20, 40)}))
 
 
 def test_the_first_chunk_in_which_a_change_shows_is_its_latency() -> None:
