@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 
 from magi_rt.media.pictures import Pixels
@@ -26,6 +27,27 @@ def write_video(
     with VideoWriter(path, fps=fps, height=height, width=width) as video:
         for frame in range(frames):
             video.write(picture(frame, height, width))
+
+
+def write_groups(
+    path: Path,
+    frames: int,
+    group: int,
+    side: int,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+) -> None:
+    """A video at 24 fps with a key frame every ``group`` frames; its texture gives it a size."""
+    texture = np.random.default_rng(1).integers(0, 30, (side, side, 3))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=24, options=options)
+        stream.width = stream.height = side
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = group, 2
+        for number in range(frames):
+            pixels = (level(number) + texture).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
 
 
 def write_clip(path: Path, frames: int, prompts: dict[int, str], *, fps: float = 24) -> None:

@@ -5,6 +5,7 @@ Indexing reads the packets without decoding them; a window is decoded from the k
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 SEEK_BACK_S = (0.0, 2.0, 20.0)
 """How far before a window a seek may aim until it lands early enough; then from the start."""
-MAX_LOST = 2  # frames at a file's end that its packets promise and a decoder may keep back
+SETTLED_S = 1.0  # for so long after a seek, an MPEG program stream may count some frames wrong
+MAX_LOST = 2  # frames at a file's ends that its packets promise and a decoder may keep back
 _LARGE = 512 * 512  # pixels from which several decoding threads pay
 
 
@@ -63,22 +65,56 @@ class ClipFile:
         times_s = (self.stamps - self.stamps[0]) * self.tick_s
         nearest = np.searchsorted((times_s[1:] + times_s[:-1]) / 2, wanted_s, side="right")
         wanted = [int(stamp) for stamp in self.stamps[nearest]]
-        with _opened(self.path) as container:
-            for back_s in SEEK_BACK_S:
-                aim = wanted[0] - round(back_s / self.tick_s)
-                if aim <= self.stamps[0]:
-                    break
-                container.seek(aim, stream=container.streams.video[0])
-                if (pictures := _pictures(container, wanted, size)) is not None:
-                    return pictures
-            container.seek(int(self.stamps[0]), stream=container.streams.video[0])
-            if (pictures := _pictures(container, wanted, size, early=False)) is not None:
+        settled_s = SETTLED_S if self.path.suffix.lower() == ".mpg" else 0.0
+        for back_s in SEEK_BACK_S:
+            aim = wanted[0] - round((back_s + settled_s) / self.tick_s)
+            if aim <= self.stamps[0]:
+                break
+            latest = wanted[0] - round(settled_s / self.tick_s)
+            if (pictures := self._pictures(wanted, size, latest, aim)) is not None:
                 return pictures
+        latest = max(wanted[0], int(self.stamps[: MAX_LOST + 1][-1]))
+        if (pictures := self._pictures(wanted, size, latest)) is not None:
+            return pictures
         raise MediaError(
             f"{self.path} cannot be decoded at {first / fps:.1f} s; it is damaged there: "
             "cut that part off, or record it again",
             field="video",
         )
+
+    def _pictures(
+        self, wanted: list[int], size: int, latest: int, aim: int | None = None
+    ) -> Pixels | None:
+        """The frames with the wanted stamps (rising), or the next one decoded where one is missing.
+
+        ``aim`` is the stamp to seek to, None to begin with the file. None if too little comes, or
+        if the first frame that comes is later than ``latest``.
+        """
+        pictures = np.empty((len(wanted), size, size, 3), dtype=np.uint8)
+        done = 0
+        # opened anew at every try: an open decoder takes no threads, and from some containers no
+        # seek leads back to the first frame
+        with _opened(self.path) as container:
+            stream = container.streams.video[0]
+            if self.width * self.height > _LARGE:
+                stream.thread_type = "AUTO"
+            if aim is not None:
+                container.seek(aim, stream=stream)
+            timed = ((one.pts, one) for one in container.decode(stream) if one.pts is not None)
+            for number, (stamp, frame) in enumerate(timed):
+                if number == 0 and stamp > latest:
+                    return None
+                if wanted[done] <= stamp:
+                    picture = fitted(frame, size)
+                while done < len(wanted) and wanted[done] <= stamp:
+                    pictures[done] = picture
+                    done += 1
+                if done == len(wanted):
+                    return pictures
+        if done == 0 or len(wanted) - done > MAX_LOST:
+            return None
+        pictures[done:] = pictures[done - 1]
+        return pictures
 
 
 def index_clip(path: str | Path) -> ClipFile:
@@ -127,36 +163,6 @@ def _stamps(
     return np.unique(np.array([stamp for stamp, _ in shown], dtype=np.int64)), max(shown)[1]
 
 
-def _pictures(
-    container: InputContainer, wanted: list[int], size: int, early: bool = True
-) -> Pixels | None:
-    """The frames with the wanted stamps (rising), or the next one decoded where one is missing.
-
-    None if too little comes, or, with ``early``, if the first frame that comes is later.
-    """
-    pictures = np.empty((len(wanted), size, size, 3), dtype=np.uint8)
-    done = 0
-    stream = container.streams.video[0]
-    if stream.codec_context.width * stream.codec_context.height > _LARGE:
-        stream.thread_type = "AUTO"
-    for index, frame in enumerate(container.decode(stream)):
-        if frame.pts is None:
-            continue
-        if early and index == 0 and frame.pts > wanted[0]:
-            return None
-        if wanted[done] <= frame.pts:
-            picture = fitted(frame, size)
-        while done < len(wanted) and wanted[done] <= frame.pts:
-            pictures[done] = picture
-            done += 1
-        if done == len(wanted):
-            return pictures
-    if done == 0 or len(wanted) - done > MAX_LOST:
-        return None
-    pictures[done:] = pictures[done - 1]
-    return pictures
-
-
 def fitted(frame: av.VideoFrame, size: int) -> Pixels:
     """A decoded frame as uint8 [size, size, 3] sRGB: upright, covering the square, cut evenly."""
     from av.video.reformatter import Interpolation
@@ -179,7 +185,8 @@ def _opened(path: Path) -> Iterator[InputContainer]:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        # absolute, as FFmpeg takes what stands before a first colon for a protocol
+        with av.open(os.path.abspath(path)) as container:
             yield container
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
