@@ -18,9 +18,10 @@ from magi_rt.training.recordings.clip_file import fitted, index_clip
 from magi_rt.training.recordings.folder import open_clip, survey
 from magi_rt.training.recordings.from_world import record_clips
 from magi_rt.training.recordings.report import check_folder
-from magi_rt.training.recordings.sections import sections
+from magi_rt.training.recordings.sections import Section, sections
 from magi_rt.training.recordings.world_source import WorldSource
 from magi_rt.training.seeds import seeded
+from magi_rt.training.worlds.base import SPLITS
 from tests.training.recording_kit import level, shown, write_clip, write_groups, write_video
 
 
@@ -201,6 +202,25 @@ def test_a_tail_is_held_out_or_whole_clips_when_there_are_many(
     assert parts("all") == [(clip, 0, count) for clip, count in enumerate(frames)]
     with pytest.raises(OptionError, match="train, held_out, all"):
         sections(frames, "test")
+
+
+def test_many_clips_are_divided_without_comparing_each_with_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[object] = []
+    monkeypatch.setattr(Section, "__eq__", lambda one, other: bool(compared.append(other)))
+    assert [len(sections([720] * 20_000, split)) for split in SPLITS] == [18_000, 2_000, 20_000]
+    assert compared == []
+
+
+def test_a_folder_is_divided_once_and_not_at_every_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "run.mp4", 90, {0: "left"})
+    source = Recordings(tmp_path, 32)
+    drawn = source.prompts(4, 2, seeded(1))
+    monkeypatch.setattr("magi_rt.training.recordings.folder.sections", None)
+    assert source.prompts(4, 2, seeded(1)) == drawn
 
 
 def test_clips_too_short_to_measure_with_are_never_held_out() -> None:

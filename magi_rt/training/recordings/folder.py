@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -82,6 +83,7 @@ class Recordings:
                 field="data",
             ) from problems[0]
         self.clips = tuple(finding.clip for finding in found if finding.clip)
+        self._cut: dict[str, list[Section]] = {}
 
     @property
     def size(self) -> int:
@@ -143,7 +145,9 @@ class Recordings:
         return windows
 
     def _sections(self, split: str) -> list[Section]:
-        return sections([clip.frames for clip in self.clips], split)
+        if split not in self._cut:
+            self._cut[split] = sections([clip.frames for clip in self.clips], split)
+        return self._cut[split]
 
     def _too_short(self, split: str, chunks: int) -> MediaError:
         seconds = chunks * FRAMES_PER_CHUNK / FRAME_RATE
@@ -172,9 +176,9 @@ def survey(folder: str | Path) -> list[Finding]:
             "same names, as in run-1.mp4 and run-1.srt",
             field="data",
         )
-    stems = [path.stem for path in videos]
+    stems = Counter(path.stem for path in videos)
     orphans = [path for path in files if path.suffix.lower() == CAPTIONS and path.stem not in stems]
-    found = [_finding(path, stems.count(path.stem)) for path in videos]
+    found = [_finding(path, stems[path.stem]) for path in videos]
     for path in orphans:
         missing = MediaError(
             f"{path} belongs to no video; give the video the same name, or remove the captions"

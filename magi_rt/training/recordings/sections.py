@@ -43,7 +43,8 @@ def _divided(whole: Sequence[Section]) -> tuple[list[Section], list[Section]]:
     long = [one for one in whole if one.end >= SHORTEST]
     if len(long) >= WHOLE_FILES_FROM:
         held_out = long[WHOLE_FILES_FROM - 1 :: WHOLE_FILES_FROM]
-        return [one for one in whole if one not in held_out], held_out
+        apart = {one.clip for one in held_out}
+        return [one for one in whole if one.clip not in apart], held_out
     training, held_out = [], []
     for one in whole:
         cut = one.end - max(SHORTEST, one.end // 10)
