@@ -26,6 +26,9 @@ Check = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Record nothing; say what is in this folder of clips."),
 ]
+Full = Annotated[
+    bool, typer.Option("--full", help="With --check: decode every frame, not three places.")
+]
 Clips = Annotated[int, typer.Option(metavar="N", min=1, help="How many clips.")]
 Seconds = Annotated[float, typer.Option(metavar="S", help="Length of each clip, up to 120.")]
 Size = Annotated[int, typer.Option(metavar="N", min=16, help="Height and width in pixels.")]
@@ -37,6 +40,7 @@ def record(
     world: World = None,
     folder: Folder = None,
     check: Check = None,
+    full: Full = False,
     clips: Clips = 20,
     seconds: Seconds = 30.0,
     size: Size = 128,
@@ -58,7 +62,9 @@ def record(
     if check is not None:
         if world is not None:
             raise OptionError("--check looks at its folder alone; leave WORLD and DIR out")
-        _check(check)
+        _check(check, full)
+    elif full:
+        raise OptionError("--full says how to check; give --check DIR with it")
     elif world is None or folder is None:
         raise OptionError(
             "give WORLD and DIR to record, as in magi-rt record toybox clips, or --check DIR"
@@ -88,10 +94,10 @@ def _record(
     )
 
 
-def _check(folder: Path) -> None:
+def _check(folder: Path, full: bool) -> None:
     from magi_rt.training.recordings.report import check_folder
 
-    report = check_folder(folder)
+    report = check_folder(folder, full)
     _print(report)
     if report.problems:
         raise MediaError(

@@ -44,6 +44,7 @@ def test_a_check_shows_every_problem_and_ends_with_code_2(tmp_path: Path) -> Non
         ([], "give WORLD and DIR"),
         (["toybox"], "give WORLD and DIR"),
         (["toybox", "clips", "--check", "clips"], "leave WORLD and DIR out"),
+        (["toybox", "clips", "--full"], "give --check DIR with it"),
         (["chess", "clips"], "no world 'chess'"),
         (["toybox", "clips", "--seconds", "999"], "at most 120"),
         (["toybox", "clips", "--seconds", "nan"], "more than 0"),

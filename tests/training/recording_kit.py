@@ -50,6 +50,16 @@ def write_groups(
         container.mux(stream.encode(None))
 
 
+def damage(path: Path, first: float, end: float) -> None:
+    """Write nonsense over a part of a video, from one share of its pictures' bytes to another."""
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"mdat") + 4
+    size = int.from_bytes(data[begin - 8 : begin - 4], "big") - 8
+    start, stop = begin + int(first * size), begin + int(end * size)
+    data[start:stop] = b"\xff" * (stop - start)
+    path.write_bytes(data)
+
+
 def write_clip(path: Path, frames: int, prompts: dict[int, str], *, fps: float = 24) -> None:
     """A clip through the recorder; ``prompts`` by the frame from which they hold."""
     with Recorder(path, size=None, fps=fps) as recorder:

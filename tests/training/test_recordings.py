@@ -22,7 +22,7 @@ from magi_rt.training.recordings.sections import Section, sections
 from magi_rt.training.recordings.world_source import WorldSource
 from magi_rt.training.seeds import seeded
 from magi_rt.training.worlds.base import SPLITS
-from tests.training.recording_kit import level, shown, write_clip, write_groups, write_video
+from tests.training.recording_kit import damage, level, shown, write_clip, write_groups, write_video
 
 
 def at(source: Recordings, seed: int, chunks: int = 2, split: str = "train") -> list[list[str]]:
@@ -83,7 +83,7 @@ def test_a_file_that_begins_amid_a_group_is_not_filled_with_what_comes_later(
         for packet in list(whole.demux(whole.streams.video[0]))[20:96]:
             packet.stream = stream
             container.mux(packet)
-    with pytest.raises(MediaError, match="cannot be decoded at 0.0 s"):
+    with pytest.raises(MediaError, match="cannot be decoded between 0.0 and 0.3 s"):
         index_clip(cut).read(0, 8, fps=24, size=16)
 
 
@@ -152,6 +152,30 @@ def test_the_same_seed_draws_the_same_clips_and_another_seed_others(tmp_path: Pa
     assert first.pixels.shape == (4, 16, 32, 32, 3) and first.pixels.dtype == torch.uint8
     assert torch.equal(first.pixels, again.pixels) and first.prompts == again.prompts
     assert not torch.equal(first.pixels, other.pixels)
+
+
+def test_a_clip_that_is_damaged_in_its_middle_is_told_once_and_left_out_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "a.mp4", 600, {0: "left"})
+    write_clip(tmp_path / "b.mp4", 200, {0: "right"})
+    damage(tmp_path / "a.mp4", 0.3, 0.4)
+    source = Recordings(tmp_path, 16)
+    drawn, again = (source.draw(24, 2, seeded(1)) for _ in range(2))
+    assert torch.equal(drawn.pixels, again.pixels) and drawn.prompts == again.prompts
+    assert drawn.pixels.shape[0] == len(drawn.prompts) == 24
+    told = capsys.readouterr().err
+    assert told.count("a.mp4 cannot be decoded between") == 1 and "Training goes on" in told
+    assert not check_folder(tmp_path).problems
+    (found,) = check_folder(tmp_path, full=True).problems
+    assert found.path.name == "a.mp4" and "between 4.0 and 8.0 s" in str(found.problem)
+
+
+def test_a_folder_of_which_nothing_can_be_decoded_is_given_up(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 90, {0: "left"})
+    damage(tmp_path / "a.mp4", 0.0, 1.0)
+    with pytest.raises(MediaError, match="cut that part off, or record it again"):
+        Recordings(tmp_path, 16).draw(1, 2, seeded(1))
 
 
 def test_prompts_alone_are_those_of_the_draw(tmp_path: Path) -> None:

@@ -61,6 +61,24 @@ class ClipFile:
         that it covers the square, the sides beyond it cut off evenly. MediaError when the file
         cannot be decoded there.
         """
+        check_readable(self.path, "video")
+        try:
+            pictures = self._window(first, count, fps, size)
+        except MediaError as error:
+            raise self._damaged(first / fps, (first + count) / fps) from error
+        if pictures is None:
+            raise self._damaged(first / fps, (first + count) / fps)
+        return pictures
+
+    def _damaged(self, start_s: float, end_s: float) -> MediaError:
+        return MediaError(
+            f"{self.path} cannot be decoded between {start_s:.1f} and {end_s:.1f} s; it is damaged "
+            "there: cut that part off, or record it again",
+            field="video",
+        )
+
+    def _window(self, first: int, count: int, fps: float, size: int) -> Pixels | None:
+        """What ``read`` gives, None where no try shows it."""
         wanted_s = (first + np.arange(count)) / fps
         times_s = (self.stamps - self.stamps[0]) * self.tick_s
         nearest = np.searchsorted((times_s[1:] + times_s[:-1]) / 2, wanted_s, side="right")
@@ -74,13 +92,7 @@ class ClipFile:
             if (pictures := self._pictures(wanted, size, latest, aim)) is not None:
                 return pictures
         latest = max(wanted[0], int(self.stamps[: MAX_LOST + 1][-1]))
-        if (pictures := self._pictures(wanted, size, latest)) is not None:
-            return pictures
-        raise MediaError(
-            f"{self.path} cannot be decoded at {first / fps:.1f} s; it is damaged there: "
-            "cut that part off, or record it again",
-            field="video",
-        )
+        return self._pictures(wanted, size, latest)
 
     def _pictures(
         self, wanted: list[int], size: int, latest: int, aim: int | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
 
 from magi_rt.errors import MagiError, MediaError, OptionError
 from magi_rt.training.recordings.captions import TOLERANCE_S, Caption, clock, read_captions
@@ -22,6 +23,7 @@ from magi_rt.training.recordings.source import FRAME_RATE, FRAMES_PER_CHUNK, Cli
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".ts", ".gif")
 """Endings of what is taken for a clip; anything else in the folder is left alone."""
 CAPTIONS = ".srt"
+TRIES = 30  # windows drawn in a row, none of which can be decoded, until a folder is given up
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Recordings:
             ) from problems[0]
         self.clips = tuple(finding.clip for finding in found if finding.clip)
         self._cut: dict[str, list[Section]] = {}
+        self._told: set[Path] = set()
 
     @property
     def size(self) -> int:
@@ -104,19 +107,40 @@ class Recordings:
         """``batch`` windows, any place equally likely; MediaError if the split has none so long.
 
         A window in which a prompt begins is laid so that a chunk begins there too, as in a world
-        that is told something.
+        that is told something. One that cannot be decoded is left out for another, which stderr
+        tells once per file; MediaError when that never ends.
         """
         windows = self._windows(batch, chunks, generator, split)
         frames = chunks * FRAMES_PER_CHUNK
         pixels = np.empty((batch, frames, self._size, self._size, 3), dtype=np.uint8)
-        for row, (clip, first) in enumerate(windows):
-            pixels[row] = clip.file.read(first, frames, fps=FRAME_RATE, size=self._size)
+        for row in range(batch):
+            for left in reversed(range(TRIES)):
+                clip, first = windows[row]
+                try:
+                    pixels[row] = clip.file.read(first, frames, fps=FRAME_RATE, size=self._size)
+                    break
+                except MediaError as damage:
+                    if not left:
+                        raise
+                    self._tell(clip, damage)
+                    (windows[row],) = self._windows(1, chunks, generator, split)
         return ClipBatch(torch.from_numpy(pixels), _prompts(windows, chunks))
+
+    def _tell(self, clip: Clip, damage: MediaError) -> None:
+        if clip.file.path not in self._told:
+            self._told.add(clip.file.path)
+            Console(stderr=True).print(
+                f"{damage.message}. Training goes on without such places; mend the file when the "
+                "run has ended, as a run that goes on must find its data unchanged",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
 
     def prompts(
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
     ) -> list[list[str]]:
-        """The prompts of the same draw; nothing is decoded."""
+        """The prompts of the same draw; nothing is decoded, so damaged places are not left out."""
         return _prompts(self._windows(batch, chunks, generator, split), chunks)
 
     def windows_in(self, split: str, chunks: int) -> int:

@@ -12,12 +12,13 @@ from magi_rt.training.recordings.sections import SHORTEST, sections
 from magi_rt.training.recordings.source import FRAME_RATE
 
 PROBED = 8  # frames decoded at each of three places
+WHOLE = 96  # frames decoded at a time where all are
 PROBE_SIZE = 64
 
 
 @dataclass(frozen=True)
 class FolderReport:
-    """A folder's clips, each decoded at its beginning, middle and end.
+    """A folder's clips, each decoded at its beginning, middle and end, or all through.
 
     ``windows``: places where a training clip of 8 chunks may begin, per split.
     ``prompts``: how many seconds each prompt holds, the longest first.
@@ -45,9 +46,12 @@ class FolderReport:
         return max(0.0, self.seconds - sum(seconds for _, seconds in self.prompts))
 
 
-def check_folder(folder: str | Path) -> FolderReport:
-    """Look at every clip of a folder; MediaError only when there is none to look at."""
-    findings = [_decoded(finding) for finding in survey(folder)]
+def check_folder(folder: str | Path, full: bool = False) -> FolderReport:
+    """Look at every clip of a folder, at every frame if ``full``.
+
+    MediaError only when there is none to look at.
+    """
+    findings = [_decoded(finding, full) for finding in survey(folder)]
     clips = [finding.clip for finding in findings if finding.clip]
     windows = {
         split: sum(
@@ -64,16 +68,18 @@ def check_folder(folder: str | Path) -> FolderReport:
     return FolderReport(findings, windows, prompts)
 
 
-def _decoded(finding: Finding) -> Finding:
+def _decoded(finding: Finding, full: bool) -> Finding:
     """The finding, with a problem if its video cannot be decoded where it is tried."""
     if finding.clip is None:
         return finding
     clip = finding.clip
     last = max(0, clip.frames - PROBED)
+    count = WHOLE if full else PROBED
+    places = range(0, clip.frames, WHOLE) if full else sorted({0, last // 2, last})
     try:
-        for first in sorted({0, last // 2, last}):
-            count = min(PROBED, clip.frames - first)
-            clip.file.read(first, count, fps=FRAME_RATE, size=PROBE_SIZE)
+        for first in places:
+            frames = min(count, clip.frames - first)
+            clip.file.read(first, frames, fps=FRAME_RATE, size=PROBE_SIZE)
     except MediaError as problem:
         return replace(finding, clip=None, problem=problem)
     return finding
