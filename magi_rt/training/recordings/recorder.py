@@ -55,6 +55,8 @@ class Recorder:
         self.size, self.fps = size, fps
         self.frames = 0
         self._prompts: list[tuple[int, str]] = []
+        self._asked: str | None = None
+        self._shown: Pixels | None = None
         self._comes_as: tuple[int, ...] | None = None
         self._writer: VideoWriter | None = None
         self._closed = False
@@ -64,14 +66,15 @@ class Recorder:
 
         PromptError for what is no prompt.
         """
-        self._prompts.append((self.frames, plain_prompt(text)))
+        self._asked = plain_prompt(text)
 
     def frame(self, picture: Any, time_s: float | None = None) -> None:
         """Append a frame: a pygame surface, or an array [H, W, 3], uint8 or float 0..1.
 
         ``time_s``: when it shows, in seconds since the first frame, for programs without a fixed
-        rate: it is repeated or left out so that the video keeps that time. Raises MediaError for
-        other things, for a size unlike that of the first frame, and when the disk is full.
+        rate: so that the video keeps that time the frame before is repeated until then, and a frame
+        that comes too soon is left out. Raises MediaError for other things, for a size unlike that
+        of the first frame, and when the disk is full.
         """
         if self._closed:
             raise MediaError(f"{self.path} is closed; open another recorder", field="path")
@@ -90,9 +93,15 @@ class Recorder:
             )
         fitted = resize(pixels, *self._video_size(*pixels.shape[:2]))
         writer = self._opened(fitted)
-        while self.frames < due:
-            writer.write(fitted)
+        while self.frames < due - 1:
+            writer.write(fitted if self._shown is None else self._shown)
             self.frames += 1
+        if self._asked is not None:
+            self._prompts.append((self.frames, self._asked))
+            self._asked = None
+        writer.write(fitted)
+        self.frames += 1
+        self._shown = fitted.copy()  # a game may draw into its array again
 
     def close(self) -> None:
         """Finish both files; once closed, closing again does nothing.
