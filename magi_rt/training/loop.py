@@ -213,7 +213,10 @@ class Loop:
         if self.evaluate is None:
             return
         with swapped_weights(self.module, self.state.averaged):
-            self._log(self.evaluate(self.state.step))
+            numbers = self.evaluate(self.state.step)
+        # a finished run that is started again evaluates, and so exports, once more
+        if not any(is_evaluation(one, self.state.step) for one in read_log(self.folder)):
+            self._log(numbers)
 
     def _log(self, numbers: Mapping[str, float]) -> None:
         state = self.state
@@ -250,6 +253,11 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / "log.jsonl"
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         yield json.loads(line)
+
+
+def is_evaluation(line: Mapping[str, Any], step: int) -> bool:
+    """Whether a line of a log tells of an evaluation after ``step`` steps."""
+    return line["step"] == step and "rate" not in line
 
 
 def keep_lines(path: Path, step: int) -> None:

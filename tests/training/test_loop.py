@@ -85,6 +85,20 @@ def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
     assert same_weights(first.module, again.module)
 
 
+def test_a_finished_run_that_is_started_again_leaves_its_log_as_it_is(tmp_path: Path) -> None:
+    def evaluate(step: int) -> dict[str, float]:
+        evaluated.append(step)
+        return {"score": float(step)}
+
+    evaluated: list[int] = []
+    toy_loop(tmp_path, PLAN, evaluate=evaluate).run()
+    before = (tmp_path / "log.jsonl").read_text()
+    toy_loop(tmp_path, PLAN, evaluate=evaluate).run()
+    assert (tmp_path / "log.jsonl").read_text() == before
+    assert [line["step"] for line in read_log(tmp_path) if "score" in line] == [5, 10, 12]
+    assert evaluated == [5, 10, 12, 12]
+
+
 def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
     module = toy_module()
     steady = toy_loss(module)
