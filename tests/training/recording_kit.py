@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 from magi_rt.media.pictures import Pixels
 from magi_rt.media.video_writer import VideoWriter
@@ -41,6 +42,7 @@ def write_groups(
     texture = np.random.default_rng(1).integers(0, 30, (side, side, 3))
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=24, options=options)
+        assert isinstance(stream, VideoStream)
         stream.width = stream.height = side
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = group, 2
