@@ -13,9 +13,8 @@ from torch import Tensor
 
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder
 from magi_rt.checkpoints.networks import load_vae
-from magi_rt.errors import CheckpointError
 from magi_rt.models.vae import ViTVAE
-from magi_rt.training.vae_trainer import load_export
+from magi_rt.training.vae_trainer import export_scale, load_export
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,7 @@ class Codec:
         Raises:
             CheckpointError: the folder is no such export, or damaged.
         """
-        try:
-            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-            scale = float(report["scale_factor"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{folder} holds no trained auto-encoder ({error}); run `magi-rt train vae` first"
-            ) from error
+        scale = export_scale(folder)
         return cls(load_export(folder), scale, *_files(folder))
 
     @classmethod

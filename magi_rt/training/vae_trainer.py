@@ -24,7 +24,7 @@ from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, resolve
 from magi_rt.checkpoints.load import load_into
 from magi_rt.checkpoints.networks import load_vae
-from magi_rt.errors import OptionError
+from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE, from_uint8, to_uint8
 from magi_rt.training.loop import Loop, Outcome, Plan
 from magi_rt.training.recordings.source import open_source
@@ -80,8 +80,9 @@ def train_vae(
         dtype: precision of products; weights, norms and sums stay float32.
         start: a model folder, "nano" or the export of another run, to go on from its
             auto-encoder; one for pictures of half or a quarter of the side is grown first.
-        decoder_only: keep the encoder of ``start``, and with it every denoiser of its latents;
-            the decoder learns to be right about moving things and to bear noisy latents.
+        decoder_only: keep the encoder and the latent scale of ``start``, and with them every
+            denoiser of its latents; the decoder learns to be right about moving things and to
+            bear noisy latents.
         data: a made-up world or a folder of recordings (recordings.open_source).
         render: where clips come from instead.
         plan: further fields of Plan.
@@ -100,10 +101,12 @@ def train_vae(
     render = render or SourceScenes(source)
     vae = (fresh_vae(config, seed) if start is None else taken_up(start, config)).to(device)
     begun = fingerprint(vae.named_parameters())
+    scale = None
     if decoder_only:
         if start is None:
             raise OptionError("decoder_only needs the encoder of a start", field="start")
         vae.encoder.requires_grad_(False)
+        scale = latent_scale(start)
     clips = ClipRounds(render, seed=seed, batch=batch, frames=config.video_length)
     held_out = held_out_clips(apart, config.video_length).to(device)
 
@@ -138,7 +141,7 @@ def train_vae(
         for name, parameter in vae.named_parameters():
             parameter.copy_(outcome.averaged[name])
     if outcome.finished:
-        save_vae(folder / "export", vae, held_out=held_out)
+        save_vae(folder / "export", vae, held_out=held_out, scale=scale)
     return vae, outcome
 
 
@@ -155,8 +158,7 @@ def taken_up(start: str | Path, config: VAEConfig) -> ViTVAE:
     Raises:
         OptionError: it is not of the kind that ``config`` describes, at any size.
     """
-    exported = (Path(start) / "report.json").exists()
-    vae = load_export(Path(start)) if exported else load_vae(resolve(start))
+    vae = load_export(Path(start)) if is_export(start) else load_vae(resolve(start))
     while vae.config.video_size < config.video_size:
         vae = doubled(vae)
     if vae.config != config:
@@ -166,6 +168,29 @@ def taken_up(start: str | Path, config: VAEConfig) -> ViTVAE:
             field="start",
         )
     return vae.train().requires_grad_(True)
+
+
+def latent_scale(start: str | Path) -> float:
+    """What the latents of a model, or of an export, are multiplied by for its denoisers."""
+    if is_export(start):
+        return export_scale(Path(start))
+    return resolve(start).config.runtime.scale_factor
+
+
+def is_export(start: str | Path) -> bool:
+    """Whether it is the export of an auto-encoder's run, not a whole model."""
+    return (Path(start) / "report.json").exists()
+
+
+def export_scale(folder: Path) -> float:
+    """The latent scale of an export. CheckpointError when it is no export."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return float(report["scale_factor"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder} holds no trained auto-encoder ({error}); run `magi-rt train vae` first"
+        ) from error
 
 
 def load_export(folder: Path) -> ViTVAE:
@@ -237,12 +262,17 @@ def write_sheet(path: Path, clips: Tensor, rebuilt: Tensor) -> None:
 
 
 def save_vae(
-    folder: Path, vae: ViTVAE, *, held_out: Tensor, dtype: torch.dtype = torch.float16
+    folder: Path,
+    vae: ViTVAE,
+    *,
+    held_out: Tensor,
+    dtype: torch.dtype = torch.float16,
+    scale: float | None = None,
 ) -> dict[str, float]:
     """Writes config.json, the weights in ``dtype`` and report.json; returns the report.
 
     The report is measured on the weights as stored: ``psnr`` in dB, ``latent_mean``,
-    ``latent_std`` and ``scale_factor`` = 1 / latent_std.
+    ``latent_std`` and ``scale_factor``, which is ``scale`` or else 1 / latent_std.
     """
     from magi_rt.checkpoints.save import write_json, write_weights
 
@@ -254,7 +284,7 @@ def save_vae(
         "psnr": psnr(held_out.cpu(), rebuilt),
         "latent_mean": float(latents.mean()),
         "latent_std": float(latents.std()),
-        "scale_factor": float(1 / latents.std()),
+        "scale_factor": float(1 / latents.std()) if scale is None else scale,
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder, stored, single_name="diffusion_pytorch_model.safetensors")

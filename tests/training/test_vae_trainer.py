@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from magi_rt.checkpoints.layout import resolve
 from magi_rt.errors import OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.training.loop import read_log
@@ -23,6 +24,7 @@ from magi_rt.training.vae_loss import VaeLoss
 from magi_rt.training.vae_trainer import (
     NANO_VAE,
     fresh_vae,
+    latent_scale,
     load_export,
     optimisers,
     psnr,
@@ -279,3 +281,19 @@ def test_tuning_the_decoder_alone_keeps_the_latents(trained: Path, tmp_path: Pat
         assert not torch.equal(vae.decode(latents), before.decode(latents))
     with pytest.raises(OptionError, match="needs the encoder"):
         small_run(tmp_path / "other", decoder_only=True)
+
+
+def test_a_decoder_tuned_alone_keeps_the_latent_scale_on_any_data(
+    trained: Path, tmp_path: Path
+) -> None:
+    def darker(scenes: int, chunks: int, generator: torch.Generator) -> Tensor:
+        return stripes(scenes, chunks, generator) // 4
+
+    small_run(tmp_path, steps=1, start=trained / "export", decoder_only=True, render=darker)
+    before, after = (
+        json.loads((folder / "export" / "report.json").read_text())
+        for folder in (trained, tmp_path)
+    )
+    assert after["scale_factor"] == before["scale_factor"]
+    assert after["latent_std"] != pytest.approx(before["latent_std"], rel=1e-3)
+    assert latent_scale("nano") == resolve("nano").config.runtime.scale_factor
