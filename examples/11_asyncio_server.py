@@ -19,7 +19,8 @@ from magi_rt import Frame, World
 
 PAGE = b"""<!doctype html><title>a world</title>
 <img src="/frames" width="512" height="512" style="image-rendering: pixelated">
-<form action="/prompt" target="said"><input name="text" size="60" autofocus></form>
+<form action="/prompt" target="said">
+<input name="text" size="60" maxlength="4000" autofocus></form>
 <iframe name="said" hidden></iframe>"""
 
 
@@ -50,12 +51,14 @@ class Show:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request of a browser."""
-        with contextlib.closing(writer), contextlib.suppress(ConnectionError, IndexError):
+        left = (ConnectionError, IndexError, ValueError, asyncio.CancelledError)
+        with contextlib.closing(writer), contextlib.suppress(*left):
             url = urlsplit((await reader.readline()).decode("latin-1").split()[1])
             if url.path == "/frames":
                 await self.stream(writer)
             elif url.path == "/prompt":
-                self.prompt = parse_qs(url.query, keep_blank_values=True).get("text", [""])[0]
+                said = parse_qs(url.query, keep_blank_values=True).get("text", [""])[0]
+                self.prompt = said[:4000]  # a world refuses more
                 writer.write(b"HTTP/1.0 204 No Content\r\n\r\n")
             else:
                 writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE)
@@ -83,8 +86,10 @@ async def main(model: str = "nano", port: str = "8000") -> None:
     show = Show(World.open(model, seed=7))
     server = await asyncio.start_server(show.answer, "127.0.0.1", int(port))
     print(f"open http://127.0.0.1:{server.sockets[0].getsockname()[1]}; Ctrl-C ends it", flush=True)
-    async with server:
+    try:
         await show.run()
+    finally:
+        server.close()  # no `async with`: that waits for pages, which look on for ever
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import io
 import os
 import re
 import runpy
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -211,3 +213,51 @@ def test_the_asyncio_page_shows_frames_and_obeys_the_prompt_typed_there() -> Non
 
     html = asyncio.run(asyncio.wait_for(browse(), LIMIT_S))
     assert b"/frames" in html and b"/prompt" in html
+
+
+def test_a_prompt_that_is_too_long_leaves_the_asyncio_page_running() -> None:
+    example = loaded("11_asyncio_server.py")
+
+    async def browse() -> None:
+        show = example.Show(World.open("dummy", seed=7))
+        server = await asyncio.start_server(show.answer, "127.0.0.1", 0)
+        running = asyncio.ensure_future(show.run())
+        port = server.sockets[0].getsockname()[1]
+        frames, watching = await visit(port, "/frames")
+        await frames.readuntil(b"\r\n\r\n")
+        first = newest = await next_picture(frames)
+        said, asking = await visit(port, "/prompt?text=" + 5000 * "x")
+        assert (await said.read()).startswith(b"HTTP/1.0 204")
+        while np.abs(newest - first).mean() < 10:
+            newest = await next_picture(frames)
+        assert not running.done()
+        running.cancel()
+        server.close()
+        for writer in (watching, asking):
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(browse(), LIMIT_S))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
+def test_the_asyncio_page_ends_on_one_ctrl_c_while_a_browser_watches() -> None:
+    program = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "11_asyncio_server.py"), "dummy", "0"],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert program.stdout is not None
+        found = re.search(r":(\d+);", program.stdout.readline())
+        assert found
+        with socket.create_connection(("127.0.0.1", int(found[1])), LIMIT_S) as page:
+            page.sendall(b"GET /frames HTTP/1.0\r\n\r\n")
+            shown = b""
+            while b"--next" not in shown:
+                shown += page.recv(4096)
+            program.send_signal(signal.SIGINT)
+            _, complaint = program.communicate(timeout=LIMIT_S)
+        assert (program.returncode, complaint) == (0, "")
+    finally:
+        program.kill()
+        program.communicate()
