@@ -5,6 +5,7 @@ python examples/02_steer_from_code.py [nano|dummy|model folder]
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from magi_rt import World
@@ -14,21 +15,21 @@ STORY = {8: "night falls", 24: "gravity pulls left", 40: "it snows"}
 
 
 def main(model: str = "nano") -> None:
-    world = World.open(model, seed=7)
-    world.prompt("a red ball and a blue box in a room by day")
-    on_show = ""
-    # 24 frames per second, made ahead on a worker thread. The loop ends when you leave it.
-    for shown, frame in enumerate(world.frames(fps=24)):
-        if frame.prompt != on_show:
-            on_show = frame.prompt
-            print(f"frame {shown}: {on_show}")
-        if shown in STORY:
-            # Takes effect behind the frames that wait already; any thread may call this.
-            world.prompt(STORY[shown])
-        if on_show == STORY[40]:
-            break
-    world.close()
+    with World.open(model, seed=7) as world:
+        world.prompt("a red ball and a blue box in a room by day")
+        on_show = ""
+        # 24 frames per second, made ahead on a worker thread. The loop ends when you leave it.
+        for shown, frame in enumerate(world.frames(fps=24)):
+            if frame.prompt != on_show:
+                on_show = frame.prompt
+                print(f"frame {shown}: {on_show}")
+            if shown in STORY:
+                # Takes effect behind the frames that wait already; any thread may call this.
+                world.prompt(STORY[shown])
+            if on_show == STORY[40]:
+                break
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with contextlib.suppress(KeyboardInterrupt):
+        main(*sys.argv[1:])

@@ -115,7 +115,11 @@ def main() -> None:
     )
     process.start()
     theirs.close()
-    background = Background(ours.recv())
+    try:
+        address = ours.recv()
+    except EOFError:
+        raise SystemExit("the world could not be opened; why stands above") from None
+    background = Background(address)
     pygame.display.init()
     turns = play(background, ActionMap.of(wanted.model), wanted.seconds)
     if wanted.measure:

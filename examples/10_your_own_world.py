@@ -79,12 +79,21 @@ def train(minutes: float, folder: Path, smoke: bool) -> Path:
     share = None if smoke else minutes / 3
     rest = None if share is None else 2 * share
     batch, clips = (2, {"clips": 4, "still": 1}) if smoke else (12, {})
-    train_vae(folder / "vae", start="nano", data=data, minutes=share, steps=steps, batch=2 * batch)
-    train_dit(
+    _, outcome = train_vae(
+        folder / "vae", start="nano", data=data, minutes=share, steps=steps, batch=2 * batch
+    )
+    go_on_only_if(outcome.finished)
+    outcome = train_dit(
         folder / "dit", folder / "vae" / "export", start="nano-base", data=data, minutes=rest,
         steps=steps, batch=batch, openings=batch, clips=clips,
     )  # fmt: skip
+    go_on_only_if(outcome.finished)
     return folder / "dit" / "export"
+
+
+def go_on_only_if(finished: bool) -> None:
+    if not finished:
+        raise SystemExit("stopped and saved; the same command goes on from here")
 
 
 def steer(model: Path, sheet: Path) -> None:
@@ -99,13 +108,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=10, help="for all training together")
     parser.add_argument("--smoke", action="store_true", help="one tiny step: does it run?")
-    parser.add_argument("--folder", type=Path, default=Path("your-own-world"))
+    parser.add_argument("--folder", type=Path, help="your-own-world, or your-own-world-smoke")
     wanted = parser.parse_args()
+    # a smoke run has other settings, and a folder with its run would refuse the real ones
+    folder = wanted.folder or Path("your-own-world-smoke" if wanted.smoke else "your-own-world")
     if not wanted.smoke:
         from magi_rt.training.loop import restart_with_kept_memory
 
         restart_with_kept_memory()  # several times faster on a CPU
-    steer(train(wanted.minutes, wanted.folder, wanted.smoke), wanted.folder / "story.png")
+    steer(train(wanted.minutes, folder, wanted.smoke), folder / "story.png")
 
 
 if __name__ == "__main__":

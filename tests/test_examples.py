@@ -56,9 +56,9 @@ def loaded(name: str) -> ModuleType:
     return module
 
 
-def run(name: str, *arguments: str, folder: Path) -> str:
-    """What an example says as a program of its own, without a display."""
-    done = subprocess.run(
+def run_any(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """An example as a program of its own, without a display."""
+    return subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
         cwd=folder,
         env={**os.environ, "SDL_VIDEODRIVER": "dummy", "PYTHONPATH": str(EXAMPLES.parent)},
@@ -66,6 +66,11 @@ def run(name: str, *arguments: str, folder: Path) -> str:
         text=True,
         timeout=LIMIT_S,
     )
+
+
+def run(name: str, *arguments: str, folder: Path) -> str:
+    """What an example says that runs to its end."""
+    done = run_any(name, *arguments, folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -99,6 +104,30 @@ def test_the_pygame_loop_turns_while_its_world_runs_in_another_process(tmp_path:
     assert found, said
     turns, pictures = map(int, found.groups())
     assert turns > pictures > 0
+
+
+def test_the_pygame_window_says_in_a_sentence_that_its_world_does_not_open(tmp_path: Path) -> None:
+    pytest.importorskip("pygame")
+    done = run_any("04_pygame_window.py", "no-such-model", folder=tmp_path)
+    assert done.returncode == 1 and "EOFError" not in done.stderr
+    assert "no-such-model" in done.stderr and "could not be opened" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
+def test_the_clocked_loop_ends_on_ctrl_c_without_a_traceback() -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-u", str(EXAMPLES / "02_steer_from_code.py"), "dummy"],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert program.stdout is not None and program.stdout.readline().startswith("frame 0")
+        program.send_signal(signal.SIGINT)
+        _, complaint = program.communicate(timeout=LIMIT_S)
+        assert (program.returncode, complaint) == (0, "")
+    finally:
+        program.kill()
+        program.communicate()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from magi_rt import World
+from magi_rt.training.loop import Outcome
 from magi_rt.training.recordings import open_source
 from magi_rt.training.seeds import seeded
 
@@ -42,6 +43,49 @@ def test_an_edited_world_is_other_data(tmp_path: Path) -> None:
     before = open_source(f"{copy}:Lamp", 32).identity
     copy.write_text(copy.read_text("utf-8").replace("0.02", "0.03"), "utf-8")
     assert open_source(f"{copy}:Lamp", 32).identity != before
+
+
+def trainers(monkeypatch: pytest.MonkeyPatch, *, finished: bool) -> list[Path]:
+    """The folders that are trained in from here on, by trainers that do nothing."""
+    folders: list[Path] = []
+
+    def train(folder: Path, *_: object, **__: object) -> Outcome:
+        folders.append(folder)
+        return Outcome(1, 1.0, finished, {})
+
+    def both(folder: Path, **_: object) -> tuple[None, Outcome]:
+        return None, train(folder)
+
+    monkeypatch.setattr("magi_rt.training.vae_trainer.train_vae", both)
+    monkeypatch.setattr("magi_rt.training.dit_trainer.train_dit", train)
+    return folders
+
+
+def run_example(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """The example's main program; a world that was not trained is not looked at."""
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), *arguments])
+    program = runpy.run_path(str(EXAMPLE))
+    program["main"].__globals__["steer"] = lambda *_: None
+    program["main"]()
+
+
+def test_the_example_stops_when_its_training_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = trainers(monkeypatch, finished=False)
+    with pytest.raises(SystemExit, match="the same command goes on"):
+        run_example(monkeypatch, "--smoke", "--folder", str(tmp_path))
+    assert folders == [tmp_path / "vae"]
+
+
+def test_a_smoke_run_does_not_stand_in_the_way_of_the_real_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("magi_rt.training.loop.restart_with_kept_memory", lambda: None)
+    folders = trainers(monkeypatch, finished=True)
+    run_example(monkeypatch, "--smoke")
+    run_example(monkeypatch)
+    assert len(folders) == len(set(folders)) == 4
 
 
 @pytest.mark.slow
