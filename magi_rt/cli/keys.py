@@ -22,9 +22,9 @@ Client = Annotated[
 def keys(folder: Folder, client: Client = None) -> None:
     """Make keys for a server and its clients; keys that exist already stay as they are.
 
-    The server is started with --keys DIR. Each client gets its folder DIR/clients/NAME, carried
+    The server is started with --keys DIR. Each client gets a copy of its folder DIR/clients/NAME,
     over a safe way, and gives it as --keys. To shut a client out, remove DIR/allowed/NAME.key;
-    that holds from its next connection on.
+    that holds from its next connection on. To let it in again, run this with its name.
 
     [bold]Examples[/bold]
 
@@ -42,4 +42,8 @@ def keys(folder: Folder, client: Client = None) -> None:
         typer.echo("all of these keys exist already")
     typer.echo(f"start the server with: magi-rt serve --bind HOST --keys {folder}")
     for name in names:
-        typer.echo(f"carry {folder / 'clients' / name} to {name}, and give it there as --keys")
+        home = folder / "clients" / name
+        if home.exists():
+            typer.echo(f"copy {home} to {name}, and give it there as --keys")
+        else:
+            typer.echo(f"{name} is let in by the folder that it was given earlier")

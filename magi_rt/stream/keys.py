@@ -5,7 +5,7 @@ Keys are Z85 text of 40 characters, in files of ZeroMQ's own certificate format.
 
     server.key  server.key_secret      of the server; the secret one stays there
     allowed/NAME.key                   public keys of the clients that are let in
-    clients/NAME/                      to be carried to that client: client.key,
+    clients/NAME/                      to be copied to that client: client.key,
                                        client.key_secret and server.key
 """
 
@@ -109,6 +109,9 @@ class ClientKeys:
 def make_keys(folder: str | Path, clients: tuple[str, ...] = ("client",)) -> list[Path]:
     """Makes a server's keys and those of its clients; what exists already stays as it is.
 
+    A client that is allowed keeps its key, wherever its folder is now. One that was shut out is let
+    in again under the key of its folder, or gets a new one where that folder is not here.
+
     Args:
         clients: names, 1 to 64 of ``A-Z a-z 0-9 _ -``.
 
@@ -133,10 +136,13 @@ def make_keys(folder: str | Path, clients: tuple[str, ...] = ("client",)) -> lis
     (folder / "allowed").mkdir(exist_ok=True)
     for name in clients:
         home, allowed = folder / "clients" / name, folder / "allowed" / f"{name}.key"
-        if (home / "client.key_secret").exists():
+        if allowed.exists():
             continue
-        written += _write_pair(home, "client")
-        for source, target in (((home / "client.key"), allowed), (server, home / "server.key")):
+        copies = [(home / "client.key", allowed)]
+        if not (home / "client.key").exists():
+            written += _write_pair(home, "client")
+            copies.append((server, home / "server.key"))
+        for source, target in copies:
             target.write_bytes(source.read_bytes())
             written.append(target)
     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import zmq
+from typer.testing import CliRunner
 
+from magi_rt.cli.app import app
 from magi_rt.errors import OptionError, ServerLostError
 from magi_rt.stream.addresses import control_address, reachable, stays_here
 from magi_rt.stream.client import WorldClient
@@ -190,6 +193,45 @@ def test_keys_that_exist_stay_and_new_clients_are_added(folder: Path) -> None:
     assert len(make_keys(folder, ("stage",))) == 4
     assert (folder / "server.key_secret").read_bytes() == before
     assert {path.stem for path in (folder / "allowed").iterdir()} == {"studio", "stage"}
+
+
+def test_a_client_whose_folder_was_moved_stays_allowed_when_another_is_added(
+    folder: Path, tmp_path: Path
+) -> None:
+    home = (folder / "clients" / "studio").rename(tmp_path / "carried")
+    written = make_keys(folder, ("studio", "stage"))
+    assert {path.parent.name for path in written} == {"stage", "allowed"}
+    assert not (folder / "clients" / "studio").exists()
+    assert ServerKeys.load(folder).allows(ClientKeys.load(home).public)
+
+
+def test_a_client_that_was_shut_out_is_let_in_again_under_its_own_key(folder: Path) -> None:
+    keys = ClientKeys.load(folder / "clients" / "studio")
+    (folder / "allowed" / "studio.key").unlink()
+    assert make_keys(folder, ("studio",)) == [folder / "allowed" / "studio.key"]
+    assert ServerKeys.load(folder).allows(keys.public)
+    assert ClientKeys.load(folder / "clients" / "studio") == keys
+
+
+def test_the_command_says_whose_folder_is_to_be_copied_and_who_has_it_already(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "clients" / "studio").rename(tmp_path / "carried")
+    said = CliRunner().invoke(app, ["keys", str(folder), "-c", "studio", "-c", "stage"]).output
+    assert f"copy {folder / 'clients' / 'stage'} to stage" in said
+    assert "studio is let in by the folder that it was given earlier" in said
+
+
+def test_the_page_tells_which_file_holds_which_key(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\w+) \| `([\w-]+)` in `([\w.]+)` \|", page, re.M)
+    home = folder / "clients" / "studio"
+    values = {}
+    for which, word, file in rows:
+        found = re.search(rf'^ *{word} = "(.{{40}})"$', (home / file).read_text("ascii"), re.M)
+        assert found
+        values[which] = found[1]
+    assert ClientKeys(**values) == ClientKeys.load(home)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs file rights of POSIX")
