@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 
@@ -42,16 +43,17 @@ class SubscriberStats:
         events: events received.
         dropped: frames that did not count, by reason: ``stream``, ``epoch``, ``seq`` (not new),
             ``replaced`` (a newer one was there), ``stale``, ``overwritten`` (in shared memory),
-            ``malformed``, and ``full`` (all were wanted, but nobody took them).
+            ``malformed``, and ``full`` (all were wanted, but nobody took them). A reason that
+            never was counts 0.
         layout: by which frames come now: ``parts``, ``packed`` or ``shared``.
     """
 
     received: int = 0
     taken: int = 0
     events: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
     layout: str = "parts"
 
     def drop(self, reason: str) -> None:
         """Counts a frame that does not count."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        self.dropped[reason] += 1

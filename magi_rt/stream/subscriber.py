@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -184,7 +184,7 @@ class FrameSubscriber:
             now = self._intake.stats
             shared = self._way is not None and self._way.proven
             layout = "shared" if shared else self._topic.layout
-            return replace(now, dropped=dict(now.dropped), layout=layout)
+            return replace(now, dropped=Counter(now.dropped), layout=layout)
 
     def _take(self, received: Received) -> None:
         with self._changed:

@@ -90,7 +90,7 @@ class Desk:
             assert self.read() == [seq]
 
     def dropped(self, reason: str) -> int:
-        return self.intake.stats.dropped.get(reason, 0)
+        return self.intake.stats.dropped[reason]
 
 
 def common(**changed: Any) -> dict[str, Any]:

@@ -63,6 +63,16 @@ def test_every_frame_arrives_when_all_are_wanted(publisher: FramePublisher) -> N
             assert shown(subscriber).header.frame == frame
 
 
+def test_a_reader_that_lost_nothing_has_dropped_zero_for_every_reason(
+    publisher: FramePublisher,
+) -> None:
+    with subscribed(publisher, every=True) as subscriber:
+        publish(publisher)
+        shown(subscriber)
+        assert subscriber.stats.dropped["full"] == 0
+        assert subscriber.stats.dropped == {}, "to ask counts nothing"
+
+
 def test_frames_are_iterated_until_the_subscriber_is_closed(publisher: FramePublisher) -> None:
     seen: list[int] = []
     with subscribed(publisher, every=True) as subscriber:
@@ -198,7 +208,7 @@ def test_noise_between_frames_does_not_stop_them() -> None:
             assert heard == {b"\1event", b"\1" + RGB.encode()}
             for noise in ([b"event"], [b"event", b"\xc1"], [RGB.encode(), b"", b""]):
                 socket.send_multipart(noise)
-            wait_until(lambda: subscriber.stats.dropped.get("malformed") == 3, "noise is counted")
+            wait_until(lambda: subscriber.stats.dropped["malformed"] == 3, "noise is counted")
             assert not subscriber.connected
 
 
