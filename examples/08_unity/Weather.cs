@@ -10,7 +10,7 @@ using UnityEngine;
 public class Weather : MonoBehaviour
 {
     [SerializeField]
-    string[] prompts = { "it rains", "the sun comes out", "night falls" };
+    string[] prompts = { "it rains", "the sky clears", "night falls" };
 
     [SerializeField, Range(1, 120)]
     float seconds = 10;

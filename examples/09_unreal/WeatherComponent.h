@@ -20,7 +20,7 @@ public:
 	UWeatherComponent();
 
 	UPROPERTY(EditAnywhere, Category = "Weather")
-	TArray<FString> Prompts = {TEXT("it rains"), TEXT("the sun comes out"), TEXT("night falls")};
+	TArray<FString> Prompts = {TEXT("it rains"), TEXT("the sky clears"), TEXT("night falls")};
 
 	UPROPERTY(EditAnywhere, Category = "Weather", meta = (ClampMin = "1"))
 	float Seconds = 10.0f;

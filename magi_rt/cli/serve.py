@@ -137,7 +137,7 @@ def serve(
 
       magi-rt serve
 
-      magi-rt serve nano --prompt "a red ball" --fps 24 --snapshots saved
+      magi-rt serve nano --prompt "a red ball in a room by day" --fps 24 --snapshots saved
 
       magi-rt serve --bind 0.0.0.0 --keys my-keys
     """

@@ -394,7 +394,7 @@ namespace MagiRt.Tests
                     Time.time += 0.5f;
                     Player.Frame(component);
                     Player.Frame(weather);
-                    return Debug.Console.Exists(line => line.StartsWith("log the sun comes out: on the screen"));
+                    return Debug.Console.Exists(line => line.StartsWith("log the sky clears: on the screen"));
                 },
                 "the second prompt shows");
             Player.Disable(weather);

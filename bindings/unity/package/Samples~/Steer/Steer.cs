@@ -9,7 +9,7 @@ using UnityEngine;
 public class Steer : MonoBehaviour
 {
     [SerializeField]
-    string[] prompts = { "turn left", "turn right", "night falls" };
+    string[] prompts = { "gravity pulls left", "gravity pulls right", "night falls" };
 
     string line = "";
     string answer = "";
