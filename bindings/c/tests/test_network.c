@@ -424,6 +424,19 @@ static void too_many_waiting_requests_are_refused(void)
     end();
 }
 
+static void a_client_without_a_control_address_refuses_requests_and_says_why(void)
+{
+    fake_open(&server, STREAM_A);
+    magi_client_desc desc = desc_for(&server);
+    desc.control = "none";
+    begin_with(desc);
+    CHECK_NUMBER(magi_client_send_prompt(client, "x", MAGI_AT_NEXT, 0, NULL), MAGI_OK);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    CHECK_NUMBER(receipt.code, MAGI_CODE_REFUSED);
+    CHECK(strcmp(receipt.message, "the client was opened without a control address") == 0);
+    end();
+}
+
 int main(void)
 {
     RUN(a_frame_arrives_with_its_header_and_pixels);
@@ -445,5 +458,6 @@ int main(void)
     RUN(a_client_whose_thread_is_held_for_long_while_frames_come_goes_on);
     RUN(a_request_without_a_server_times_out_and_is_not_done_later);
     RUN(too_many_waiting_requests_are_refused);
+    RUN(a_client_without_a_control_address_refuses_requests_and_says_why);
     return 0;
 }
