@@ -18,7 +18,7 @@ from magi_rt.export.graphs import HIDDEN
 from magi_rt.models.inputs import Branch, DenoiseInputs
 from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
-from tests.backends.graph_kit import SIZE, Player, graph_executor, plain_executor, relative
+from tests.backends.graph_kit import SIZE, Player, graph_executor, need, plain_executor, relative
 
 pytestmark = pytest.mark.engine
 BACKENDS = ("openvino", "onnx")
@@ -56,6 +56,18 @@ def test_bfloat16_products_stay_near_eager(plans: Path) -> None:
     found, expected = Player(executor, 1).play(1)[0], Player(plain_executor(), 1).play(1)[0]
     assert 0 < relative(found, expected) < 5e-2
     assert executor.info.dtype == "bfloat16"
+
+
+def test_a_graph_world_in_bfloat16_keeps_its_memory_in_float32_as_the_page_says() -> None:
+    need("openvino")
+    try:
+        executor = OpenVINOExecutor.open("nano", dtype="bfloat16")
+    except BackendError as error:
+        pytest.skip(error.message)
+    assert {weight.dtype for weight in executor.dit.parameters()} == {torch.float32}
+    assert executor.new_cache(*SIZE, 2).keys.dtype == torch.float32
+    page = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text("utf-8")
+    assert "OpenVINO and ONNX Runtime keep their memory in `float32`" in page
 
 
 def test_a_graph_lives_until_openvino_has_saved_it(
