@@ -55,9 +55,13 @@ class OpenedModel:
     ) -> OpenedModel:
         """The same weights run otherwise; ``None`` is as this one. OptionError if refused."""
         now = self.machine
-        asked = {"steps": steps, "window": window, "depth": depth}
-        given = {name: value for name, value in asked.items() if value is not None}
-        options = replace(now.options, **given)
+        usual = now.options
+        options = replace(
+            usual,
+            steps=usual.steps if steps is None else steps,
+            window=usual.window if window is None else window,
+            depth=usual.depth if depth is None else depth,
+        )
         return OpenedModel(WorldMachine.around(now.executor, now.model, options))
 
     def begin(self, video: Pixels | None, seed: int) -> World:
