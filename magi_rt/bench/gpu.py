@@ -22,7 +22,7 @@ from magi_rt.bench.measure import Numbers, conditions, hardware, memory_bytes, r
 from magi_rt.bench.subject import RandomText, random_executor
 from magi_rt.bench.world import Rival
 from magi_rt.errors import MagiError, OptionError
-from magi_rt.planner.chips import GPUS, PRECISIONS, Chip
+from magi_rt.planner.chips import GPUS, PRECISIONS, Chip, precisions_of
 from magi_rt.planner.speed import denoise_seconds
 from magi_rt.planner.work import Subject, chunk_work
 from magi_rt.world.machine import WorldMachine
@@ -227,14 +227,17 @@ def _summary(machine: WorldMachine, denoise: list[float], decode: list[float]) -
 
 
 def _share(machine: WorldMachine, case: Case, numbers: Numbers) -> Numbers:
-    """Time at the chip's full peaks as a share of the time taken, for known chips."""
-    chip = chip_named(conditions(machine, "random")["hardware"])
-    if chip is None or "denoise_ms" not in numbers:
+    """Time at the chip's full peaks as a share of the time taken, for known chips.
+
+    What a chip has no products for and emulates (FP8 on an A100) has no peak and no share.
+    """
+    chip, way = chip_named(hardware(machine.executor.info.device)), PRECISIONS[case.precision]
+    if chip is None or "denoise_ms" not in numbers or way not in precisions_of(chip):
         return {"roofline_share": None}
     config, sampler = machine.executor.config, machine.pipeline.sampler
     subject = Subject(machine.model, config)
     work = chunk_work(subject, subject.tokens(*machine.size), sampler.steps)
-    ideal = denoise_seconds(work, chip, PRECISIONS[case.precision], config.model.num_layers)
+    ideal = denoise_seconds(work, chip, way, config.model.num_layers)
     return {"roofline_share": 1e3 * ideal / numbers["denoise_ms"]}
 
 

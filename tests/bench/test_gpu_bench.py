@@ -63,6 +63,17 @@ def test_a_case_that_fails_does_not_end_the_run() -> None:
     assert [wrong[name] for name in HEADING] == [right[name] for name in HEADING]
 
 
+def test_fp8_on_a_card_that_emulates_it_has_no_share_of_a_peak_and_ends_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu, "hardware", lambda _: "NVIDIA A100-SXM4-80GB")
+    plan = Plan(model="tiny", sizes=((32, 32),), windows=(1,), ways=("eager",), device="cpu")
+    bf16, fp8, summary = bench_gpu(plan, opened)
+    assert bf16["roofline_share"] > 0
+    assert fp8["fps"] > 0 and fp8["roofline_share"] is None
+    assert summary["bench"] == "gpu"
+
+
 def test_lines_of_two_cards_make_two_tables() -> None:
     line = {
         "model": "nano",
