@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from magi_rt.config_section import ConfigSection
+from magi_rt.config_section import ConfigSection, optional_key
 from magi_rt.errors import ConfigError
 
 PARAMS_DTYPES = ("torch.bfloat16", "torch.float32")
@@ -116,8 +116,10 @@ class ModelConfig(ConfigSection):
 class RuntimeConfig(ConfigSection):
     """Sampling defaults and file places (`runtime_config`).
 
+    `shortest_steps`, which published files lack, is the fewest that a distilled model was taught.
+
     Raises:
-        ConfigError: a number is out of range or steps, window and visibility stages do not fit.
+        ConfigError: a number is out of range, or steps, window, stages, fps and width do not fit.
     """
 
     cfg_number: int = 1
@@ -141,6 +143,7 @@ class RuntimeConfig(ConfigSection):
     scale_factor: float = 0.18215
     temporal_downsample_factor: int = 4
     load: str | None = None
+    shortest_steps: int | None = optional_key()
 
     def __post_init__(self) -> None:
         self.check_types()
@@ -154,8 +157,11 @@ class RuntimeConfig(ConfigSection):
             self.refuse("clean_t", "it must be above 0 and at most 1")
         if self.seed < 0:
             self.refuse("seed", "it must be 0 or more")
+        if self.shortest_steps is not None and not 0 < self.shortest_steps <= self.num_steps:
+            self.refuse("shortest_steps", f"it must be from 1 to num_steps, {self.num_steps}")
         self._check_guidance()
         self._check_visibility()
+        self._check_pieces()
 
     def _check_guidance(self) -> None:
         count = len(self.cfg_t_range)
@@ -178,6 +184,13 @@ class RuntimeConfig(ConfigSection):
             self.refuse("num_steps", f"it must divide by window_size {self.window_size}")
         if self.num_steps % stages:
             self.refuse("num_steps", f"it must divide by the {stages} noise2clean_kvrange stages")
+
+    def _check_pieces(self) -> None:
+        """The decoder makes one picture, not four, of a piece that is a single latent frame."""
+        piece = self.fps // 2 // self.temporal_downsample_factor
+        if piece < 2 or self.chunk_width % piece == 1:
+            what = f"of the {self.frames_per_chunk} pictures of a chunk some would be lost"
+            self.refuse("fps", f"the decoder takes half a second at a time, so {what}; use 24")
 
     @property
     def frames_per_chunk(self) -> int:
@@ -250,12 +263,10 @@ class MagiConfig:
         if not isinstance(data, Mapping):
             raise ConfigError("a configuration must be a JSON object")
         sections = ("model_config", "runtime_config", "engine_config")
-        for key in data:
-            if key not in sections:
-                raise ConfigError(f"unknown section {key!r}; remove it", field=str(key))
-        for key in sections:
-            if key not in data:
-                raise ConfigError(f"section {key!r} is missing", field=key)
+        for key in (key for key in data if key not in sections):
+            raise ConfigError(f"unknown section {key!r}; remove it", field=str(key))
+        for key in (key for key in sections if key not in data):
+            raise ConfigError(f"section {key!r} is missing", field=key)
         return cls(
             model=ModelConfig.from_dict(data["model_config"], section="model_config"),
             runtime=RuntimeConfig.from_dict(data["runtime_config"], section="runtime_config"),

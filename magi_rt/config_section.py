@@ -34,6 +34,15 @@ def _spell(hint: Any) -> str:
     return names.get(hint, "null")
 
 
+def optional_key() -> Any:
+    """A field that a file may leave out; None stands for that and is not written."""
+    return dataclasses.field(default=None, metadata={"optional": True})
+
+
+def _optional(section: Any) -> set[str]:
+    return {each.name for each in dataclasses.fields(section) if "optional" in each.metadata}
+
+
 class ConfigSection:
     """Base of the frozen section dataclasses: strict reading, checks, writing."""
 
@@ -49,7 +58,7 @@ class ConfigSection:
             raise ConfigError(f"{where} must be an object, not {data!r}", field=where)
         known = get_type_hints(cls)
         unknown = sorted(str(key) for key in data if key not in known)
-        missing = [key for key in known if key not in data]
+        missing = [key for key in known if key not in data and key not in _optional(cls)]
         if unknown:
             raise ConfigError(
                 f"{where} has unknown keys: {', '.join(unknown)}; remove them", field=unknown[0]
@@ -64,7 +73,9 @@ class ConfigSection:
     def to_dict(self) -> dict[str, Any]:
         """The section as JSON values; tuples become lists."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+        unsaid = {key for key in _optional(self) if values[key] is None}
+        written = {key: v for key, v in values.items() if key not in unsaid}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in written.items()}
 
     def check_types(self) -> None:
         """Raises ConfigError unless every field has its annotated type."""

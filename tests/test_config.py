@@ -109,6 +109,26 @@ def test_a_contradiction_is_refused_and_names_its_key(section: str, key: str, va
     assert refusal(data).field == key
 
 
+@pytest.mark.parametrize("fps", [6, 12, 15])
+def test_a_rate_at_which_the_decoder_would_lose_pictures_is_refused(fps: int) -> None:
+    data = published()
+    data["runtime_config"]["fps"] = fps
+    error = refusal(data)
+    assert error.field == "fps"
+    assert "some would be lost; use 24" in error.message
+
+
+def test_the_shortest_steps_may_be_left_out_and_are_kept_where_they_are_said() -> None:
+    data = published()
+    assert "shortest_steps" not in data["runtime_config"]
+    data["runtime_config"]["shortest_steps"] = 8
+    config = MagiConfig.from_dict(data)
+    assert config.runtime.shortest_steps == 8
+    assert config.to_dict() == data
+    data["runtime_config"]["shortest_steps"] = 32  # more than the model's own 16
+    assert refusal(data).field == "shortest_steps"
+
+
 def test_visibility_stages_must_divide_the_steps() -> None:
     data = published()
     data["runtime_config"] |= {"num_steps": 8, "noise2clean_kvrange": [5, 4, 3]}

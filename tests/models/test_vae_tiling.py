@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
 import torch
 from torch import Tensor
 
-from magi_rt.errors import OptionError, ShapeError
+from magi_rt.config import RuntimeConfig
+from magi_rt.errors import ConfigError, OptionError, ShapeError
 from magi_rt.models.vae import ViTVAE, to_uint8
 from magi_rt.models.vae_tiling import (
     Axis,
@@ -132,6 +134,42 @@ def test_frames_in_another_layout_are_refused() -> None:
 def test_latents_in_another_layout_are_refused() -> None:
     with pytest.raises(ShapeError):
         decode_frames(tiny_vae(), torch.zeros(1, 4, 2, 3, 3), TILES)
+
+
+class Counting:
+    """A decoder of pictures of one pixel: one of a lone latent frame, else four of each."""
+
+    config = replace(TINY, patch_length=4, patch_size=1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        times = latents.shape[2]
+        return torch.zeros(1, 3, 1 if times == 1 else 4 * times, 1, 1)
+
+    def decode_pixels(self, latents: Tensor) -> Tensor:
+        return to_uint8(self.decode(latents)[0]).permute(1, 2, 3, 0)[None]
+
+
+def whole(fps: int, width: int) -> bool:
+    """True when a chunk is decoded to four pictures for each of its latent frames."""
+    latents = torch.zeros(1, width, 1, 1)
+    try:
+        pictures = decode_frames(Counting(), latents, TileConfig.published(fps))
+    except OptionError:
+        return False
+    return len(pictures) == 4 * width
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+def test_configurations_are_accepted_exactly_where_no_picture_of_a_chunk_is_lost(
+    width: int,
+) -> None:
+    for fps in range(1, 61):
+        accepted = True
+        try:
+            RuntimeConfig(fps=fps, chunk_width=width)
+        except ConfigError:
+            accepted = False
+        assert accepted == whole(fps, width), fps
 
 
 def test_tiles_that_make_no_progress_are_refused() -> None:
