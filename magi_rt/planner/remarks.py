@@ -8,7 +8,7 @@ from magi_rt.config import ModelConfig
 from magi_rt.planner.chips import CPU, Chip
 from magi_rt.planner.memory import GIB
 from magi_rt.planner.plan import Choice
-from magi_rt.planner.work import Subject
+from magi_rt.planner.work import Subject, is_published_shape
 
 SEEN = {34: (640 * 360, "360p, 480p and 720p"), 48: (455 * 256, "256p, 480p and 720p")}
 """Layers of a published model -> pixels of the smallest pictures of its training, and all sizes."""
@@ -19,10 +19,7 @@ LATE_SHARE = 1.15
 
 def least_pixels(model: ModelConfig) -> tuple[int, str] | None:
     """The smallest pictures that a published model was trained with; None for other models."""
-    published = {34: 3072, 48: 6144}
-    if published.get(model.num_layers) != model.hidden_size:
-        return None
-    return SEEN[model.num_layers]
+    return SEEN[model.num_layers] if is_published_shape(model) else None
 
 
 def never_seen(subject: Subject, choice: Choice) -> bool:

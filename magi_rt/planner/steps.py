@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from magi_rt.config import MagiConfig
+from magi_rt.planner.work import is_published_shape
 
-TAUGHT = (8, 12, 16, 32, 64)
-"""Step counts of a published distilled model; it is told its step size in every call."""
+COUNTS = (4, 8, 12, 16, 32, 64)
+"""Step counts of distilled models; they are told their step size in every call."""
 
-SHORT = 8
-"""A model whose own count is this or less was distilled down to 4 steps."""
+SHORT, PUBLISHED_SHORTEST = 8, 8
+"""A model that does not say its shortest count was distilled down to 4 steps when its own count is
+``SHORT`` or less; the published ones never were: theirs is ``PUBLISHED_SHORTEST``."""
 
 
 def taught_steps(config: MagiConfig) -> tuple[int, ...]:
@@ -20,7 +22,17 @@ def taught_steps(config: MagiConfig) -> tuple[int, ...]:
     own = config.runtime.num_steps
     if not config.engine.distill:
         return (own,)
-    return tuple(sorted({*TAUGHT, *((4,) if own <= SHORT else ()), own}))
+    shortest = _shortest(config)
+    return tuple(sorted({*(n for n in COUNTS if n >= shortest), own}))
+
+
+def _shortest(config: MagiConfig) -> int:
+    """The fewest steps that a distilled model was taught."""
+    told = config.runtime.shortest_steps
+    if told is not None:
+        return told
+    short = config.runtime.num_steps <= SHORT and not is_published_shape(config.model)
+    return min(COUNTS) if short else PUBLISHED_SHORTEST
 
 
 def fitting_steps(config: MagiConfig, window: int) -> tuple[int, ...]:

@@ -63,6 +63,15 @@ class VaeShape:
         return (4 + 2 * self.inner) * self.width**2
 
 
+PUBLISHED_SHAPES = {34: 3072, 48: 6144}
+"""Layers of the published denoisers -> their width."""
+
+
+def is_published_shape(model: ModelConfig) -> bool:
+    """True for a denoiser of a published size."""
+    return PUBLISHED_SHAPES.get(model.num_layers) == model.hidden_size
+
+
 PUBLISHED_VAE = VaeShape(width=1024, depth=24, patch=8, length=4, cells=4097)
 PUBLISHED_TEXT_BYTES = 4 * 4_762_310_656
 """The T5 v1.1 XXL encoder in float32, which runs on the CPU."""
@@ -193,7 +202,7 @@ def decode_work(subject: Subject, height: int, width: int, *, cut: str = "publis
             picture; "whole" leaves it in one piece.
     """
     vae, runtime = subject.vae, subject.config.runtime
-    frames = max(1, runtime.fps // 2) // vae.length
+    frames = max(1, runtime.fps // 2 // vae.length)
     times = [min(frames, left) for left in range(runtime.chunk_width, 0, -frames)]
     sides = [side // vae.patch for side in (height, width)]
     if cut == "whole":

@@ -238,7 +238,7 @@ class Distillation:
     def evaluate(self, step: int, export_to: Path) -> dict[str, float]:
         """Held-out loss, distances from the teacher, and an export of the weights in use."""
         _, parts = self._measured(self.held_out, 0, 0, seeded(HELD_OUT_SEED, 5))
-        export(export_to, self.student, self.source)
+        export(export_to, self.student, self.source, self.settings.shortest)
         with self._bfloat16():
             apart = self._judge().measure(self.student)
         return {f"held_out_{name}": float(value) for name, value in parts.items()} | apart
@@ -254,8 +254,11 @@ class Distillation:
         return self._distance
 
 
-def distilled_config(config: MagiConfig) -> MagiConfig:
+def distilled_config(config: MagiConfig, shortest: int) -> MagiConfig:
     """The configuration of a guided model's student.
+
+    Args:
+        shortest: the fewest steps that it learned, which the configuration says.
 
     The student has learned its velocity with all of the history up to the last step. Mixing in a
     share of one without history, as the published distilled models do for nearly clean chunks,
@@ -263,7 +266,7 @@ def distilled_config(config: MagiConfig) -> MagiConfig:
     """
     return MagiConfig(
         config.model,
-        replace(config.runtime, cfg_number=1, num_steps=DEFAULT_STEPS),
+        replace(config.runtime, cfg_number=1, num_steps=DEFAULT_STEPS, shortest_steps=shortest),
         replace(
             config.engine,
             distill=True,
@@ -272,11 +275,11 @@ def distilled_config(config: MagiConfig) -> MagiConfig:
     )
 
 
-def export(folder: Path, student: VideoDiT, source: Source) -> None:
+def export(folder: Path, student: VideoDiT, source: Source, shortest: int) -> None:
     """Write a model folder in the published layout: the student, all else from its teacher."""
     save_model(
         folder,
-        distilled_config(source.config),
+        distilled_config(source.config, shortest),
         denoiser=student.state_dict(),
         vae_config=source.codec.config,
         vae=source.codec.weights,

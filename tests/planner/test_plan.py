@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from magi_rt.cli.app import app
 from magi_rt.cli.plan import subject_of
+from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError
 from magi_rt.planner import plan
 from magi_rt.planner.chips import GPUS, PRECISIONS, gpu, precisions_of
@@ -148,6 +150,23 @@ def test_a_model_is_offered_only_the_steps_that_it_was_taught() -> None:
     assert taught_steps(PRESETS["24B-distill"]) == (8, 12, 16, 32, 64)
     assert taught_steps(subject_of("nano").config) == (4, 8, 12, 16, 32, 64)
     assert fitting_steps(PRESETS["24B-distill"], 3) == (12,)
+
+
+def with_steps(config: MagiConfig, num_steps: int, shortest: int | None = None) -> MagiConfig:
+    runtime = replace(config.runtime, num_steps=num_steps, shortest_steps=shortest)
+    return replace(config, runtime=runtime)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if "distill" in name])
+def test_a_published_model_is_never_offered_4_steps_whatever_its_own_count(name: str) -> None:
+    assert taught_steps(with_steps(PRESETS[name], 8)) == (8, 12, 16, 32, 64)
+
+
+def test_what_a_model_says_of_its_shortest_steps_holds() -> None:
+    nano = subject_of("nano").config
+    assert taught_steps(with_steps(nano, 8, shortest=8)) == (8, 12, 16, 32, 64)
+    assert taught_steps(with_steps(nano, 16, shortest=4)) == (4, 8, 12, 16, 32, 64)
+    assert taught_steps(with_steps(subject_of("nano-base").config, 16, shortest=4)) == (16,)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError
+from magi_rt.planner.steps import taught_steps
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.training.distill_trainer import Distillation, distilled_config, train_distill
 from magi_rt.training.loop import Outcome, read_log
@@ -107,14 +108,24 @@ def test_the_export_has_its_own_denoiser_and_all_else_of_its_teacher(
     config = MagiConfig.from_file(finished / "export" / "config.json")
     assert (config.engine.distill, config.runtime.cfg_number) == (True, 1)
     assert (config.runtime.num_steps, config.runtime.window_size) == (8, 1)
+    assert config.runtime.shortest_steps == 4
     for part in ("vae", "t5/t5-v1_1-xxl"):
         for file in (teacher / part).iterdir():
             same = (finished / "export" / part / file.name).read_bytes() == file.read_bytes()
             assert same or file.suffix == ".json"
 
 
+@pytest.mark.parametrize("shortest", [4, 8])
+def test_the_export_says_the_fewest_steps_it_was_taught_and_is_offered_no_fewer(
+    shortest: int,
+) -> None:
+    config = distilled_config(small_config(window_size=1), shortest)
+    assert MagiConfig.from_dict(config.to_dict()).runtime.shortest_steps == shortest
+    assert taught_steps(config)[0] == shortest
+
+
 def test_no_chunk_of_a_student_is_run_once_more_without_history() -> None:
-    sampler = SamplerConfig.from_config(distilled_config(small_config(window_size=1)))
+    sampler = SamplerConfig.from_config(distilled_config(small_config(window_size=1), 4))
     for time in sampler.times[:-1]:
         assert sampler.guidance.weights([time])[0].alone == 0
 
