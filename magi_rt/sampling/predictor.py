@@ -78,7 +78,7 @@ class Predictor:
     ) -> Tensor:
         """Velocities [views, channels, R * chunk_width, H, W] of some ranges of a planned call."""
         chunks = state.chunks_of(plan)[ranges.start : ranges.stop]
-        visible = plan.visible[ranges.start : ranges.stop]
+        visible = _widths(plan, state.cache.depth)[ranges.start : ranges.stop]
         slot = ranges.start + int(not plan.write_clean)
         inputs = DenoiseInputs(
             latents=state.slot(state.latents, slot, len(ranges)),
@@ -105,3 +105,14 @@ class Predictor:
         """What a view is told about a chunk; a finished chunk has no prompt in any view."""
         finished = chunk.steps_done == self.sampler.steps
         return self.null if finished or self.drops_text(view) else chunk.text.context
+
+
+def _widths(plan: CallPlan, depth: int) -> tuple[int, ...]:
+    """How many chunks every range of a call may see, the same in all steps of a stage.
+
+    In the call that reads the finished chunk, the memory still holds one that this will push out.
+    """
+    if not plan.write_clean:
+        return plan.visible
+    finished, *noisy = plan.visible
+    return (finished, *(min(width, depth + place) for place, width in enumerate(noisy, 1)))

@@ -61,12 +61,16 @@ def code_of(case: GoldenCase) -> float | None:
     return step_code(call["num_steps"], call.get("distill_interval", 1))
 
 
-def fill_cache(dit: VideoDiT, case: GoldenCase, chunks: int) -> RollingKVCache:
-    """A ring holding the case's ``kv_in`` as chunks 0..chunks - 1."""
+def fill_cache(dit: VideoDiT, case: GoldenCase, chunks: int, joining: int = 0) -> RollingKVCache:
+    """A ring holding the case's ``kv_in`` as chunks 0..chunks - 1.
+
+    Args:
+        joining: finished chunks that find room besides.
+    """
     model, tokens = case.model, case.meta["tokens_per_chunk"]
     shape = CacheShape(
         layers=model.num_layers,
-        depth=max(chunks, 1),
+        depth=max(chunks + joining, 1),
         groups=model.num_query_groups,
         tokens=tokens,
         head_dim=model.head_dim,

@@ -120,7 +120,7 @@ def _dispatch_state(
         window=window,
         latents=latents,
         spare=torch.empty_like(latents),
-        cache=fill_cache(executor.dit, case, plan.first_chunk),
+        cache=fill_cache(executor.dit, case, plan.first_chunk, joining=first),
         beginning=Beginning(0, x[:, :0]),
         chunk_width=width,
     )

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from magi_rt.errors import OptionError
 from magi_rt.models import kv_cache, rotary
+from magi_rt.models.inputs import DenoiseInputs
+from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.sampling.noise import chunk_noise
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk
 from magi_rt.sampling.stream_state import ChunkText, StreamState
@@ -44,6 +47,32 @@ def test_a_memory_that_is_too_short_changes_the_stream() -> None:
     ours, theirs = (run(pipeline, begin(pipeline), 4) for pipeline in (short, full))
     assert same(ours[:2], theirs[:2])
     assert distance(ours[3], theirs[3]) > 1e-3
+
+
+class LookingBack(WatchedExecutor):
+    """Keeps, for every chunk, the first chunk that it sees in each of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__(distill=True)
+        self.first_seen: dict[int, list[int]] = {}
+
+    def denoise(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        first = inputs.first_chunk
+        for place, width in enumerate(inputs.branches[0].visible):
+            seen = cache.first_visible(first, place, width)
+            self.first_seen.setdefault(first + place, []).append(seen)
+        return super().denoise(inputs, cache)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_every_step_of_a_stage_looks_back_as_far_as_the_depth_says(depth: int) -> None:
+    executor = LookingBack()
+    pipeline = pipeline_of(executor, window=1, depth=depth)
+    run(pipeline, begin(pipeline), 7)
+    widths = (5, 5, 4, 4, 3, 3, 2, 2)  # of the eight steps
+    for chunk in range(7):
+        expected = [max(0, chunk - min(width - 1, depth)) for width in widths]
+        assert executor.first_seen[chunk][:8] == expected, chunk
 
 
 @pytest.mark.parametrize("family", ["4.5B", "24B"])
