@@ -2,8 +2,8 @@
 
 A world of the model's own shape runs on an executor that computes nothing. It still does
 everything that is not a network: the ring of finished chunks has its real size and is laid out for
-attention in every layer, finished chunks are staged and committed, noise is drawn, velocities are
-combined and added up, moments are copied for rewinding, pictures become frames.
+attention as the real executor does it, finished chunks are staged and committed, noise is drawn,
+velocities are combined and added up, moments are copied for rewinding, pictures become frames.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from torch import Tensor
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.dummy import DummyExecutor
+from magi_rt.backends.eager import parts_of
+from magi_rt.backends.graph_inputs import TextRoom, calls_of, shape_of
+from magi_rt.backends.graph_runner import GraphExecutor
 from magi_rt.bench.measure import Numbers, conditions, median, percentile, rounded
 from magi_rt.bench.subject import Subject
 from magi_rt.errors import OptionError
@@ -39,7 +42,12 @@ class IdleExecutor(DummyExecutor):
 
     Args:
         real: the model whose shapes are taken.
+
+    Attributes:
+        way: whose bookkeeping it does, "eager": history laid out layer by layer.
     """
+
+    way = "eager"
 
     def __init__(self, real: Executor, cache: RollingKVCache) -> None:
         super().__init__(real.config)
@@ -96,6 +104,44 @@ class IdleExecutor(DummyExecutor):
         return torch.zeros(frames * length, height * side, width * side, 3, dtype=torch.uint8)
 
 
+class IdleGraphExecutor(IdleExecutor):
+    """Does the bookkeeping of a graph executor, which takes history and prompts as whole tensors.
+
+    Attributes:
+        way: "graphs".
+    """
+
+    way = "graphs"
+
+    def __init__(self, real: Executor, cache: RollingKVCache) -> None:
+        super().__init__(real, cache)
+        self._texts, self._room = TextRoom(), max(8, self.config.model.caption_max_length)
+        self._staged = self._keys.repeat(cache.shape.layers, 1, 1, 1)
+
+    @torch.inference_mode()
+    def denoise(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        """Zeros; but all that a graph is given is made ready, and what it gives is taken."""
+        found = [self._part(part, cache) for part in parts_of(inputs, cache)]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _part(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        found = [self._call(call.inputs, cache) for call in calls_of(inputs, cache)]
+        return found[0] if len(found) == 1 else torch.cat(found, dim=2)
+
+    def _call(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+        shape_of(inputs, cache, self._room)
+        self._texts.get(inputs, self._room)
+        cache.lines()
+        inputs.latents[None].contiguous()
+        if inputs.stage_branch is not None:
+            cache.stage(slice(None), self._staged, self._staged)
+        return self._made(len(inputs.branches), *inputs.latents.shape).clone()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Black pictures, copied out of the graph's memory."""
+        return super().decode(latents).clone()
+
+
 def bench_overhead(subject: Subject, *, chunks: int = 100, tell: Tell = lambda _: None) -> Numbers:
     """Times a world with its networks and one of the same shape without, in turn.
 
@@ -115,7 +161,9 @@ def bench_overhead(subject: Subject, *, chunks: int = 100, tell: Tell = lambda _
         raise OptionError(
             "what is not a network is measured on the CPU; give --device cpu", field="device"
         )
-    whole, bare, busy = _times(machine, idle_machine(machine), chunks, tell)
+    idle = idle_machine(machine)
+    assert isinstance(idle.executor, IdleExecutor)
+    whole, bare, busy = _times(machine, idle, chunks, tell)
     steps = machine.pipeline.sampler.steps_per_stage
     share = 100 * median(bare) / median(whole)
     step_ms = 1e3 * median(busy) / steps
@@ -129,16 +177,23 @@ def bench_overhead(subject: Subject, *, chunks: int = 100, tell: Tell = lambda _
         "chunk_ms_p50": 1e3 * median(whole),
         "overhead_share_pct": share,
         "within_limits": share < SHARE_LIMIT_PCT and step_ms < STEP_LIMIT_MS,
+        "bookkeeping": idle.executor.way,
     }
     return rounded(numbers | conditions(machine, subject.weights))
 
 
 def idle_machine(machine: WorldMachine) -> WorldMachine:
-    """The same world on an executor that computes nothing."""
+    """The same world on an executor that computes nothing, an :class:`IdleExecutor`."""
     cache = machine.executor.new_cache(*machine.latent_size, 1)
-    idle = IdleExecutor(machine.executor, cache)
+    idle = idle_executor(machine.executor, cache)
     options = replace(machine.options, adapt=False, fps=None)
     return WorldMachine.around(idle, machine.model, options)
+
+
+def idle_executor(real: Executor, cache: RollingKVCache) -> IdleExecutor:
+    """An executor that keeps books as the real one does, and computes nothing."""
+    graphs = isinstance(real, GraphExecutor)
+    return (IdleGraphExecutor if graphs else IdleExecutor)(real, cache)
 
 
 def _times(

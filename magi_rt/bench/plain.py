@@ -17,7 +17,7 @@ from torch import Tensor
 
 from magi_rt.backends.eager import EagerExecutor
 from magi_rt.bench.plain_network import PlainCall, PlainDenoiser
-from magi_rt.models.dit import VideoDiT
+from magi_rt.models.dit import VideoDiT, is_float32_island
 from magi_rt.models.fp8 import PerTensorFp8Linear
 from magi_rt.sampling.guidance import HISTORY_SHARE
 from magi_rt.sampling.noise import chunk_noise
@@ -38,13 +38,21 @@ class PlainChunk:
     steps_done: int = 0
 
 
-def ordinary(dit: VideoDiT) -> VideoDiT:
-    """The same weights in PyTorch's own layers, without what an executor does to make them fast."""
+def ordinary(dit: VideoDiT, dtype: torch.dtype | None = None) -> VideoDiT:
+    """The same weights in PyTorch's own layers, without what an executor does to make them fast.
+
+    Args:
+        dtype: working format, ``None`` for the network's own.
+    """
     if any(isinstance(module, PerTensorFp8Linear) for module in dit.modules()):
         return dit
     with torch.device("meta"):
         plain = VideoDiT(dit.config)
-    plain.load_state_dict(dit.state_dict(), strict=True, assign=True)
+    state = {
+        name: value if is_float32_island(name) else value.to(dtype or value.dtype)
+        for name, value in dit.state_dict().items()
+    }
+    plain.load_state_dict(state, strict=True, assign=True)
     return plain.eval().requires_grad_(False)
 
 
@@ -55,16 +63,23 @@ class PlainStream:
         executor: its networks are read, its saved work is not used.
         sampler: steps, window, guidance and visibility.
         size: latent height and width.
+        dtype: working format of the denoiser, ``None`` for that of its weights.
 
     Raises:
         OptionError: the weights are quantised.
     """
 
     def __init__(
-        self, executor: EagerExecutor, sampler: SamplerConfig, *, seed: int, size: tuple[int, int]
+        self,
+        executor: EagerExecutor,
+        sampler: SamplerConfig,
+        *,
+        seed: int,
+        size: tuple[int, int],
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.executor, self.sampler, self.seed = executor, sampler, seed
-        self.denoiser = PlainDenoiser(ordinary(executor.dit), sampler.chunk_width)
+        self.denoiser = PlainDenoiser(ordinary(executor.dit, dtype), sampler.chunk_width)
         self.shape = (executor.config.model.latent_channels, sampler.chunk_width, *size)
         self.null = executor.null_text()
         self.in_flight: list[PlainChunk] = []

@@ -60,7 +60,7 @@ class PlainDenoiser:
     def __init__(self, dit: VideoDiT, chunk_width: int) -> None:
         if any(isinstance(module, PerTensorFp8Linear) for module in dit.modules()):
             raise OptionError(
-                "the plain implementation computes no quantised models; measure without it",
+                "the plain implementation computes no quantised models; add --no-plain",
                 field="model",
             )
         self.dit, self.chunk_width = dit, chunk_width

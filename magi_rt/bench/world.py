@@ -15,6 +15,8 @@ from magi_rt.bench import LEAST_WORLD_CHUNKS
 from magi_rt.bench.measure import Numbers, conditions, median, percentile, rounded
 from magi_rt.bench.plain import PlainStream
 from magi_rt.bench.subject import Subject
+from magi_rt.checkpoints.load import PARAMS_DTYPES
+from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError
 from magi_rt.models.special_tokens import caption_rows_for_chunk
 from magi_rt.world import World
@@ -54,7 +56,7 @@ def bench_world(
 
     Raises:
         OptionError: fewer than ``LEAST_WORLD_CHUNKS`` chunks, or the executor does not hold all
-            weights where the plain way could compute with them.
+            weights where the plain way could compute with them, or they have 8 bits.
     """
     if chunks < LEAST_WORLD_CHUNKS:
         raise OptionError(
@@ -63,16 +65,27 @@ def bench_world(
         )
     if plain:
         _check_plain(subject.machine)
+    rival = Rival(subject.machine) if plain else None
     times = Times()
-    for done in _run(subject.machine, chunks, plain, times):
+    for done in _run(subject.machine, chunks, rival, times):
         tell(done)
     numbers = {"bench": "world", "chunks": chunks, **_summary(times, subject.machine)}
-    return rounded(numbers | conditions(subject.machine, subject.weights))
+    known = conditions(subject.machine, subject.weights)
+    return rounded(numbers | known | ({} if rival is None else rival.conditions()))
+
+
+def refuse_quantised(config: MagiConfig) -> None:
+    """Raises OptionError for weights of 8 bits, which the plain way does not compute."""
+    if config.engine.fp8_quant:
+        raise OptionError(
+            "the plain way computes no quantised models; add --no-plain", field="plain"
+        )
 
 
 def _check_plain(machine: WorldMachine) -> None:
     executor = machine.executor
     assert isinstance(executor, EagerExecutor)
+    refuse_quantised(executor.config)
     networks = (executor.dit, executor.vae)
     if len({each.device for network in networks for each in network.parameters()}) > 1:
         raise OptionError(
@@ -82,22 +95,21 @@ def _check_plain(machine: WorldMachine) -> None:
         )
 
 
-def _run(machine: WorldMachine, chunks: int, plain: bool, times: Times) -> Iterator[int]:
+def _run(machine: WorldMachine, chunks: int, rival: Rival | None, times: Times) -> Iterator[int]:
     timeline = Timeline(machine, machine.begin())
-    rival = Rival(machine) if plain else None
     prompts = fresh_prompts()
-    asked: dict[str, float] = {}
+    spent, asked = 0.0, dict[str, float]()  # the world's own time: a rival's is nobody's wait
     with World(timeline) as world:
         for chunk in range(chunks):
             prompt = next(prompts) if chunk % CHUNKS_PER_PROMPT == 0 else None
+            if prompt is not None:
+                asked[prompt] = spent
             begun = time.perf_counter()
             frames = world.advance(prompt)
-            ended = time.perf_counter()
-            times.ours.append(ended - begun)
-            if prompt is not None:
-                asked[prompt] = begun
+            times.ours.append(time.perf_counter() - begun)
+            spent += times.ours[-1]
             for shown in {frame.prompt for frame in frames} & asked.keys():
-                times.answers.append(ended - asked.pop(shown))
+                times.answers.append(spent - asked.pop(shown))
             if rival is not None:
                 finished = timeline.moment.state.window.finished
                 assert finished is not None
@@ -107,17 +119,29 @@ def _run(machine: WorldMachine, chunks: int, plain: bool, times: Times) -> Itera
 
 
 class Rival:
-    """The plain stream under the same prompts, with the same decoder and the same way out."""
+    """The plain stream under the same prompts, with the same decoder and the same way out.
+
+    It is PyTorch's, in the number format of the executor's products where PyTorch has it.
+    """
 
     def __init__(self, machine: WorldMachine) -> None:
         assert isinstance(machine.executor, EagerExecutor)
         self.machine, self.executor = machine, machine.executor
         self.stream = PlainStream(
             self.executor, machine.pipeline.sampler, seed=machine.options.seed,
-            size=machine.latent_size,
+            size=machine.latent_size, dtype=PARAMS_DTYPES.get(f"torch.{self.executor.info.dtype}"),
         )  # fmt: skip
         self.rows = self.executor.null_text()
         self.latents = torch.empty(0)
+
+    def conditions(self) -> Numbers:
+        """What computes the plain way: its denoiser's format and runtime, and whose decoder."""
+        dtype = self.stream.denoiser.dit.working_dtype
+        return {
+            "plain_dtype": str(dtype).removeprefix("torch."),
+            "plain_backend": "eager",
+            "plain_decoder": self.executor.info.name,
+        }
 
     def advance(self, prompt: str | None) -> float:
         """Generates the next chunk and returns the seconds it took."""

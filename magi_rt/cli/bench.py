@@ -104,15 +104,20 @@ def bench_world_command(
     """Frames per second, time from a prompt to its frames, and how much faster than plain.
 
     The plain implementation keeps and joins the whole history and computes everything again in
-    every call. Both take turns chunk by chunk under the same prompts and noise.
+    every call. Both take turns chunk by chunk under the same prompts and noise. The plain way is
+    PyTorch's, in the same number format where it can, with the backend's own decoder; the last line
+    names all three.
 
     [bold]Example[/bold]
 
       magi-rt bench world --chunks 100
     """
     keep_memory()
-    from magi_rt.bench.world import bench_world
+    from magi_rt.bench.world import bench_world, refuse_quantised
+    from magi_rt.checkpoints.layout import locate
 
+    if not (no_plain or random_weights or model in ("tiny", "dummy")):
+        refuse_quantised(locate(model).config)  # before gigabytes are read
     subject = _open(
         model, random_weights, steps=steps, window=window, size=size, seed=seed,
         backend=backend, device=device, dtype=dtype,

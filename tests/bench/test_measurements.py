@@ -6,7 +6,9 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +19,12 @@ from magi_rt.bench.endurance import Readings, bench_endurance, summary
 from magi_rt.bench.measure import memory_bytes, percentile, rounded
 from magi_rt.bench.report import WORDS, json_line, table
 from magi_rt.bench.subject import open_subject
-from magi_rt.bench.world import bench_world, fresh_prompts, speedup
+from magi_rt.bench.world import Rival, bench_world, fresh_prompts, speedup
 from magi_rt.cli.app import app
 from magi_rt.errors import BackendError, OptionError
+from magi_rt.frames import Frame
+from magi_rt.presets import PRESETS
+from magi_rt.world import World
 from magi_rt.world.options import WorldOptions
 
 CONDITIONS = {
@@ -48,6 +53,57 @@ def test_the_world_measurement_is_complete_and_both_ways_agree(window: int) -> N
     assert (numbers["model"], numbers["weights"], numbers["window"]) == ("tiny", "random", window)
     assert seen == list(range(1, 9))
     assert json.loads(json_line(numbers)) == numbers
+
+
+def test_what_the_rival_takes_is_no_part_of_the_wait_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    advance, rivals = World.advance, Rival.advance
+
+    def ours(world: World, prompt: str | None) -> list[Frame]:
+        now[0] += 1
+        return advance(world, prompt)
+
+    def theirs(rival: Rival, prompt: str | None) -> float:
+        now[0] += 100
+        rivals(rival, prompt)
+        return 100.0
+
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("magi_rt.bench.world.time", clock)
+    monkeypatch.setattr(World, "advance", ours)
+    monkeypatch.setattr(Rival, "advance", theirs)
+    numbers = bench_world(open_subject("tiny", WorldOptions(window=4)), chunks=8)
+    assert numbers["chunk_ms_p50"] == 1000
+    assert numbers["prompt_to_frames_ms_p50"] == numbers["prompt_to_frames_ms_p95"] == 4000
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_plain_way_computes_in_the_executors_format_and_the_line_says_what_it_is(
+    dtype: str,
+) -> None:
+    subject = open_subject("tiny", WorldOptions())
+    executor = subject.machine.executor
+    assert isinstance(executor, EagerExecutor)
+    # as executors of graphs are, whose own PyTorch weights are in float32 whatever they multiply in
+    executor.info = replace(executor.info, name="openvino", dtype=dtype)
+    numbers = bench_world(subject, chunks=8)
+    told = {name: numbers[name] for name in numbers if name in ("plain_dtype", "plain_backend")}
+    assert told == {"plain_dtype": dtype, "plain_backend": "eager"}
+    assert numbers["plain_decoder"] == "openvino"
+    assert (numbers["difference_max"] < 1e-4) == (dtype == "float32")
+
+
+def test_quantised_weights_are_refused_before_any_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.cli.bench.keep_memory", lambda: None)
+    config = json.dumps(PRESETS["4.5B-distill-fp8"].to_dict())
+    (tmp_path / "config.json").write_text(config, encoding="utf-8")  # and no weights beside it
+    result = CliRunner().invoke(app, ["bench", "world", "--model", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "add --no-plain" in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_the_speedup_compares_the_same_chunks() -> None:
