@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from magi_rt.demo.serve import DemoServer
     from magi_rt.demo.worlds import Worlds
 
+NEVER_OPENED = 1
+"""Exit code when the page was served, but its world could not be opened."""
+
 _WHERE = "Who can reach it"
 _WORLD = "What it shows"
 
@@ -127,7 +130,8 @@ def demo(
     """Open a page on which a world is watched and steered: type a prompt and watch it obey.
 
     Arrow keys pull gravity; a click on the strip below the picture goes back in time or opens a
-    second picture that goes another way. The address is printed; Ctrl-C ends it.
+    second picture that goes another way. The address is printed; Ctrl-C ends it. The exit code is 1
+    when the world could not be opened.
 
     [bold]Examples[/bold]
 
@@ -194,3 +198,5 @@ def _show(
             typer.echo(f"written to {video}")
     if server.signal:  # where signals were ignored at the start, none ends the verb by itself
         raise typer.Exit(128 + server.signal)
+    if server.room.failure:  # which was said when it came
+        raise typer.Exit(NEVER_OPENED)

@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from PIL import Image
 
+from magi_rt.cli.demo import NEVER_OPENED, _show
 from magi_rt.demo import recorder
+from magi_rt.demo.app import Door
+from magi_rt.demo.serve import DemoServer
 from magi_rt.demo.worlds import LocalWorlds
 from magi_rt.errors import MagiError, OptionError, ServerLostError
 from magi_rt.stream.client import WorldClient
 from magi_rt.world import World
+from magi_rt.world.actions import ActionMap
 from tests.demo.pages import WAIT_S, Page, demo
 
 
@@ -45,6 +50,26 @@ def test_a_world_that_breaks_while_it_opens_is_told_on_the_page_and_closed(
         assert failed["failure"] == "MemoryError: 14 GiB are not there"
     assert worlds.closed
     assert "magi-rt: MemoryError: 14 GiB are not there\n" in capfd.readouterr().err
+
+
+class EndingWorlds(BreakingWorlds):
+    """Ends its demo when it breaks, as somebody who reads so would."""
+
+    server: DemoServer
+
+    def open(self) -> WorldClient:
+        self.server.stop()
+        return super().open()
+
+
+def test_a_demo_whose_world_never_opened_ends_with_an_exit_code_that_says_so(
+    tmp_path: Path,
+) -> None:
+    worlds = EndingWorlds("dummy", {})
+    worlds.server = DemoServer(worlds, ActionMap.of("dummy"), tmp_path, Door())
+    with pytest.raises(typer.Exit) as ended:
+        _show(worlds.server, "127.0.0.1", browser=False, seconds=None, kept=False)
+    assert ended.value.exit_code == NEVER_OPENED != 0
 
 
 def test_a_recording_that_runs_when_the_demo_ends_is_kept_in_the_saved_folder(
