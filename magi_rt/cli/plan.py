@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from magi_rt.planner.chips import Chip
     from magi_rt.planner.plan import Choice, Wish
     from magi_rt.planner.work import Subject
@@ -126,6 +128,7 @@ def subject_of(model: str) -> Subject:
         CheckpointError, ConfigError: there is no such model, or it is damaged.
     """
     from magi_rt.checkpoints.layout import locate
+    from magi_rt.models.vae_config import VAEConfig
     from magi_rt.planner.work import PUBLISHED_TEXT_BYTES, PUBLISHED_VAE, Subject, VaeShape
     from magi_rt.presets import PRESETS
 
@@ -136,11 +139,29 @@ def subject_of(model: str) -> Subject:
     found = locate(model)
     vae, text = PUBLISHED_VAE, float(PUBLISHED_TEXT_BYTES)
     if found.vae is not None:
-        card = json.loads((found.vae / "config.json").read_text(encoding="utf-8"))
+        card = VAEConfig.from_file(found.vae / "config.json").to_card()
         vae = VaeShape.from_card(card["ddconfig"])
     if found.text_encoder is not None:
-        text = sum(path.stat().st_size for path in found.text_encoder.glob("*.safetensors"))
+        text = _text_bytes(found.text_encoder)
     return Subject(found.name, found.config, vae, text)
+
+
+def _text_bytes(folder: Path) -> float:
+    """Memory of a T5's encoder, which is held in float32 whatever its files hold.
+
+    Raises:
+        CheckpointError: its weights are not there, or damaged.
+    """
+    from magi_rt.checkpoints.headers import open_weights
+
+    held = {
+        name: tensor.elements
+        for name, tensor in open_weights(folder).tensors.items()
+        if name.startswith(("encoder.", "shared."))
+    }
+    if "shared.weight" in held:
+        held.pop("encoder.embed_tokens.weight", None)  # the same numbers under another name
+    return 4.0 * sum(held.values())
 
 
 def _chip(name: str, share: float | None, subject: Subject) -> Chip:

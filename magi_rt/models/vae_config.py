@@ -101,7 +101,10 @@ class VAEConfig(ConfigSection):
             card = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
-        return cls.from_card(card)
+        try:
+            return cls.from_card(card)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error.message}", field=error.field) from error
 
     @classmethod
     def from_card(cls, card: object) -> Self:

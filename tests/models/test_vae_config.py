@@ -80,5 +80,5 @@ def test_another_model_type_is_refused() -> None:
 def test_a_file_that_is_no_card_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(content)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"config\.json"):
         VAEConfig.from_file(path)

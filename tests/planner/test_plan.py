@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +169,49 @@ def test_what_a_model_says_of_its_shortest_steps_holds() -> None:
     assert taught_steps(with_steps(nano, 8, shortest=8)) == (8, 12, 16, 32, 64)
     assert taught_steps(with_steps(nano, 16, shortest=4)) == (4, 8, 12, 16, 32, 64)
     assert taught_steps(with_steps(subject_of("nano-base").config, 16, shortest=4)) == (16,)
+
+
+def folder_with(at: Path, **files: str | bytes) -> Path:
+    """A model folder of a configuration and other files; "/" is spelled "__" in their names."""
+    config = json.dumps(PRESETS["4.5B-distill"].to_dict())
+    for name, content in {"config.json": config, **files}.items():
+        path = at / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return at
+
+
+@pytest.mark.parametrize("card", ["{", "{}", '{"ddconfig": {}}', '{"ddconfig": {"embed_dim": 8}}'])
+def test_a_folder_with_a_damaged_auto_encoder_card_is_refused_by_the_files_name(
+    tmp_path: Path, card: str
+) -> None:
+    model = folder_with(tmp_path, **{"vae__config.json": card})
+    refused = asked("--model", str(model))
+    assert refused.exit_code == 2
+    assert "vae" in refused.stderr and "config.json" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def t5_file(dtype: str, width: int, names: Sequence[str]) -> bytes:
+    """A safetensors file of square matrices of nothing."""
+    each = 8 * 8 * width
+    header = {
+        name: {"dtype": dtype, "shape": [8, 8], "data_offsets": [each * i, each * (i + 1)]}
+        for i, name in enumerate(names)
+    }
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(each * len(names))
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("BF16", 2), ("F32", 4)])
+def test_a_t5_is_reckoned_at_four_bytes_a_number_of_its_encoder(
+    tmp_path: Path, dtype: str, width: int
+) -> None:
+    names = ["shared.weight", "encoder.embed_tokens.weight", "encoder.block.0.q", "decoder.block.0"]
+    files = {"t5__t5-v1_1-xxl__config.json": "{}"}
+    model = folder_with(tmp_path, **files)
+    (model / "t5/t5-v1_1-xxl/model.safetensors").write_bytes(t5_file(dtype, width, names))
+    assert subject_of(str(model)).text_bytes == 4 * (64 + 64)  # the table once, and one matrix
 
 
 @pytest.mark.parametrize(
