@@ -236,7 +236,8 @@ def _share(machine: WorldMachine, case: Case, numbers: Numbers) -> Numbers:
         return {"roofline_share": None}
     config, sampler = machine.executor.config, machine.pipeline.sampler
     subject = Subject(machine.model, config)
-    work = chunk_work(subject, subject.tokens(*machine.size), sampler.steps)
+    tokens = subject.tokens(*machine.size)
+    work = chunk_work(subject, tokens, sampler.steps, window=sampler.window)
     ideal = denoise_seconds(work, chip, way, config.model.num_layers)
     return {"roofline_share": 1e3 * ideal / numbers["denoise_ms"]}
 

@@ -72,7 +72,7 @@ def timing(
         busy = denoise_seconds(work, chip, precision, layers) / chip.share
         return max(busy, calls * read) + calls * CALL_S
 
-    denoise = seconds(chunk_work(subject, tokens, steps), calls)
+    denoise = seconds(chunk_work(subject, tokens, steps, window=window), calls)
     decode = decode_work(subject, *size) / (chip.bits16 * chip.decoder_share)
     ramp = seconds(ramp_work(subject, tokens, steps, window), steps)
     return Timing(denoise, decode, delay=window * (denoise + decode), first=ramp + decode)

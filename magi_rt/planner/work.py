@@ -7,18 +7,22 @@ and the time between two kernels are not in here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from magi_rt.config import MagiConfig, ModelConfig
+from magi_rt.config import MagiConfig, ModelConfig, RuntimeConfig
 
 TEXT_TOKENS = 100
 """Length of a prompt in tokens that a plan reckons with."""
 
 NULL_TOKENS = 50
 """Tokens of "no text", under which finished chunks are read into the memory."""
+
+THRESHOLD_ROOM = 1e-6
+"""Puts times that sit on a threshold of the guidance into the interval above it."""
 
 TILE_SIDE, TILE_OVERLAP = 256, 0.25
 """The published decoder works on tiles of this many pixels that overlap by this share."""
@@ -154,26 +158,64 @@ def nearly_clean_share(threshold: float) -> float:
     return 1 - math.sqrt(3 * threshold / (1 + 2 * threshold))
 
 
-def chunk_work(subject: Subject, tokens: int, steps: int, *, extras: bool = True) -> Work:
+def _time(share: float) -> float:
+    """The time, 0 is noise and 1 is clean, after a share of the steps, on the published grid."""
+    return share**2 / (3 - 2 * share**2)
+
+
+def views_asked(runtime: RuntimeConfig, times: Sequence[float], *, reads: bool) -> tuple[int, int]:
+    """What the guidance asks for in one call of the chunks in flight at some times.
+
+    Args:
+        reads: a finished chunk is read into the memory in the view without a prompt.
+
+    Returns:
+        Views with history, which all chunks of the call run in, and chunks seen without history.
+    """
+    if runtime.cfg_number == 1:
+        return 1, 0
+    starts = [start - THRESHOLD_ROOM for start in runtime.cfg_t_range]
+    places = [bisect_left(starts, time) - 1 for time in times]
+    scales = [(runtime.prev_chunk_scales[each], runtime.text_scales[each]) for each in places]
+    prompted = any(text for _, text in scales)
+    history = reads or any(previous != text for previous, text in scales)
+    alone = [place for place, (previous, _) in enumerate(scales) if previous != 1]
+    return prompted + history, alone[-1] - alone[0] + 1 if alone else 0
+
+
+def chunk_work(
+    subject: Subject,
+    tokens: int,
+    steps: int,
+    *,
+    window: int | None = None,
+    extras: bool = True,
+) -> Work:
     """The denoiser's work for one chunk of a stream that has run for a while.
 
     Args:
+        window: chunks in flight, the model's own if left out. What guidance asks for one of them is
+            computed for all.
         extras: with the reading of the finished chunk into the memory and, in distilled models,
             the second look without history at nearly clean chunks; without, the steps alone.
     """
     config = subject.config
-    stages = config.runtime.noise2clean_kvrange or (1,)
-    guided = config.runtime.cfg_number == 3
+    runtime = config.runtime
+    stages = runtime.noise2clean_kvrange or (1,)
+    calls = steps // (window or runtime.window_size)
     work = Work()
-    for visible in stages:
-        views = [visible, visible, 1] if guided else [visible]
-        for each in views:
-            work += forward(config.model, tokens, each) * (steps / len(stages))
-    if extras:
-        work += forward(config.model, tokens, 1, NULL_TOKENS)
-        if not guided:
-            share = nearly_clean_share(config.engine.distill_nearly_clean_chunk_threshold)
-            work += forward(config.model, tokens, 1) * (steps * share)
+    for step in range(calls):
+        done, reads = range(step, steps, calls), extras and step == 0
+        times = [_time(each / steps) for each in done]
+        views, alone = views_asked(runtime, times, reads=reads)
+        for each in done:
+            work += forward(config.model, tokens, stages[each * len(stages) // steps]) * views
+        work += forward(config.model, tokens, 1) * alone
+        if reads:
+            work += forward(config.model, tokens, 1, NULL_TOKENS) * views
+    if extras and runtime.cfg_number == 1:
+        share = nearly_clean_share(config.engine.distill_nearly_clean_chunk_threshold)
+        work += forward(config.model, tokens, 1) * (steps * share)
     return work
 
 
@@ -181,15 +223,17 @@ def ramp_work(subject: Subject, tokens: int, steps: int, window: int) -> Work:
     """The steps from an empty world to its first finished chunk: 1, 2, ... chunks in flight."""
     config = subject.config
     stages = config.runtime.noise2clean_kvrange or (1,)
-    per_stage = steps // window
-    views = 3 if config.runtime.cfg_number == 3 else 1
+    calls = steps // window
     work = Work()
     for stage in range(window):
-        for chunk in range(stage + 1):
-            for step in range(per_stage):
-                done = (stage - chunk) * per_stage + step
-                visible = min(stages[done * len(stages) // steps], chunk + 1)
+        for step in range(calls):
+            done = [(stage - chunk) * calls + step for chunk in range(stage + 1)]
+            times = [_time(each / steps) for each in done]
+            views, alone = views_asked(config.runtime, times, reads=False)
+            for chunk, each in enumerate(done):
+                visible = min(stages[each * len(stages) // steps], chunk + 1)
                 work += forward(config.model, tokens, visible) * views
+            work += forward(config.model, tokens, 1) * alone
     return work
 
 

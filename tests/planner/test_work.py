@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
+from magi_rt.models.inputs import DenoiseInputs
+from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.planner.chips import GPUS, PRECISIONS
 from magi_rt.planner.memory import world_memory
 from magi_rt.planner.speed import denoise_seconds
 from magi_rt.planner.work import (
+    NULL_TOKENS,
+    TEXT_TOKENS,
     Subject,
+    Work,
     chunk_work,
     decode_work,
     forward,
@@ -20,9 +28,14 @@ from magi_rt.planner.work import (
     weights_per_token,
 )
 from magi_rt.presets import PRESETS
+from magi_rt.sampling.pipeline import ChunkPipeline
+from magi_rt.sampling.rehearsal import Understudy
+from magi_rt.sampling.schedule import SamplerConfig
+from magi_rt.sampling.stream_state import ChunkText
 
 SMALL = Subject("4.5B-distill", PRESETS["4.5B-distill"])
 LARGE = Subject("24B-distill", PRESETS["24B-distill"])
+BASE = Subject("4.5B-base", PRESETS["4.5B-base"])
 
 CALLS = [
     # model, height, width, tokens, TFLOP: products, attention to 5 chunks, all with 5 and with 2
@@ -198,12 +211,48 @@ def test_a_finished_chunk_takes_its_keys_and_values(
     assert (copy - latents) / 2 / 2**30 == pytest.approx(gib, abs=0.0051)
 
 
-def test_a_guided_model_costs_three_views() -> None:
-    base = Subject("4.5B-base", PRESETS["4.5B-base"])
-    model, tokens = base.config.model, 1536
-    steps = sum(forward(model, tokens, k).total * 16 for k in (5, 4, 3, 2)) * 2
-    alone = forward(model, tokens, 1).total * 64
-    assert chunk_work(base, tokens, 64, extras=False).total == pytest.approx(steps + alone)
+def test_a_guided_model_costs_the_views_that_its_guidance_weighs() -> None:
+    model, tokens = BASE.config.model, 1536
+    stages = [forward(model, tokens, k).total * 16 for k in (5, 4, 3, 2)]
+    # from time 0.3 on, the last stage, the scales are 1 (previous chunks) and 0 (text)
+    alone = forward(model, tokens, 1).total * 48
+    in_one, in_four = (
+        chunk_work(BASE, tokens, 64, window=window, extras=False).total for window in (1, 4)
+    )
+    assert in_one == pytest.approx(sum(stages) + sum(stages[:3]) + alone)
+    assert in_four == pytest.approx(2 * sum(stages) + alone)
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_guided_chunk_costs_what_the_sampler_asks_the_executor_for(window: int) -> None:
+    model, side, work = BASE.config.model, 32, Work()
+
+    def noted(inputs: DenoiseInputs, _: RollingKVCache) -> None:
+        nonlocal work
+        for branch in inputs.branches:
+            for place, width in enumerate(branch.visible):
+                finished = inputs.times[place] > 0.999
+                text = NULL_TOKENS if finished else TEXT_TOKENS
+                seen = min(width, inputs.first_chunk + place + 1)
+                work += forward(model, BASE.tokens(8 * side, 8 * side), seen, text)
+
+    nothing: Any = SimpleNamespace(
+        config=BASE.config, info=None, picture_multiple=16, special_tokens=None,
+        null_text=lambda: torch.zeros(50, 4096),
+    )  # fmt: skip
+    sampler = SamplerConfig.from_config(BASE.config, window=window)
+    pipeline = ChunkPipeline(
+        Understudy(nothing, noted),
+        sampler,
+        noise=lambda _, __, size: torch.empty(size, device="meta"),
+    )
+    state = pipeline.new_state(seed=0, latent_height=side, latent_width=side)
+    text = ChunkText("", pipeline.executor.prepare_text(torch.empty(50, 4096)))
+    for _ in range(6):
+        work = Work()
+        pipeline.advance(state, lambda _: text)
+    asked = chunk_work(BASE, BASE.tokens(8 * side, 8 * side), 64, window=window)
+    assert asked.total == pytest.approx(work.total, rel=1e-9)
 
 
 def test_the_last_quarter_of_the_steps_is_nearly_clean() -> None:
