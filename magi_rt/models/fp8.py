@@ -15,11 +15,28 @@ from torch import Tensor, nn
 FP8_MAX = 448.0  # the largest finite e4m3fn number
 PRODUCT_TOLERANCE = 2**-7
 """Largest difference of both ways, as a share of the largest result: two bfloat16 roundings."""
+PART = 2**24
+"""Numbers that are rounded at once; the two float32 copies of so many take 128 MiB."""
 HARDWARE_MULTIPLE = 16  # both sides of a weight must be multiples of it for the hardware's product
 
 
 def quantise(x: Tensor, scale: Tensor) -> Tensor:
-    """x / scale clamped to the e4m3 range and rounded, float8_e4m3fn of x's shape."""
+    """x / scale clamped to the e4m3 range and rounded, float8_e4m3fn of x's shape.
+
+    Large activations are rounded in parts, so that no float32 copy of them is ever whole.
+    """
+    whole = x.numel() <= PART or torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if whole:
+        return _rounded(x, scale)
+    rows = x.reshape(-1, x.shape[-1])
+    found = torch.empty(rows.shape, dtype=torch.float8_e4m3fn, device=x.device)
+    some = max(1, PART // rows.shape[1])
+    for first in range(0, len(rows), some):
+        found[first : first + some] = _rounded(rows[first : first + some], scale)
+    return found.view(x.shape)
+
+
+def _rounded(x: Tensor, scale: Tensor) -> Tensor:
     scaled = (x.float() / scale).clamp(-FP8_MAX, FP8_MAX)
     return scaled.to(torch.bfloat16).to(torch.float8_e4m3fn)
 

@@ -1,15 +1,15 @@
 """How much memory a world takes on the device that computes it.
 
 What is counted: every tensor that an opened world holds between two chunks after it has run for a
-while, and the largest set of intermediate tensors of one call. What the process takes besides
-(interpreter, libraries, a GPU's context, an allocator's slack) is one fixed amount, ``PROCESS``.
+while, and what one call takes besides: the largest set of its intermediate tensors, and the moment
+that it would go back to. What the process takes (interpreter, libraries, a GPU's context, an
+allocator's slack) is one fixed amount, ``PROCESS``.
 """
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
-from magi_rt.config import ModelConfig
 from magi_rt.planner.chips import Precision
 from magi_rt.planner.work import (
     NULL_TOKENS,
@@ -24,8 +24,12 @@ GIB = 2**30
 PROCESS = 0.8 * GIB
 """Taken by the process and the driver whatever the model."""
 
-PROMPTS = 8
-"""Prompts that a stream remembers, for this reckoning; a world keeps up to 64, within 1 GiB."""
+PROMPTS, PROMPT_BYTES = 64, GIB
+"""Prompts that a world remembers at most, and the memory that their rows, and what the layers make
+of them, take at most each."""
+
+QUANTISED_PART_BYTES = 2 * 4 * 2**24
+"""Copies in float32 of the part of an activation that is being rounded to 8 bits."""
 
 REWINDS, REWIND_BYTES = 8, GIB
 """Moments kept to go back to, and the memory that they take at most unless more is asked for."""
@@ -53,7 +57,8 @@ class Memory:
         history: the ring of finished chunks with the room where it is laid out.
         rewind: copies of the stream that ``World.rewind`` goes back to.
         stream: latents, prompts, remembered gates and position tables.
-        work: intermediate tensors of the largest call.
+        work: intermediate tensors of the largest call, and the moment before it where moments are
+            kept.
         process: :data:`PROCESS`.
     """
 
@@ -84,6 +89,7 @@ def world_memory(
     window: int,
     precision: Precision | None = None,
     rewind: int | None = None,
+    prompts: int = PROMPTS,
 ) -> Memory:
     """What a world of a size takes.
 
@@ -91,6 +97,7 @@ def world_memory(
         size: (height, width) in pixels.
         precision: how a GPU computes; ``None``: a CPU, with the model's own number format.
         rewind: moments to go back to; ``None``: as a world chooses.
+        prompts: different ones that it was given.
     """
     model = subject.config.model
     wide = _bytes_of_a_number(subject, precision)
@@ -102,15 +109,16 @@ def world_memory(
     latents = _latents(subject, size, window)
     kept = min(REWINDS, int(REWIND_BYTES // (ring + latents))) if rewind is None else rewind
     work = max(_denoise_work(subject, tokens, window, wide), _decode_work(subject, size))
+    moment = ring + latents
     return Memory(
         weights=weights,
         packed=packed,
         history=ring + _scratch(subject, chunk, depth + window + 1),
-        rewind=kept * (ring + latents),
+        rewind=kept * moment,
         stream=latents
-        + _remembered(model, steps, wide)
+        + _remembered(subject, steps, wide, prompts)
         + TABLES * window * tokens * 2 * 3 * model.rope_bands * 4,
-        work=work,
+        work=work + (moment if kept else 0),
     )
 
 
@@ -173,13 +181,16 @@ def _scratch(subject: Subject, chunk: float, chunks: int) -> float:
     return everywhere if everywhere <= OWN_SCRATCH_BYTES else everywhere / layers
 
 
-def _remembered(model: ModelConfig, steps: int, wide: int) -> float:
-    prompts = NULL_TOKENS + PROMPTS * TEXT_TOKENS
-    texts = min(prompts, PROMPTS * model.caption_max_length)
+def _remembered(subject: Subject, steps: int, wide: int, prompts: int) -> float:
+    """Prompts with what the layers make of them, and the gates of every time on the grid."""
+    model = subject.config.model
+    texts = min(prompts, PROMPTS) * min(TEXT_TOKENS, model.caption_max_length)
     per_token = 2 * model.num_layers * model.num_query_groups * model.head_dim * wide
-    rows = texts * model.caption_channels * 4
-    gates = (steps + 1) * 2 * model.num_layers * model.hidden_size * 4
-    return texts * per_token + rows + gates
+    rows = 4 * model.caption_channels * texts
+    kinds = 1 if subject.config.runtime.cfg_number == 1 else 2  # with and without a prompt
+    gates = kinds * (steps + 1) * 2 * model.num_layers * model.hidden_size * 4
+    none = NULL_TOKENS * per_token
+    return min(texts * per_token, PROMPT_BYTES) + min(rows, PROMPT_BYTES) + none + gates
 
 
 def _denoise_work(subject: Subject, tokens: int, window: int, wide: int) -> float:
@@ -191,7 +202,8 @@ def _denoise_work(subject: Subject, tokens: int, window: int, wide: int) -> floa
     inner = model.ffn_hidden_size * (4 if model.gated_linear_unit else 2)
     attention = model.hidden_size * (10 * wide + 12)
     feed = inner * wide + model.hidden_size * (2 * wide + 8)
-    return called * max(attention, feed)
+    part = QUANTISED_PART_BYTES if subject.config.engine.fp8_quant else 0
+    return called * max(attention, feed) + part
 
 
 def _decode_work(subject: Subject, size: tuple[int, int]) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from magi_rt.models import fp8
 from magi_rt.models.fp8 import (
@@ -93,6 +96,37 @@ def test_weights_that_the_hardware_cannot_take_are_emulated(
     monkeypatch.setattr(fp8, "has_fp8_product", lambda device: True)
     monkeypatch.delattr(fp8, "hardware_product")
     assert layer(torch.ones(3, 24)).shape == (3, 20)
+
+
+class Largest(TorchDispatchMode):
+    """Keeps how many numbers the largest float32 result inside has."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor) and out.dtype == torch.float32:
+            self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+@pytest.mark.parametrize("shape", [(2, 50, 64), (100, 64), (1, 1, 7, 640)])
+@pytest.mark.parametrize("scale", ["one", "row"])
+def test_large_activations_are_rounded_in_parts_to_the_same_numbers(
+    shape: tuple[int, ...], scale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = torch.Generator().manual_seed(2)
+    x = (100 * torch.randn(shape, generator=chance)).to(torch.bfloat16)
+    by = torch.rand(1, shape[-1], generator=chance) + 0.1 if scale == "row" else torch.tensor([0.3])
+    whole = quantise(x, by)
+    monkeypatch.setattr(fp8, "PART", 1000)
+    with torch.inference_mode(), Largest() as copies:
+        parts = quantise(x, by)
+    assert parts.dtype == torch.float8_e4m3fn and parts.shape == x.shape
+    assert torch.equal(parts.float(), whole.float())
+    assert 0 < copies.numbers <= 1000
 
 
 def test_a_processor_has_no_fp8_product_of_its_own() -> None:
