@@ -17,7 +17,7 @@ from magi_rt.training.worlds.toybox_scene import (
 )
 
 WAYS = tuple(way for way in DIRECTIONS if way != "none")
-QUICK, REST = 16, 72
+QUICK, REST = 16, 120
 """Frames before the video: after which fades are over, after which things have come to rest."""
 
 Ask = Callable[[Facts, Random], Meaning | None]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from magi_rt.evaluation import detectors
 from magi_rt.media.pictures import Pixels
+from magi_rt.training.worlds.base import Clauses, Meaning
 from magi_rt.training.worlds.toybox import Toybox
 
 Numbers = NDArray[np.float64]
@@ -51,6 +52,7 @@ class Bank:
         """From pictures of ``size`` pixels a side, always the same rooms; and how others look."""
         world = Toybox(size)
         rooms = world.sample(BANK + HELD_OUT, torch.Generator().manual_seed(SEED))
+        rooms = world.apply(rooms, [_paced(row) for row in range(BANK + HELD_OUT)])
         pictures = detectors.small(world.render(rooms))
         bank = cls(colour_histograms(pictures[:BANK]), sharpness(pictures[:BANK]))
         return bank, bank.looks(pictures[BANK:])
@@ -65,6 +67,12 @@ class Bank:
         things = detectors.colour_masks(pictures).any(1)
         strength = ((top - bottom) * things).sum((1, 2)) / np.maximum(things.sum((1, 2)), 1)
         return Looks(apart.min(1), sharpness(pictures) / usual, strength)
+
+
+def _paced(row: int) -> Clauses:
+    """In a tenth of the rooms time goes slowly, in another it stands still: the floor shows it."""
+    pace = {0: "slow", 5: "freeze"}.get(row % 10)
+    return () if pace is None else (Meaning("pace", pace),)
 
 
 def as_usual(looks: Looks, *known: Looks) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -19,6 +19,7 @@ from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds import toybox
 from magi_rt.training.worlds.base import FRAME_RATE, Clauses, Meaning
 from magi_rt.training.worlds.film import run_chunk
+from magi_rt.training.worlds.toybox_physics import TEMPO
 from magi_rt.training.worlds.toybox_prompts import phrasings
 from magi_rt.training.worlds.toybox_scene import DIRECTIONS, HIGH, LOW, State, perturbed
 
@@ -79,9 +80,10 @@ def straight_on(state: State, frames: int) -> list[State]:
     """Every thing goes on with its present velocity, through all others, until it meets a wall."""
     extent = state.extent.unsqueeze(-1)
     low, high = torch.tensor(LOW) + extent, torch.tensor(HIGH) - extent
+    per_frame = state.velocity * state.pace.view(-1, 1, 1) * (TEMPO / FRAME_RATE)
     states = []
     for frame in range(1, frames + 1):
-        moved = state.position + state.velocity * (frame * state.pace.view(-1, 1, 1) / FRAME_RATE)
+        moved = state.position + frame * per_frame
         position = torch.minimum(torch.maximum(moved, low), high)
         states.append(replace(state, position=position))
     return states

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from magi_rt.errors import OptionError, ShapeError
 from magi_rt.evaluation.physics import PhysicsRow, physics_rows, run_scenes
-from magi_rt.evaluation.physics_scenes import GIVEN, PREDICTED, STARTS, Scene, draw_scenes
+from magi_rt.evaluation.physics_scenes import (
+    GIVEN,
+    PREDICTED,
+    STARTS,
+    Scene,
+    draw_scenes,
+    straight_on,
+)
 from magi_rt.evaluation.physics_scores import (
     Closeness,
     closeness,
@@ -15,6 +25,9 @@ from magi_rt.evaluation.physics_scores import (
     physics_score,
 )
 from magi_rt.media.pictures import Pixels
+from magi_rt.training.worlds.base import Meaning
+from magi_rt.training.worlds.film import run_chunk
+from magi_rt.training.worlds.toybox import Toybox
 from tests.evaluation.stub_worlds import frozen_scene, perfect_scenes
 
 
@@ -50,6 +63,19 @@ def test_a_still_world_scores_as_the_frozen_baseline_does(scenes: list[Scene]) -
         assert takes["model"].mean == takes["freeze"].mean
         assert takes["model"].score < 50
         assert takes["second take"].score == 100
+
+
+def test_without_walls_and_others_straight_on_is_where_the_simulator_goes() -> None:
+    world = Toybox(64)
+    rooms = world.sample(24, torch.Generator().manual_seed(5))
+    alone = rooms.alive & (torch.arange(rooms.alive.shape[1]) == 0)
+    middle = torch.full_like(rooms.position, 32.0)
+    speed = torch.full_like(rooms.velocity, 20.0)
+    rooms = replace(rooms, alive=alone, position=middle, velocity=speed)
+    rooms = world.apply(rooms, [(Meaning("gravity", "none"),)] * 24)
+    states = run_chunk(world, replace(rooms, velocity=speed), [()] * 24, 8)
+    for true, straight in zip(states, straight_on(replace(rooms, velocity=speed), 8), strict=True):
+        torch.testing.assert_close(true.position[alone], straight.position[alone])
 
 
 def test_straight_lines_are_worse_than_a_second_take(scenes: list[Scene]) -> None:

@@ -22,7 +22,7 @@ pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 FRAMES = 8
 PULLS = ("up", "left", "right", "down", "up")
-"""Things lose their colour or themselves under about two new pulls of five, so one has to work."""
+"""About one new pull of nine is not obeyed, and a drawn room is a strange one: one has to be."""
 
 
 def test_night_falls_a_drawn_start_keeps_its_colours_and_gravity_turns(

@@ -61,7 +61,7 @@ def held_by(model: str, **options: object) -> int:
 
 @pytest.mark.parametrize(
     ("model", "window", "size"),
-    [("nano", 1, (128, 128)), ("nano", 4, (256, 256)), ("nano-base", 2, (192, 128))],
+    [("nano", 1, (128, 128)), ("nano", 4, (128, 128)), ("nano-base", 2, (96, 64))],
 )
 def test_a_running_world_holds_what_was_reckoned_within_ten_percent(
     model: str, window: int, size: tuple[int, int]
@@ -73,8 +73,8 @@ def test_a_running_world_holds_what_was_reckoned_within_ten_percent(
 
 def test_a_long_memory_is_seen_in_a_running_world() -> None:
     # at this size ring and rewinds outweigh the weights, so their arithmetic shows
-    held = held_by("nano", window=1, size=(384, 384), history=100, steps=4)
-    reckoned = world_memory(subject_of("nano"), (384, 384), steps=4, window=1, rewind=10, prompts=1)
+    held = held_by("nano", window=1, size=(192, 192), history=100, steps=4)
+    reckoned = world_memory(subject_of("nano"), (192, 192), steps=4, window=1, rewind=10, prompts=1)
     assert reckoned.rewind > 0.25 * reckoned.tensors
     assert reckoned.tensors == pytest.approx(held, rel=0.1)
 

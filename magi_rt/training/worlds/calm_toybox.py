@@ -23,8 +23,8 @@ from magi_rt.training.worlds.toybox_script import draw_clauses, seen_in
 
 KINDS = {
     "gravity": 0.5,
-    "light": 0.05,
-    "weather": 0.06,
+    "light": 0.08,
+    "weather": 0.09,
     "wind": 0.12,
     "jump": 0.14,
     "push": 0.1,
@@ -41,7 +41,7 @@ PACED = {"slow": 0.07, "freeze": 0.05}
 """Shares of rooms in which time does not go at its normal pace."""
 SETTLED = 0.65
 """Share of rooms that have been left alone before their clip begins,"""
-SETTLING = 72
+SETTLING = 120
 """for so many frames, after which things lie still wherever something pulls."""
 
 

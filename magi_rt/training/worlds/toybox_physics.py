@@ -25,6 +25,9 @@ from magi_rt.training.worlds.toybox_scene import (
     light_of,
 )
 
+TEMPO = 0.6
+"""Seconds of the room per second of video. A fall through the room takes a second, three chunks of
+eight frames, and nothing crosses more than two of the auto-encoder's patches in four frames."""
 GRAVITY = 200.0
 WIND = 170.0
 TOP_SPEED = 150.0
@@ -37,11 +40,14 @@ GRIP = 0.06
 """Share of the sliding speed that two touching objects lose per substep."""
 NEAR = 0.6
 """Units within which an object counts as resting on something."""
-STILL = 0.03
+STILL = 0.02
 """Units per frame; what moves less is stuck, and loses the speed that nobody could see."""
 SUBSTEPS = 3
 FADE_FRAMES = 5
-"""Frames that changes of light, weather and colour take, and that things take to vanish."""
+"""Frames that changes of light and weather take, and that things take to vanish."""
+TURN_FRAMES = 2
+"""Frames that a thing takes to turn to another colour: within four frames, which are one latent, so
+that no chunk's end and no latent is of a colour between, where a world could get stuck."""
 APPEAR_FRAMES = 3
 
 PAIRS = tuple(combinations(range(PLACES), 2))
@@ -87,7 +93,7 @@ class _Mover:
         floating = state.gravity.abs().sum(-1) == 0
         self.bounce = torch.where(floating, BOUNCE_FLOATING, BOUNCE).view(-1, 1, 1)
         self.pair_alive = state.alive[:, FIRST] & state.alive[:, SECOND]
-        self.dt = state.pace.view(-1, 1, 1) / (FRAME_RATE * SUBSTEPS)
+        self.dt = TEMPO * state.pace.view(-1, 1, 1) / (FRAME_RATE * SUBSTEPS)
 
     def substep(self, position: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
         velocity = (velocity + self.pull * self.dt).clamp(-TOP_SPEED, TOP_SPEED)
@@ -141,7 +147,7 @@ def step(state: State) -> State:
         position=torch.where(moves, position, state.position),
         velocity=torch.where(freely, velocity, 0.0),
         opacity=(state.opacity + shown).clamp(0, 1),
-        colour_mix=(state.colour_mix + 1 / FADE_FRAMES).clamp(max=1),
+        colour_mix=(state.colour_mix + 1 / TURN_FRAMES).clamp(max=1),
         light=_toward(state.light, light_of(state.facts, device)),
         falling=_toward(state.falling, falling_of(state.facts, device)),
         clock=(state.clock + state.pace) % WEATHER_PERIOD,

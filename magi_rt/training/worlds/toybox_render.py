@@ -30,6 +30,11 @@ WALL = ((196.0, 206.0, 216.0), (198.0, 146.0, 128.0), (29.0, 33.0, 56.0))
 FLOOR = ((138.0, 130.0, 124.0), (98.0, 80.0, 80.0), (12.0, 13.0, 20.0))
 RAIN = ((98.0, 120.0, 164.0), (150.0, 160.0, 208.0), (84.0, 98.0, 140.0))
 SNOW = ((250.0, 251.0, 253.0), (228.0, 220.0, 222.0), (158.0, 164.0, 182.0))
+SLOW = ((70.0, 90.0, 114.0), (66.0, 84.0, 106.0), (56.0, 72.0, 92.0))
+"""The floor while time goes slowly. Speeds alone would not tell: a world that continues what it
+sees has to know whether things are slow already, or are to become slower."""
+FROZEN = ((190.0, 215.0, 235.0), (172.0, 196.0, 216.0), (146.0, 168.0, 188.0))
+"""The floor while time stands still."""
 THINGS = ((1.0, 1.0, 1.0), (0.93, 0.93, 0.93), (0.82, 0.82, 0.82))
 """How bright things are: darker when it is dark, but never as dark as the wall."""
 DROPS, FLAKES = 8, 8
@@ -56,6 +61,7 @@ class Look:
     rgb: Tensor
     light: Tensor
     falling: Tensor
+    pace: Tensor
     clock: Tensor
 
     def take(self, rows: slice) -> Look:
@@ -77,6 +83,7 @@ def look(state: State) -> Look:
         rgb=rgb,
         light=state.light,
         falling=state.falling,
+        pace=state.pace,
         clock=state.clock,
     )
 
@@ -125,6 +132,9 @@ def _background_colours(view: Look) -> Tensor:
     wet = view.falling.unsqueeze(-1)
     ground = torch.lerp(ground, _mixed(RAIN, view.light) * 0.8, 0.6 * wet[:, 0])
     ground = torch.lerp(ground, _mixed(SNOW, view.light), 0.8 * wet[:, 1])
+    slow, frozen = (view.pace > 0) & (view.pace < 1), view.pace == 0
+    for colours, now in ((SLOW, slow), (FROZEN, frozen)):
+        ground = torch.lerp(ground, _mixed(colours, view.light), 0.9 * now.float().unsqueeze(-1))
     return torch.stack([_mixed(SKY, view.light), _mixed(WALL, view.light), ground], 1)
 
 

@@ -68,7 +68,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class State:
-    """B rooms. Lengths in room units (64 a side), velocities in units per second.
+    """B rooms. Lengths in room units (64 a side), velocities in units per second
+    of the room, which are ``TEMPO`` of a second of video.
 
     ``facts`` [B]; ``position``, ``velocity`` float32 [B, N, 2]; ``half`` float32 [B, N]: half side
     of the core box (0 for balls); ``rounding`` float32 [B, N]: its rounding (a ball's radius);
