@@ -36,7 +36,6 @@ def test_a_contrast_theme_shows_what_is_on_and_what_is_chosen(
         on = look(visit, "#crisp-on")
         visit.find("#crisp-on").uncheck()
         off = look(visit, "#crisp-on")
-        assert min(colours(on), colours(off)) > 1, "there is a switch to be seen"
         assert different(on, off)
         visit.find("#pencil").click()
         dots = visit.find("#draw-colour label").count()
@@ -121,9 +120,16 @@ def test_what_the_numbers_mean_can_be_read_without_a_mouse(
 
 
 def look(visit: Visit, selector: str) -> NDArray[np.uint8]:
-    """What a part of the page looks like, [H, W, 3]."""
-    file = io.BytesIO(visit.find(selector).screenshot(animations="disabled"))
-    return np.asarray(Image.open(file).convert("RGB"))
+    """What a part of the page looks like once it can be seen and stands still, [H, W, 3]."""
+    seen: list[NDArray[np.uint8]] = []
+
+    def still() -> bool:
+        file = io.BytesIO(visit.find(selector).screenshot(animations="disabled"))
+        seen.append(np.asarray(Image.open(file).convert("RGB")))
+        return len(seen) > 1 and np.array_equal(seen[-1], seen[-2]) and colours(seen[-1]) > 1
+
+    visit.until(still, f"a look at {selector}")
+    return seen[-1]
 
 
 def colours(picture: NDArray[np.uint8]) -> int:
