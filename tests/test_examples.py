@@ -12,7 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -215,29 +216,41 @@ async def next_picture(frames: asyncio.StreamReader) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(jpeg))).astype(int)
 
 
-def test_the_asyncio_page_shows_frames_and_obeys_the_prompt_typed_there() -> None:
-    example = loaded("11_asyncio_server.py")
+@asynccontextmanager
+async def shown_page() -> AsyncIterator[tuple[int, asyncio.Future[None]]]:
+    """The page of example 11 over the dummy world: its port, and what makes its pictures."""
+    show = loaded("11_asyncio_server.py").Show(World.open("dummy", seed=7))
+    server = await asyncio.start_server(show.answer, "127.0.0.1", 0)
+    running = asyncio.ensure_future(show.run())
+    yield server.sockets[0].getsockname()[1], running
+    running.cancel()
+    server.close()
 
+
+async def until_said(port: int, text: str) -> Pixels:
+    """Says a prompt while frames are watched; the first picture that shows it.
+
+    The dummy world has a colour for every prompt.
+    """
+    frames, watching = await visit(port, "/frames")
+    await frames.readuntil(b"\r\n\r\n")
+    first = newest = await next_picture(frames)
+    said, asking = await visit(port, f"/prompt?text={text}")
+    assert (await said.read()).startswith(b"HTTP/1.0 204")
+    while np.abs(newest - first).mean() < 10:
+        newest = await next_picture(frames)
+    for writer in (watching, asking):
+        writer.close()
+    return newest
+
+
+def test_the_asyncio_page_shows_frames_and_obeys_the_prompt_typed_there() -> None:
     async def browse() -> bytes:
-        show = example.Show(World.open("dummy", seed=7))
-        server = await asyncio.start_server(show.answer, "127.0.0.1", 0)
-        running = asyncio.ensure_future(show.run())
-        port = server.sockets[0].getsockname()[1]
-        page, out = await visit(port, "/")
-        html = await page.read()
-        frames, watching = await visit(port, "/frames")
-        await frames.readuntil(b"\r\n\r\n")
-        first = newest = await next_picture(frames)
-        said, asking = await visit(port, "/prompt?text=night+falls")
-        assert (await said.read()).startswith(b"HTTP/1.0 204")
-        while np.abs(newest - first).mean() < 10:  # the dummy world has a colour for every prompt
-            newest = await next_picture(frames)
-        running.cancel()
-        server.close()
-        for writer in (out, watching, asking):
-            writer.close()
-            await writer.wait_closed()
-        assert newest.shape == (64, 64, 3)
+        async with shown_page() as (port, _):
+            page, out = await visit(port, "/")
+            html = await page.read()
+            out.close()
+            assert (await until_said(port, "night+falls")).shape == (64, 64, 3)
         return html
 
     html = asyncio.run(asyncio.wait_for(browse(), LIMIT_S))
@@ -245,25 +258,10 @@ def test_the_asyncio_page_shows_frames_and_obeys_the_prompt_typed_there() -> Non
 
 
 def test_a_prompt_that_is_too_long_leaves_the_asyncio_page_running() -> None:
-    example = loaded("11_asyncio_server.py")
-
     async def browse() -> None:
-        show = example.Show(World.open("dummy", seed=7))
-        server = await asyncio.start_server(show.answer, "127.0.0.1", 0)
-        running = asyncio.ensure_future(show.run())
-        port = server.sockets[0].getsockname()[1]
-        frames, watching = await visit(port, "/frames")
-        await frames.readuntil(b"\r\n\r\n")
-        first = newest = await next_picture(frames)
-        said, asking = await visit(port, "/prompt?text=" + 5000 * "x")
-        assert (await said.read()).startswith(b"HTTP/1.0 204")
-        while np.abs(newest - first).mean() < 10:
-            newest = await next_picture(frames)
-        assert not running.done()
-        running.cancel()
-        server.close()
-        for writer in (watching, asking):
-            writer.close()
+        async with shown_page() as (port, running):
+            await until_said(port, 5000 * "x")
+            assert not running.done()
 
     asyncio.run(asyncio.wait_for(browse(), LIMIT_S))
 
