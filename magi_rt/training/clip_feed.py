@@ -24,8 +24,9 @@ class FeedPlan:
     often. Among its clips one counts by the changes of its prompt, plus ``UNCHANGED``: a change is
     what there is to learn from, and a third of all chunks show none.
 
-    ``openings`` further clips give their first chunk only. They are to chunks what images are to
-    videos in the paper's mixture: cheap lessons in what words look like, without any history.
+    ``openings`` further chunks are told as if a video began with them. They are to chunks what
+    images are to videos in the paper's mixture: cheap lessons in what words look like, without any
+    history.
     """
 
     batch: int
@@ -56,6 +57,14 @@ def worth(prompts: list[list[str]]) -> Tensor:
     return torch.tensor(changes) + UNCHANGED
 
 
+def beginnings(openings: list[list[str | None]]) -> list[tuple[int, int]]:
+    """The (clip, chunk) pairs that a video may begin with; every clip's first chunk is one."""
+    told = enumerate(openings)
+    return [
+        (clip, chunk) for clip, row in told for chunk, words in enumerate(row) if words is not None
+    ]
+
+
 class ClipFeed:
     """Draws the clips of step k; the draw depends on (seed, k) alone."""
 
@@ -63,22 +72,35 @@ class ClipFeed:
         self.store, self.plan = store, plan
         self._shards: list[Shard] = []
         self._worth: list[Tensor] = []
+        self._begins: list[list[tuple[int, int]]] = []
 
     def draw(self, step: int, generator: torch.Generator) -> Drawn:
         """The clips of a step, from all shards made so far."""
         return self._draw(step, self.plan.batch, generator)
 
     def draw_openings(self, step: int, frames: int, generator: torch.Generator) -> Drawn:
-        """The beginnings of other clips: their first chunk, of ``frames`` latent frames."""
-        whole = self._draw(step, self.plan.openings, generator)
-        first = [clip[:1] for clip in whole.prompts]
-        return Drawn(whole.latents[:, :, :frames], first, whole.still)
+        """Beginnings: chunks of ``frames`` latent frames for which a shard has such words."""
+        latents, prompts, still = [], [], []
+        for number in self._numbers(step, self.plan.openings, generator):
+            shard, begins = self._shards[number], self._begins[number]
+            clip, chunk = begins[int(torch.randint(len(begins), (), generator=generator))]
+            words = shard.openings[clip][chunk]
+            assert words is not None  # as _grow listed them
+            first = chunk * frames
+            latents.append(shard.latents[clip, :, first : first + frames].float())
+            prompts.append([words])
+            still.append(chunk == 0 and clip < shard.still)
+        return Drawn(torch.stack(latents), prompts, torch.tensor(still))
 
-    def _draw(self, step: int, count: int, generator: torch.Generator) -> Drawn:
+    def _numbers(self, step: int, count: int, generator: torch.Generator) -> list[int]:
+        """The shards that ``count`` draws come from."""
         self._grow(step // self.plan.steps_per_shard + 1)
         which = torch.randint(0, len(self._shards), (2, count), generator=generator).amax(0)
+        return [int(number) for number in which]
+
+    def _draw(self, step: int, count: int, generator: torch.Generator) -> Drawn:
         latents, prompts, still = [], [], []
-        for number in which.tolist():
+        for number in self._numbers(step, count, generator):
             shard = self._shards[number]
             clip = int(torch.multinomial(self._worth[number], 1, generator=generator))
             latents.append(shard.latents[clip].float())
@@ -88,9 +110,13 @@ class ClipFeed:
 
     def _grow(self, count: int) -> None:
         while len(self._shards) < count:
-            shard = self.store.get(len(self._shards))
-            self._shards.append(shard)
-            self._worth.append(worth(shard.prompts))
+            self.take(self.store.get(len(self._shards)))
+
+    def take(self, shard: Shard) -> None:
+        """Draws from one shard more."""
+        self._shards.append(shard)
+        self._worth.append(worth(shard.prompts))
+        self._begins.append(beginnings(shard.openings))
 
 
 class PromptReader:

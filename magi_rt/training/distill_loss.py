@@ -36,6 +36,8 @@ class DistillSettings:
     staircase_share: share of batches with several chunks in flight.
     history_noise: as in FlowSettings.
     own_history: share of batches whose history the student makes itself.
+    opening_text: least scale of the prompt in the teacher's first chunks, where no history says
+        what there is; None: that of its other chunks. A student has it folded in and costs no more.
     """
 
     shortest: int = 4
@@ -43,6 +45,7 @@ class DistillSettings:
     staircase_share: float = 0.2
     history_noise: float = 0.1
     own_history: float = 0.25
+    opening_text: float | None = None
 
 
 class DistillLoss:

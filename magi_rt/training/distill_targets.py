@@ -77,17 +77,24 @@ def per_frame(values: Tensor, like: Tensor) -> Tensor:
 class Teacher:
     """A guided model.
 
-    weights: [64, 3] float32, what text, history and alone views add at each place of the grid.
+    weights: [64, 3] float32, what text, history and alone views add at each place of the grid;
+    first: the same for the first chunk of a video.
     """
 
     dit: VideoDiT
     weights: Tensor
+    first: Tensor
 
     @classmethod
-    def from_config(cls, dit: VideoDiT, config: MagiConfig) -> Teacher:
+    def from_config(
+        cls, dit: VideoDiT, config: MagiConfig, opening_text: float | None = None
+    ) -> Teacher:
+        """Guided as its configuration says; ``opening_text``: as in DistillSettings."""
         guidance = Guidance.from_config(config)
-        each = guidance.weights(grid_times().tolist()[:FINEST])
-        return cls(dit, torch.tensor([[one.of(view) for view in VIEWS] for one in each]))
+        opening = guidance
+        if opening_text is not None:
+            opening = replace(guidance, text=tuple(max(one, opening_text) for one in guidance.text))
+        return cls(dit, guidance_table(guidance), guidance_table(opening))
 
     @torch.no_grad()
     def velocity(self, situation: Situation, text: TextBatch) -> Tensor:
@@ -95,13 +102,21 @@ class Teacher:
         layout, noisy, place = situation.layout, situation.noisy, situation.place
         batch = layout.viewed(noisy, place).to(self.dit.rope.bands.device)
         found = layout.views(packed_velocity(self.dit, batch, text).float().cpu())
+        is_first = torch.arange(place.shape[1]) % layout.chunks == 0
+        weights = torch.where(is_first[:, None], self.first[place], self.weights[place])
         return sum(
             (
-                per_frame(self.weights[place][..., which], noisy) * found[view]
+                per_frame(weights[..., which], noisy) * found[view]
                 for which, view in enumerate(VIEWS)
             ),
             start=torch.zeros_like(noisy),
         )
+
+
+def guidance_table(guidance: Guidance) -> Tensor:
+    """What text, history and alone views add at each place of the grid, [64, 3] float32."""
+    each = guidance.weights(grid_times().tolist()[:FINEST])
+    return torch.tensor([[one.of(view) for view in VIEWS] for one in each])
 
 
 def student_velocity(

@@ -101,6 +101,9 @@ class FlowLoss:
         counted[:, : clean.shape[2]] = 0
         for first in range(clean.shape[2], target.shape[2], clean.shape[2]):
             self._weigh(packed.latents, clips, counted, first)
+        if chunks == 1:  # nothing looks back at an only chunk
+            width = self.chunk_width
+            return packed.after(1), target[:, :, width:], counted[:, width:]
         return packed, target, counted
 
     def _staircase(

@@ -28,7 +28,7 @@ from magi_rt.models.vae import ViTVAE, from_uint8
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipSource, open_source
 
 ENCODE_BATCH = 64  # chunks per VAE call
-VERSION = 2
+VERSION = 3
 """Of how clips become shards; files of another one are refused."""
 
 
@@ -36,11 +36,13 @@ VERSION = 2
 class Shard:
     """latents: [clips, channels, R * latent frames, h, w] bfloat16, scaled; prompts per chunk.
 
-    The first ``still`` clips begin with a still picture of one latent frame.
+    ``openings`` [clips][R]: as in ``ClipBatch``. The first ``still`` clips begin with a still
+    picture of one latent frame.
     """
 
     latents: Tensor
     prompts: list[list[str]]
+    openings: list[list[str | None]]
     still: int
 
 
@@ -91,11 +93,12 @@ class ShardStore:
             with safe_open(path, "pt") as file:
                 known = file.metadata()
                 self._check(path, json.loads(known.get("made", "{}")))
-                prompts = json.loads(known["prompts"])
-                return Shard(file.get_tensor("latents"), prompts, self.recipe.still)
+                prompts, openings = (json.loads(known[name]) for name in ("prompts", "openings"))
+                return Shard(file.get_tensor("latents"), prompts, openings, self.recipe.still)
         shard = self.make(index)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        words = {"prompts": json.dumps(shard.prompts), "made": json.dumps(self.made)}
+        told = {"prompts": shard.prompts, "openings": shard.openings, "made": self.made}
+        words = {name: json.dumps(value) for name, value in told.items()}
         save_file({"latents": shard.latents}, temporary, words)
         os.replace(temporary, path)
         return shard
@@ -139,7 +142,7 @@ class ShardStore:
         pixels, still = clips.pixels, min(recipe.still, recipe.clips)
         held = self.vae.config.patch_length - 1
         pixels[:still, :held] = pixels[:still, held : held + 1]
-        return Shard(self.encode(pixels), clips.prompts, still)
+        return Shard(self.encode(pixels), clips.prompts, clips.openings, still)
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:

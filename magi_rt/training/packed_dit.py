@@ -55,6 +55,20 @@ class ChunkBatch:
     sees: Tensor
     codes: Tensor | None = None
 
+    def after(self, count: int) -> ChunkBatch:
+        """The batch without its first ``count`` chunks, which nobody else may see."""
+        frames = self.latents.shape[2] // self.times.shape[1]
+        return replace(
+            self,
+            latents=self.latents[:, :, count * frames :],
+            times=self.times[:, count:],
+            prompt=self.prompt[:, count:],
+            drop=self.drop[:, count:],
+            position=self.position[count:],
+            sees=self.sees[:, count:, count:],
+            codes=None if self.codes is None else self.codes[:, count:],
+        )
+
     def to(self, device: torch.device) -> ChunkBatch:
         """The same on a device; the layout (``position`` and ``sees``) stays on the CPU."""
         return replace(

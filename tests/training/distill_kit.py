@@ -17,7 +17,7 @@ from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import Chunk, StreamState
 from magi_rt.sampling.window import plan_call
-from magi_rt.training.distill_trainer import Source
+from magi_rt.training.distill_folders import Source
 from magi_rt.training.dit_trainer import HELD_OUT_SEED
 from magi_rt.training.flow_settings import Clips
 from magi_rt.training.latent_shards import ShardStore
@@ -111,6 +111,8 @@ def ready_shards(run: Path, teacher: Path, clips: dict[str, int]) -> None:
     for name, seed, recipe in (("shards", 1, train), ("held_out", 2, held_out)):
         store = ShardStore(run / name, recipe, source.codec.vae)
         latents = torch.stack([random_latents(CHUNKS * WIDTH, 10 * seed + k) for k in range(4)])
-        prompts = json.dumps([["a red ball", "wind", "", "snow"]] * 4)
-        words = {"prompts": prompts, "made": json.dumps(store.made)}
+        told = [["a red ball", "wind", "", "snow"]] * 4
+        openings = [["a red ball", None, None, "a red ball, snow"]] * 4
+        made = {"prompts": told, "openings": openings, "made": store.made}
+        words = {name: json.dumps(value) for name, value in made.items()}
         save_file({"latents": latents.bfloat16()}, store.path(0), words)

@@ -39,7 +39,7 @@ def test_a_shard_is_the_same_read_or_made_again(tmp_path: Path) -> None:
     made = store(tmp_path / "b").get(1)
     for other in (read, made):
         assert torch.equal(first.latents, other.latents)
-        assert first.prompts == other.prompts
+        assert (first.prompts, first.openings) == (other.prompts, other.openings)
     assert first.latents.shape == (3, 16, 4, 8, 8)
 
 
@@ -141,21 +141,44 @@ def test_over_a_run_early_and_late_shards_are_drawn_about_equally_often(tmp_path
     shard, counts = feed.store.get(0), torch.zeros(24)
     for number in range(24):
         marked = replace(shard, latents=torch.full_like(shard.latents, number))
-        feed._shards.append(marked)
-        feed._worth.append(worth(shard.prompts))
+        feed.take(marked)
         drawn = feed.draw(number, seeded(1, number)).latents[:, 0, 0, 0, 0]
         counts += torch.bincount(drawn.long(), minlength=24)
     assert counts[:6].sum() < 2.2 * counts[9:15].sum(), "drawn alike it would be 3.2"
 
 
-def test_openings_are_the_first_chunks_of_clips(tmp_path: Path) -> None:
-    feed = ClipFeed(store(tmp_path), FeedPlan(batch=2, steps_per_shard=1, openings=5))
+def test_openings_are_chunks_told_as_if_a_video_began_with_them(tmp_path: Path) -> None:
+    feed = ClipFeed(store(tmp_path), FeedPlan(batch=2, steps_per_shard=1, openings=40))
+    told = [["a room", None], [None, "rain in a room"], ["", None]]
+    shard = replace(feed.store.get(0), openings=told)
+    feed.take(shard)
     openings = feed.draw_openings(0, 2, seeded(3, 0))
-    shard = feed.store.get(0)
-    assert openings.latents.shape == (5, 16, 2, 8, 8)
-    for latents, prompts in zip(openings.latents, openings.prompts, strict=True):
-        clip = [torch.equal(latents, whole[:, :2].float()) for whole in shard.latents].index(True)
-        assert prompts == shard.prompts[clip][:1]
+    assert openings.latents.shape == (40, 16, 2, 8, 8)
+    places = {"a room": (0, 0, True), "rain in a room": (1, 1, False), "": (2, 0, False)}
+    seen = set()
+    drawn = zip(openings.latents, openings.prompts, openings.still, strict=True)
+    for latents, (words,), still in drawn:
+        clip, chunk, begins_still = places[words]
+        wanted = shard.latents[clip, :, 2 * chunk : 2 * chunk + 2].float()
+        assert torch.equal(latents, wanted)
+        assert bool(still) == begins_still, "two clips of three begin with a picture"
+        seen.add(words)
+    assert seen == set(places)
+
+
+def test_a_made_up_world_is_captioned_where_its_prompt_has_settled() -> None:
+    world = open_source("calm-toybox", 64)
+    drawn = world.draw(24, 8, seeded(5))
+    later = 0
+    for prompts, openings in zip(drawn.prompts, drawn.openings, strict=True):
+        assert openings[0] == prompts[0]
+        for chunk in range(1, 8):
+            settled = chunk >= 2 and len(set(prompts[chunk - 2 : chunk + 1])) == 1
+            assert (openings[chunk] is not None) == settled
+            later += settled
+    assert later > 48, "a caption or more in every clip"
+    again = open_source("calm-toybox", 64).draw(24, 8, seeded(5))
+    assert again.openings == drawn.openings
 
 
 def test_an_encoder_regrown_for_new_words_keeps_what_it_knew() -> None:

@@ -163,6 +163,23 @@ def test_the_teacher_says_what_the_running_guided_model_says(
         torch.testing.assert_close(chunk(velocity, index), expected[0], atol=1e-3, rtol=1e-3)
 
 
+def test_first_chunks_may_be_guided_more_than_those_with_a_history(
+    dit: VideoDiT, text: TextBatch, sight: Sight
+) -> None:
+    config = small_config()
+    strong = replace(config, runtime=replace(config.runtime, text_scales=(9.0,) * 5))
+    usual, more, only_first = (
+        Teacher.from_config(dit, config),
+        Teacher.from_config(dit, strong),
+        Teacher.from_config(dit, config, opening_text=9.0),
+    )
+    for situation in (after_history(sight, [32] * CHUNKS), in_flight(sight, [40, 24, 8, 0], 0)):
+        found, wanted, rest = (each.velocity(situation, text) for each in (only_first, more, usual))
+        torch.testing.assert_close(chunk(found, 0), chunk(wanted, 0))
+        torch.testing.assert_close(found[:, :, WIDTH:], rest[:, :, WIDTH:])
+        assert not torch.allclose(chunk(found, 0), chunk(rest, 0), atol=1e-3)
+
+
 def test_the_teacher_says_so_of_several_chunks_in_flight_too(
     teacher: Teacher, text: TextBatch, sight: Sight
 ) -> None:

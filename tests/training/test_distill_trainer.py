@@ -17,7 +17,8 @@ from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError
 from magi_rt.planner.steps import taught_steps
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.training.distill_trainer import Distillation, distilled_config, train_distill
+from magi_rt.training.distill_folders import distilled_config
+from magi_rt.training.distill_trainer import Distillation, train_distill
 from magi_rt.training.loop import Outcome, read_log
 from magi_rt.world import World
 from tests.support import small_config, write_model
@@ -73,6 +74,16 @@ def test_a_killed_distillation_goes_on_exactly_as_if_it_had_not_been(
     assert curve(run) == curve(finished)
     for name, value in load_file(finished / "checkpoint.safetensors").items():
         assert torch.equal(load_file(run / "checkpoint.safetensors")[name], value), name
+
+
+def test_openings_are_lessons_too_and_another_number_of_them_is_another_run(
+    teacher: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert distil(run, teacher, openings=5).finished
+    assert all("openings" in line for line in curve(run) if "rate" in line)
+    with pytest.raises(OptionError, match="openings"):
+        distil(run, teacher, openings=4)
 
 
 def test_a_student_may_take_after_an_earlier_one(

@@ -219,7 +219,22 @@ def test_a_chunk_counts_more_where_its_prompt_is_new(dit: VideoDiT) -> None:
         assert copy.tolist() == [1.0] * 2 * WIDTH + [3.0] * WIDTH + [1.0] * WIDTH
     opening = Clips(clips.latents[:, :, :WIDTH], clips.prompt[:, :1], clips.given)
     _, _, alone = loss._history(opening, opening.latents, torch.Generator().manual_seed(4))
-    assert alone[0, WIDTH:].tolist() == [1.0] * 2 * WIDTH
+    assert alone[0].tolist() == [1.0] * 2 * WIDTH
+
+
+def test_an_opening_is_not_laid_beside_a_history_that_nobody_sees(
+    dit: VideoDiT, text: TextBatch
+) -> None:
+    clips, settings = some_clips(), FlowSettings(copies=2)
+    opening = Clips(clips.latents[:, :, :WIDTH], clips.prompt[:, :1], clips.given)
+    loss = FlowLoss(dit, settings, WIDTH)
+    batch, _, counted = loss._history(opening, opening.latents, torch.Generator().manual_seed(4))
+    assert (batch.times.shape, counted.shape) == ((1, 2), (1, 2 * WIDTH))
+    beside = history_batch(
+        opening.latents, batch.latents, batch.times, batch.prompt, batch.drop, settings
+    )
+    whole = packed_velocity(dit, beside, text)[:, :, WIDTH:]
+    torch.testing.assert_close(packed_velocity(dit, batch, text), whole, rtol=1e-4, atol=1e-4)
 
 
 def test_a_caption_is_dropped_only_where_it_tells_nothing_new(dit: VideoDiT) -> None:

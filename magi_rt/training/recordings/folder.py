@@ -18,7 +18,12 @@ from magi_rt.errors import MagiError, MediaError, OptionError
 from magi_rt.training.recordings.captions import TOLERANCE_S, Caption, clock, read_captions
 from magi_rt.training.recordings.clip_file import ClipFile, index_clip
 from magi_rt.training.recordings.sections import Section, sections
-from magi_rt.training.recordings.source import FRAME_RATE, FRAMES_PER_CHUNK, ClipBatch
+from magi_rt.training.recordings.source import (
+    FRAME_RATE,
+    FRAMES_PER_CHUNK,
+    ClipBatch,
+    first_only,
+)
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".ts", ".gif")
 """Endings of what is taken for a clip; anything else in the folder is left alone."""
@@ -124,7 +129,8 @@ class Recordings:
                         raise
                     self._tell(clip, damage)
                     (windows[row],) = self._windows(1, chunks, generator, split)
-        return ClipBatch(torch.from_numpy(pixels), _prompts(windows, chunks))
+        prompts = _prompts(windows, chunks)
+        return ClipBatch(torch.from_numpy(pixels), prompts, first_only(prompts))
 
     def _tell(self, clip: Clip, damage: MediaError) -> None:
         if clip.file.path not in self._told:

@@ -50,7 +50,7 @@ def record_clips(
 
 
 def _record_one(source: ClipSource, path: Path, chunks: int, seed: int, number: int) -> None:
-    pixels, (prompts,) = source.draw(1, chunks, seeded(seed, 5, number))
+    pixels, (prompts,), _ = source.draw(1, chunks, seeded(seed, 5, number))
     path.with_suffix(".srt").unlink(missing_ok=True)  # left alone when a recording was killed
     with Recorder(path, size=None, fps=FRAME_RATE) as recorder:
         held = ""

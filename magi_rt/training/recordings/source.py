@@ -15,11 +15,19 @@ FRAME_RATE = 24
 class ClipBatch(NamedTuple):
     """``pixels`` uint8 [B, chunks * 8, size, size, 3] sRGB, top row first; ``prompts`` [B][chunks].
 
-    A chunk's prompt is the one that holds at its first frame; "" where none does.
+    A chunk's prompt is the one that holds at its first frame; "" where none does. ``openings``
+    [B][chunks]: what would be said if the video began with this chunk; None where no words are
+    known for that.
     """
 
     pixels: Tensor
     prompts: list[list[str]]
+    openings: list[list[str | None]]
+
+
+def first_only(prompts: list[list[str]]) -> list[list[str | None]]:
+    """The ``openings`` of clips of which nothing is known but what is said in them."""
+    return [[clip[0], *[None] * (len(clip) - 1)] for clip in prompts]
 
 
 class ClipSource(Protocol):

@@ -15,7 +15,10 @@ from magi_rt.errors import OptionError
 from magi_rt.training import worlds
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipBatch
 from magi_rt.training.worlds.base import Film, Prompt, World
-from magi_rt.training.worlds.film import Rhythm, film
+from magi_rt.training.worlds.film import Rhythm, clip_randoms, film
+
+SETTLED = 2
+"""Chunks for which a prompt has held when a caption of its room is true of the picture."""
 
 
 class WorldSource:
@@ -54,7 +57,18 @@ class WorldSource:
                 "is called with the size that it shall draw",
                 field="world",
             )
-        return ClipBatch(made.pixels, made.prompts)
+        randoms = clip_randoms(batch, generator)
+        openings = [self._openings(made, row, each, split) for row, each in enumerate(randoms)]
+        return ClipBatch(made.pixels, made.prompts, openings)
+
+    def _openings(self, made: Film, row: int, random: Random, split: str) -> list[str | None]:
+        """What the first chunk was told, and captions of all whose prompt has settled."""
+        prompts = made.prompts[row]
+        told: list[str | None] = [prompts[0], *[None] * (len(prompts) - 1)]
+        for chunk in range(SETTLED, len(prompts)):
+            if len(set(prompts[chunk - SETTLED : chunk + 1])) == 1:
+                told[chunk] = self.world.caption(made.states[chunk], row, random, split).words
+        return told
 
     def prompts(
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"

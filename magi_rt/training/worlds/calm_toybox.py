@@ -37,7 +37,7 @@ KINDS = {
 PULLED = 0.6
 """Share of rooms whose pull is drawn anew, all ways alike; things begin on any wall."""
 PULLS = ("down", "up", "left", "right", "none")
-PACED = {"slow": 0.07, "freeze": 0.05}
+PACED = {"slow": 0.1, "freeze": 0.12}
 """Shares of rooms in which time does not go at its normal pace."""
 SETTLED = 0.65
 """Share of rooms that have been left alone before their clip begins,"""
