@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -56,7 +58,9 @@ def resolve_backend(
         from magi_rt.backends.automatic import fastest, wished
 
         name, reason = fastest(model, device, dtype)
-        return replace(resolve_backend(model, name), reason=reason, wished=bool(wished()))
+        with _named_by(reason if wished() else ""):
+            choice = resolve_backend(model, name)
+        return replace(choice, reason=reason, wished=bool(wished()))
     if backend not in BACKENDS:
         near = get_close_matches(str(backend), BACKENDS, n=1)
         hint = f"did you mean {near[0]!r}? There are" if near else "use one of"
@@ -87,7 +91,7 @@ def open_executor(
     """Opens a model in the executor that fits; runtimes are imported only when chosen.
 
     When the one that "auto" chose cannot be opened, PyTorch runs the model and ``info.reason`` says
-    why.
+    why (:func:`open_instead`).
 
     Args:
         model: the name of a built-in world, or a folder in the published layout.
@@ -110,14 +114,37 @@ def open_executor(
         return _open_dummy(device, dtype)
     if backend != "auto":
         return _kind(choice.backend).open(model, device=device, dtype=dtype)
-    reason = choice.reason
     try:
-        opened: EagerExecutor = _kind(choice.backend).open(model, device=device, dtype=dtype)
+        with _named_by(choice.reason if choice.wished else ""):
+            opened: EagerExecutor = _kind(choice.backend).open(model, device=device, dtype=dtype)
     except BackendError as error:
         if choice.backend == "eager" or choice.wished:
             raise
-        reason = f"PyTorch runs the model, because {choice.backend} does not: {error.message}"
-        opened = _kind("eager").open(model, device=device, dtype=dtype)
+        failure = error.message  # an error that is kept would keep what was opened
+    else:
+        opened.info = replace(opened.info, reason=f"{choice.reason}; {opened.info.reason}")
+        return opened
+    return open_instead(model, choice.backend, failure, device=device, dtype=dtype)
+
+
+def may_be_replaced(executor: Executor, backend: str, attention: str) -> bool:
+    """True where an executor was "auto"'s own choice and PyTorch could run the model instead."""
+    from magi_rt.backends.automatic import wished
+
+    free = backend == attention == "auto" and not wished()
+    return free and executor.info.name not in ("eager", "dummy")
+
+
+def open_instead(
+    model: str, chosen: str, failure: str, *, device: str = "auto", dtype: str = "auto"
+) -> Executor:
+    """PyTorch in place of what "auto" chose and cannot be used; errors as in `open_executor`.
+
+    Args:
+        failure: what was said by the one that was chosen; ``info.reason`` repeats it.
+    """
+    opened = _kind("eager").open(model, device=device, dtype=dtype)
+    reason = f"PyTorch runs the model, because {chosen} does not: {failure}"
     opened.info = replace(opened.info, reason=f"{reason}; {opened.info.reason}")
     return opened
 
@@ -126,19 +153,32 @@ def _open_attentive(
     model: str, backend: str, device: str, dtype: str, attention: str
 ) -> EagerExecutor:
     """PyTorch with a wished attention; the graph runtimes and the dummy have their own."""
-    from magi_rt.backends.automatic import wished
+    from magi_rt.backends.automatic import VARIABLE, wished
 
-    choice = resolve_backend(model, wished() or "eager" if backend == "auto" else backend)
-    if choice.backend not in ATTENTIVE:
-        raise BackendError(
-            f"attention {attention!r} cannot be had from backend {choice.backend!r}, which has its "
-            f"own; use backend={ATTENTIVE[0]!r} or {ATTENTIVE[1]!r}, or attention='auto'",
-            field="attention",
-        )
+    told = backend == "auto" and wished()
+    with _named_by(f"{VARIABLE} says {told!r}" if told else ""):
+        choice = resolve_backend(model, told or "eager" if backend == "auto" else backend)
+        if choice.backend not in ATTENTIVE:
+            raise BackendError(
+                f"attention {attention!r} cannot be had from backend {choice.backend!r}, which has "
+                f"its own; use backend={ATTENTIVE[0]!r} or {ATTENTIVE[1]!r}, or attention='auto'",
+                field="attention",
+            )
     opened: EagerExecutor = _kind(choice.backend).open(
         model, device=device, dtype=dtype, attention=attention
     )
     return opened
+
+
+@contextmanager
+def _named_by(place: str) -> Iterator[None]:
+    """Errors about a backend begin with the place that named it, where that was no argument."""
+    try:
+        yield
+    except BackendError as error:
+        if not place or error.field not in ("backend", "attention"):
+            raise
+        raise BackendError(f"{place}: {error.message}", field=error.field) from error
 
 
 def graph_executor_of(runtime: str) -> type[GraphExecutor]:

@@ -213,7 +213,8 @@ class GraphExecutor(EagerExecutor):
         """The graph from the plan cache, or from a folder for this run where none can be kept.
 
         Raises:
-            BackendError: the runtime refuses the graph; the message holds its own words.
+            BackendError: the runtime refuses the graph, in its own words; or no file can be
+                written.
         """
         plan = plan_for(self, self.plans, self._identity(order), partial(self._save, order))
         with self._refusals(order):
@@ -222,15 +223,19 @@ class GraphExecutor(EagerExecutor):
     def _save(self, order: GraphOrder, into: Path) -> None:
         name, folder = self.runtime.name, self.plans.folder
         logger.info("%s converts %s, once; it is kept in %s", name, order.name, folder)
-        with self._refusals(order), torch.inference_mode(False), torch.no_grad():
+        # a folder that cannot be written is no refusal: another one is tried
+        refusals = self._refusals(order, passing=(MagiError, OSError))
+        with refusals, torch.inference_mode(False), torch.no_grad():
             self.runtime.save(order, into)
 
     @contextmanager
-    def _refusals(self, order: GraphOrder) -> Iterator[None]:
-        """What a runtime raises, as errors of this package; an OSError is one of the folder."""
+    def _refusals(
+        self, order: GraphOrder, passing: tuple[type[Exception], ...] = (MagiError,)
+    ) -> Iterator[None]:
+        """What a runtime raises, as errors of this package."""
         try:
             yield
-        except (MagiError, OSError):
+        except passing:
             raise
         except Exception as error:  # runtimes have classes of their own
             told = " ".join(str(error).split())[:400]

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from magi_rt.backends.base import Executor, Prepares
-from magi_rt.backends.choose import open_executor
-from magi_rt.errors import SnapshotError
+from magi_rt.backends.choose import may_be_replaced, open_executor, open_instead
+from magi_rt.errors import BackendError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk, emitted
 from magi_rt.sampling.rehearsal import rehearse
@@ -95,7 +95,15 @@ class WorldMachine:
             dtype=options.dtype,
             attention=options.attention,
         )
-        return cls.around(executor, model, options)
+        try:
+            return cls.around(executor, model, options)
+        except BackendError as error:
+            if not may_be_replaced(executor, options.backend, options.attention):
+                raise
+            chosen, failure = executor.info.name, error.message
+        del executor  # its weights, before they are read again
+        plain = open_instead(model, chosen, failure, device=options.device, dtype=options.dtype)
+        return cls.around(plain, model, options)
 
     @classmethod
     def around(cls, executor: Executor, model: str, options: WorldOptions) -> WorldMachine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,14 @@ import torch
 
 from magi_rt.backends import automatic
 from magi_rt.backends.choose import open_executor, resolve_backend
+from magi_rt.backends.graph_runner import GraphExecutor
+from magi_rt.backends.graph_runtime import GraphOrder
 from magi_rt.checkpoints.layout import ModelFolder, locate
 from magi_rt.errors import BackendError
+from magi_rt.export.plan_cache import PlanCache
+from magi_rt.world import World
+from tests.backends.graph_kit import need
+from tests.world.kit import same_pixels
 
 
 @pytest.fixture
@@ -100,9 +107,27 @@ def test_the_environment_may_say_what_auto_means(
     assert resolve_backend("dummy").backend == "dummy"
     monkeypatch.setenv(automatic.VARIABLE, "auto")
     assert resolve_backend("nano").backend == "openvino"
-    monkeypatch.setenv(automatic.VARIABLE, "fastest")
-    with pytest.raises(BackendError, match="'fastest' is unknown"):
-        resolve_backend("nano")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("opnvino", "says 'opnvino': backend 'opnvino' is unknown; did you mean 'openvino'"),
+        ("dummy", "says 'dummy': backend 'dummy' cannot run the model 'nano'"),
+        ("tensorrt", "says 'tensorrt': backend 'tensorrt' runs on NVIDIA cards"),
+    ],
+)
+def test_a_backend_that_the_environment_named_and_cannot_be_had_is_refused_in_its_name(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.setenv(automatic.VARIABLE, name)
+    for attention in ("auto", "sdpa"):
+        with pytest.raises(BackendError, match=f"^{automatic.VARIABLE} says '{name}': "):
+            open_executor("nano", attention=attention)
+    with pytest.raises(BackendError, match=words):
+        open_executor("nano")
+    with pytest.raises(BackendError, match=f"^backend {name!r}"):
+        open_executor("nano", backend=name)
 
 
 def test_a_model_that_is_not_there_is_no_error_yet(machine: set[str], tmp_path: Path) -> None:
@@ -122,6 +147,41 @@ def test_what_auto_chose_and_cannot_be_opened_is_told_while_pytorch_runs_the_mod
         open_executor("nano")
     with pytest.raises(BackendError, match="cannot be imported"):
         open_executor("nano", backend="openvino")
+
+
+def refuse_the_graph(executor: GraphExecutor, order: GraphOrder) -> None:
+    raise BackendError(f"OpenVINO refuses {order.name}", field="backend")
+
+
+def refuse_to_write(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("place", "refuse", "words"),
+    [
+        (GraphExecutor, "_ready", "OpenVINO refuses lean-denoiser"),
+        (PlanCache, "get", "no place for lean-denoiser.*No space left.*MAGI_RT_CACHE"),
+    ],
+)
+def test_a_runtime_that_fails_over_a_graph_leaves_the_world_to_pytorch_unless_it_was_named(
+    machine: set[str], monkeypatch: pytest.MonkeyPatch, place: type, refuse: str, words: str
+) -> None:
+    need("openvino")
+    machine.add("openvino")
+    monkeypatch.setattr(place, refuse, refuse_the_graph if refuse == "_ready" else refuse_to_write)
+    world = World.open("nano", steps=4, window=1)
+    assert world.engine.name == "eager"
+    said = rf"^PyTorch runs the model, because openvino does not: .*{words}.*; PyTorch on cpu"
+    assert re.search(said, world.engine.reason)
+    expected = World.open("nano", steps=4, window=1, backend="eager").advance("rain")
+    assert same_pixels(world.advance("rain"), expected)
+    with pytest.raises(BackendError, match=words):
+        World.open("nano", backend="openvino")
+    monkeypatch.setenv(automatic.VARIABLE, "openvino")
+    with pytest.raises(BackendError, match=words):
+        World.open("nano")
 
 
 def test_a_wished_attention_is_pytorchs_also_where_auto_would_take_a_graph_runtime(

@@ -128,14 +128,16 @@ def test_what_openvino_compiles_is_kept_with_its_plan(plans: Path) -> None:
     assert any((path / "openvino").is_dir() for path in folders)
 
 
-@pytest.mark.parametrize("step", ["save", "load"])
+@pytest.mark.parametrize(
+    ("step", "kind"), [("save", RuntimeError), ("load", RuntimeError), ("load", OSError)]
+)
 def test_what_a_runtime_refuses_is_told_in_its_own_words(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor = graph_executor("openvino", tmp_path)
 
     def refuse(*_: object) -> None:
-        raise RuntimeError("unsupported\n  operation")
+        raise kind("unsupported\n  operation")
 
     monkeypatch.setattr(executor.runtime, step, refuse)
     with pytest.raises(BackendError, match=r"refuses lean-decoder.*: unsupported operation; use"):

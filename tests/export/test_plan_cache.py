@@ -142,6 +142,16 @@ def test_a_world_on_a_folder_that_refuses_writing_builds_for_the_run_and_says_so
     assert not plan.folder.exists()
 
 
+def test_plans_that_can_be_written_nowhere_are_told_with_both_places_and_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = blocked(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    words = rf"no place for .* neither in {place} .* nor among temporary .*use backend='eager'"
+    with pytest.raises(BackendError, match=words):
+        plan_for(PlanCache(place), PlanCache(place), identity(), build)
+
+
 def test_a_command_that_can_keep_nothing_fails_and_names_the_way_out(tmp_path: Path) -> None:
     told = _ToldCache(PlanCache(blocked(tmp_path)), lambda *_: None)
     with pytest.raises(BackendError, match=r"plans cannot be kept in .*file: .*--plans"):
