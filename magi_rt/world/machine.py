@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -23,6 +22,7 @@ from magi_rt.world.orders import Order, effective
 from magi_rt.world.prompts import PromptBook
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.start import Start, check_start, read_start
+from magi_rt.world.turns import Turns
 
 NEAR = "frames will be near the first run's, not equal to them"
 
@@ -38,7 +38,7 @@ class WorldMachine:
         start: what worlds of this machine begin with.
         paces: step counts that its worlds may take; one when they do not adapt.
         notes: sentences for people on what was chosen.
-        lock: held while anything of the executor is used.
+        lock: held while anything of the executor is used; worlds get it in turn.
     """
 
     model: str
@@ -51,7 +51,7 @@ class WorldMachine:
     paces: tuple[int, ...] = ()
     start: Start = field(default_factory=Start)
     notes: tuple[str, ...] = ()
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: Turns = field(default_factory=Turns)
 
     @classmethod
     def open(cls, model: str, options: WorldOptions, *, image: Any, video: Any) -> WorldMachine:

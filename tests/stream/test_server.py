@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -80,14 +81,11 @@ def test_while_paused_nothing_is_shown_and_heartbeats_say_so() -> None:
 
 def test_a_server_paused_before_its_first_frame_shows_that_one_and_stands_still() -> None:
     world = dummy_world()
-    making = world._timeline.machine.lock
-    making.acquire()  # no chunk is made before the pause
+    making = ExitStack()
+    making.enter_context(world._timeline.machine.lock)  # no chunk is made before the pause
     with WorldServer(world, "tcp://127.0.0.1:*", fps=120) as server:
-        try:
-            with RawControl(server.control_address) as control:
-                assert control.ask("pause")["paused"] is True
-        finally:
-            making.release()
+        with making, RawControl(server.control_address) as control:
+            assert control.ask("pause")["paused"] is True
         with RawFrames(server.address) as frames:
             frames.until(lambda: any(each.seq for each in frames.events))
             assert server.stats()["frames_shown"] == 1
