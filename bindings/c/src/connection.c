@@ -31,10 +31,15 @@ static bool next_event(mg_connection *connection, uint16_t *event)
     return true;
 }
 
-void mg_connection_look(mg_connection *connection)
+bool mg_connection_look(mg_connection *connection)
 {
     uint16_t event;
-    while (next_event(connection, &event)) connection->up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    bool came_up = false;
+    while (next_event(connection, &event)) {
+        connection->up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+        came_up = came_up || connection->up;
+    }
+    return came_up && connection->up;
 }
 
 void mg_connection_leave(mg_connection *connection)

@@ -13,8 +13,9 @@ typedef struct mg_connection {
 /* Before the socket is connected. False when the system refuses. */
 bool mg_connection_watch(mg_connection *connection, void *context, void *socket);
 
-/* Takes in what has happened. */
-void mg_connection_look(mg_connection *connection);
+/* Takes in what has happened. True when the connection stands anew: whoever is there may be
+ * another one than before. */
+bool mg_connection_look(mg_connection *connection);
 
 /* Before the socket is closed; harmless on one that was never watched. */
 void mg_connection_leave(mg_connection *connection);

@@ -9,7 +9,8 @@
 #define ASK_AGAIN_APPLIED_NS 5000000000u /* accepted but not yet shown: only lest it was lost */
 #define REMEMBERED_BY_SERVERS 200         /* of a client's last requests; a repetition of older */
                                           /* ones would be done again */
-#define NOT_REPEATED_ABOVE 65536         /* bytes of an image that was accepted */
+#define NOT_REPEATED_ABOVE 65536         /* bytes of an image, unless the connection broke */
+#define SENT_BEFORE_BREAK_NS 1            /* stands for the time of sending */
 
 static bool server_may_be_here(const char *address)
 {
@@ -80,12 +81,20 @@ static void finish(mg_network *network, mg_request *request)
     mg_outbox_finished(&network->client->outbox);
 }
 
+/* Another server than the one that accepted it would do it, and not only answer. */
+static bool its_server_is_there(mg_network *network, const mg_request *request)
+{
+    uint64_t newest = mg_outbox_newest_id(&network->client->outbox);
+    return network->hello_answered && strcmp(request->stream, network->answer_stream) == 0 &&
+           newest - request->id < REMEMBERED_BY_SERVERS;
+}
+
 static bool is_due(mg_network *network, const mg_request *request)
 {
     if (request->sent_ns == 0) return true;
-    if (request->accepted && request->asked.image_size > NOT_REPEATED_ABOVE) return false;
-    uint64_t newest = mg_outbox_newest_id(&network->client->outbox);
-    if (request->accepted && newest - request->id >= REMEMBERED_BY_SERVERS) return false;
+    if (request->accepted && !its_server_is_there(network, request)) return false;
+    if (request->asked.image_size > NOT_REPEATED_ABOVE)
+        return request->sent_ns == SENT_BEFORE_BREAK_NS;
     uint64_t wait_ns = request->accepted ? ASK_AGAIN_APPLIED_NS : ASK_AGAIN_NS;
     return network->now_ns - request->sent_ns >= wait_ns;
 }
@@ -278,9 +287,11 @@ void mg_control_new_stream(mg_network *network)
     }
 }
 
-/* What was on the way when the connection broke may be lost; the server knows what it has done. */
+/* What was on the way when the connection broke may be lost; the server knows what it has done,
+ * and its hello tells whether it is the same one. */
 void mg_control_reconnected(mg_network *network)
 {
     for (mg_request *request = network->pending; request; request = request->next)
-        if (request->sent_ns > 1) request->sent_ns = 1;
+        if (request->sent_ns) request->sent_ns = SENT_BEFORE_BREAK_NS;
+    if (network->hello.sent_ns) mg_control_greet(network);
 }

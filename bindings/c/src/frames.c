@@ -76,12 +76,17 @@ void mg_frames_new_stream(mg_network *network)
 
 void mg_frames_use_shared(mg_network *network, const char *path, const char *stream)
 {
-    stop_shared(network);
-    if (!mg_shared_open(&network->shared, path, stream)) {
+    bool subscribed = mg_shared_is_open(&network->shared);
+    mg_shared offered;
+    if (!mg_shared_open(&offered, path, stream)) {
+        stop_shared(network);
         mg_client_say(network->client, MAGI_LOG_WARNING,
                       "shared memory %s cannot be used: frames come through the socket", path);
         return;
     }
+    mg_shared_close(&network->shared);
+    network->shared = offered;
+    if (subscribed) return; /* greeted again; the file may be another one of the same name */
     subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_SHARED);
     if (network->client->settings.layout != MAGI_LAYOUT_SHARED)
         subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_PARTS);

@@ -132,7 +132,8 @@ void mg_network_run(void *argument)
         wait_for_something(&network);
         network.now_ns = mg_now_ns();
         mg_frames_receive(&network);
-        if (network.control) mg_connection_look(&network.connection);
+        if (network.control && mg_connection_look(&network.connection))
+            mg_control_reconnected(&network);
         mg_control_receive(&network);
         mg_frames_settle(&network);
         mg_control_take(&network);

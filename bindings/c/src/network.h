@@ -64,6 +64,6 @@ void mg_control_receive(mg_network *network); /* answers */
 void mg_control_send(mg_network *network);    /* what is due, again or for the first time */
 void mg_control_greet(mg_network *network);   /* says hello (again) */
 void mg_control_new_stream(mg_network *network);
-void mg_control_reconnected(mg_network *network);
+void mg_control_reconnected(mg_network *network); /* perhaps to another server */
 
 #endif

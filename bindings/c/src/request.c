@@ -126,6 +126,7 @@ mg_request *mg_request_copy(const magi_request *asked, uint64_t id)
     request->asked.text = keep_text(&room, speaks ? asked->text : NULL, text);
     request->asked.name = keep_text(&room, speaks ? NULL : asked->name, name);
     request->asked.image = keep_text(&room, asked->image, image);
+    request->asked.image_size = image; /* left over from an image: other types have none */
     if (request->asked.chunks == 0) request->asked.chunks = 1;
     request->asked_ns = mg_now_ns();
     return request;

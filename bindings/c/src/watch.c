@@ -15,7 +15,6 @@ void mg_watch_heard(mg_network *network)
     if (before == MAGI_STATE_WAITING) return;
     mg_count(&client->counters.reconnects, 1);
     mg_client_say(client, MAGI_LOG_INFO, "the server is heard again");
-    mg_control_reconnected(network);
 }
 
 void mg_watch_silence(mg_network *network)
@@ -55,7 +54,8 @@ bool mg_watch_stream(mg_network *network, const char *stream)
     case MG_NEW_STREAM: break;
     }
     begin_stream(network, stream);
-    if (!first) mg_control_greet(network);
+    bool greeted = network->hello_answered && strcmp(network->answer_stream, stream) == 0;
+    if (!first && !greeted) mg_control_greet(network);
     return true;
 }
 

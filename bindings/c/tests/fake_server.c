@@ -279,6 +279,7 @@ static void greet(fake_server *server, const fake_request *request)
     put(&m, "fps", 24);
     put_text(&m, "shared", server->shared ? server->shared : "");
     send_answer(server, request, &m);
+    server->hellos++;
 }
 
 static void read_request(const uint8_t *bytes, size_t size, fake_request *out)

@@ -24,6 +24,7 @@ typedef struct fake_server {
     uint64_t seq;
     int subscribers; /* to frame topics */
     int shared_subscribers; /* to those among them in shared memory */
+    int hellos; /* answered since it was opened */
 } fake_server;
 
 /* Fields of a frame that tests play with; zero means the usual. */

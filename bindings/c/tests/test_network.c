@@ -333,6 +333,83 @@ static void what_a_dead_server_had_accepted_ends_when_the_next_one_is_heard(void
     end();
 }
 
+/* Everything but hello that comes within so many milliseconds is one request too many. */
+static void hear_nothing_but_hellos_for(int milliseconds)
+{
+    for (; milliseconds > 0; milliseconds--) {
+        fake_turn(&server);
+        mg_sleep_ms(1);
+    }
+}
+
+static void what_a_dead_server_had_accepted_is_not_done_by_the_next_one(void)
+{
+    fake_request request;
+    begin();
+    fake_heartbeat(&server, 24);
+    CHECK_SOON(info().state == MAGI_STATE_CONNECTED);
+    CHECK_NUMBER(magi_client_send_prompt(client, "snow", MAGI_AT_NEXT, 0, NULL), MAGI_OK);
+    CHECK(fake_next_request(&server, &request));
+    fake_accept(&server, &request);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    fake_close(&server);
+    mg_sleep_ms(5500); /* what is accepted is asked for again every five seconds */
+    fake_open_at(&server, STREAM_B, &server);
+    hear_nothing_but_hellos_for(1500);
+    CHECK_NUMBER(server.hellos, 1);
+    fake_heartbeat(&server, 24);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    CHECK_NUMBER(receipt.code, MAGI_CODE_RESTARTED);
+    hear_nothing_but_hellos_for(300);
+    CHECK_NUMBER(server.hellos, 1);
+    end();
+}
+
+static magi_request large_image(void)
+{
+    static uint8_t image[100000];
+    return (magi_request){.struct_size = sizeof(magi_request),
+                          .type = MAGI_REQUEST_IMAGE,
+                          .image = image,
+                          .image_size = sizeof image};
+}
+
+static void a_large_image_that_is_not_accepted_yet_is_not_sent_again(void)
+{
+    fake_request request;
+    magi_request asked = large_image();
+    begin();
+    CHECK_NUMBER(magi_client_send(client, &asked, NULL), MAGI_OK);
+    CHECK(fake_next_request(&server, &request));
+    CHECK(strcmp(request.type, "image") == 0);
+    hear_nothing_but_hellos_for(2500);
+    fake_accept(&server, &request);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    CHECK_NUMBER(receipt.kind, MAGI_RECEIPT_ACCEPTED);
+    end();
+}
+
+static void after_a_broken_connection_a_large_image_still_gets_its_receipt(void)
+{
+    fake_request first, again;
+    magi_request asked = large_image();
+    begin();
+    CHECK_NUMBER(magi_client_send(client, &asked, NULL), MAGI_OK);
+    CHECK(fake_next_request(&server, &first));
+    fake_accept(&server, &first);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    fake_close(&server);
+    fake_open_at(&server, STREAM_A, &server);
+    CHECK(fake_next_request(&server, &again));
+    CHECK_NUMBER(again.id, first.id);
+    CHECK_NUMBER(server.hellos, 1);
+    fake_apply(&server, &again);
+    CHECK_SOON(magi_client_poll_receipt(client, &receipt) == MAGI_OK);
+    CHECK_NUMBER(receipt.kind, MAGI_RECEIPT_APPLIED);
+    hear_nothing_but_hellos_for(300);
+    end();
+}
+
 static _Atomic bool holding, held;
 
 /* Keeps the library's thread here, for as long as a test wants it not to read. */
@@ -454,6 +531,9 @@ int main(void)
     RUN(an_error_comes_as_a_receipt_with_code_and_sentence);
     RUN(an_unanswered_request_is_asked_again_with_its_id_and_then_ends);
     RUN(what_a_dead_server_had_accepted_ends_when_the_next_one_is_heard);
+    RUN(what_a_dead_server_had_accepted_is_not_done_by_the_next_one);
+    RUN(a_large_image_that_is_not_accepted_yet_is_not_sent_again);
+    RUN(after_a_broken_connection_a_large_image_still_gets_its_receipt);
     RUN(an_answer_that_came_before_the_connection_broke_still_counts);
     RUN(a_client_whose_thread_is_held_for_long_while_frames_come_goes_on);
     RUN(a_request_without_a_server_times_out_and_is_not_done_later);

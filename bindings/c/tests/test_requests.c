@@ -138,6 +138,15 @@ static void an_image_is_packed_with_its_bytes(void)
     check_packed("image-seed", &asked, 12);
 }
 
+static void what_is_left_over_from_an_image_is_no_part_of_other_requests(void)
+{
+    magi_request asked = request_of(MAGI_REQUEST_PROMPT);
+    asked.text = "a red ball, gravity pulls left";
+    asked.image = "the picture that was sent before";
+    asked.image_size = 8388608;
+    check_packed("prompt", &asked, 12);
+}
+
 static void what_the_server_would_refuse_is_refused_at_once(void)
 {
     magi_request asked = request_of(MAGI_REQUEST_SNAPSHOT);
@@ -180,6 +189,7 @@ int main(int count, char **arguments)
     RUN(the_other_requests_are_packed_as_the_golden_files_have_them);
     RUN(settings_are_packed_as_the_golden_files_have_them);
     RUN(an_image_is_packed_with_its_bytes);
+    RUN(what_is_left_over_from_an_image_is_no_part_of_other_requests);
     RUN(what_the_server_would_refuse_is_refused_at_once);
     return 0;
 }
