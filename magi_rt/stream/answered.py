@@ -23,10 +23,15 @@ class Answered:
         return sum(len(requests) for requests in self._memory.values())
 
     def answers(self, client: str, number: int) -> list[bytes] | None:
-        """The answers so far of a known request, oldest first; None for a new one."""
+        """The answers so far of a known request, oldest first; None for a new one.
+
+        Whoever asks for one again is among the last clients, also if it asks for nothing new.
+        """
         requests = self._memory.get(client)
-        found = None if requests is None else requests.get(number)
-        return None if found is None else list(found)
+        if requests is None or number not in requests:
+            return None
+        self._memory.move_to_end(client)
+        return list(requests[number])
 
     def begin(self, client: str, number: int) -> None:
         """Remembers a new request; the oldest ones beyond the limits are forgotten."""

@@ -54,7 +54,7 @@ class SharedWriter:
         folder: of the file; memory where the system offers that.
 
     Raises:
-        SharedFramesError: the file cannot be made.
+        SharedFramesError: the file cannot be made; on Windows it never can.
     """
 
     def __init__(
@@ -62,6 +62,11 @@ class SharedWriter:
     ) -> None:
         folder = folder or shared_folder()
         self.path = folder / f"{PREFIX}{stream}-{name}"
+        if sys.platform == "win32":  # a file that is mapped can be neither renamed nor removed
+            raise SharedFramesError(
+                f"{self.path} cannot be made on Windows; readers get pixels by socket",
+                field="shared",
+            )
         self.slot_bytes = -(-slot_bytes // PAGE) * PAGE
         self._start = -(-(_TURNS + 8 * SLOTS) // PAGE) * PAGE
         head = _HEAD.pack(MAGIC, stream.encode("ascii"), SLOTS, 0, self.slot_bytes, self._start)
@@ -203,7 +208,7 @@ def _reserve(file: int, size: int) -> None:
 def lock(file: int) -> bool:
     """Holds a file until its process ends; False when another process holds it."""
     if sys.platform == "win32":
-        return True  # a mapped file cannot be removed there: that is lock enough
+        return True  # no server makes files there
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -64,6 +64,16 @@ def whole(topic: bytes, values: bytes, pixels: bytes) -> bytes:
     return topic + b"\0" + struct.pack("<I", len(values)) + values + pixels
 
 
+def shared_memory() -> bytes:
+    """A mapped file of two slots of 48 bytes: turn 4 in slot 0, turn 2 in slot 1."""
+    head = struct.pack("<8s16sIIQQ", b"MAGISHM1", STREAM.encode(), 2, 0, 48, 4_096)
+    file = bytearray(4_096 + 2 * 48)
+    file[: len(head)] = head
+    file[64:80] = struct.pack("<QQ", 4, 2)
+    file[4_096:] = pixels_of(2 * 48)
+    return bytes(file)
+
+
 def good_headers() -> Iterator[Golden]:
     for pixel_format in RAW:
         for rows in ("top", "bottom"):

@@ -33,6 +33,14 @@ def test_only_the_clients_that_asked_last_are_remembered() -> None:
     assert memory.answers("a", 1) == [] and memory.answers("c", 1) == []
 
 
+def test_a_client_that_only_asks_again_is_not_forgotten() -> None:
+    memory = Answered(clients=2)
+    memory.begin("patient", 1)
+    for number in range(10):
+        memory.begin(f"passing {number}", 1)
+        assert memory.answers("patient", 1) == []
+
+
 def test_an_answer_to_something_forgotten_changes_nothing() -> None:
     memory = Answered(requests=1)
     memory.begin("a", 1)

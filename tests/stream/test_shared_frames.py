@@ -19,7 +19,9 @@ from magi_rt.stream.shared_frames import (
     SharedWriter,
     remove_abandoned,
 )
+from tests.stream.golden_frames import pixels_of
 from tests.stream.support import NEXT_STREAM, STREAM
+from tests.stream.write_golden import FOLDER
 
 
 @pytest.fixture
@@ -48,6 +50,18 @@ def test_the_file_is_laid_out_as_the_protocol_says(writer: SharedWriter) -> None
     assert data[start + slot * per_slot :][:5_000] == bytes([77]) * 5_000
     assert writer.path.name.startswith("magi_rt-")
     assert writer.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_golden_file_is_read_slot_by_slot(tmp_path: Path) -> None:
+    path = tmp_path / "magi_rt-golden"
+    path.write_bytes((FOLDER / "shared-memory.bin").read_bytes())
+    reader = SharedReader(path, STREAM)
+    for slot, turn in ((0, 4), (1, 2)):
+        seen = reader.copy(slot, turn, 48)
+        assert seen is not None
+        assert seen.tobytes() == pixels_of(96)[48 * slot : 48 * (slot + 1)]
+    assert reader.copy(1, 4, 48) is None
+    reader.close()
 
 
 def test_a_frame_stays_for_one_fewer_further_frames_than_there_are_slots(
@@ -154,6 +168,15 @@ def test_a_link_is_not_followed(tmp_path: Path, writer: SharedWriter) -> None:
 def test_a_folder_without_room_is_an_error_that_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(SharedFramesError, match="by socket"):
         SharedWriter(STREAM, "rgb8-top", 2**58, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_windows_no_file_is_made_and_none_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SharedFramesError, match="by socket"):
+        SharedWriter(STREAM, "rgb8-top", 5_000, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

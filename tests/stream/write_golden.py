@@ -25,6 +25,8 @@ ABOUT = [
     "An invalid message must be refused, for the reason that why tells: code malformed, version or "
     "too_large for frames, events and answers; for requests the code of the server's error, whose "
     "id is id (0 where it is absent).",
+    "shared-memory.bin is no message but a mapped file of two slots: slot 0 holds pixels at turn "
+    "4, slot 1 others at turn 2.",
 ]
 
 
@@ -63,6 +65,7 @@ def files() -> dict[str, bytes]:
     about = json.dumps(ABOUT, ensure_ascii=False, indent=1)
     listed = ",\n".join(entries)
     index = f'{{"version": 1,\n"about": {about},\n"messages": [\n{listed}\n]}}\n'
+    made["shared-memory.bin"] = golden_frames.shared_memory()
     return {**made, "index.json": index.encode("utf-8")}
 
 

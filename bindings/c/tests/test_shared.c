@@ -1,4 +1,7 @@
-/* Pixels through shared memory: used when it is there, left when it is not, never half a frame. */
+/* Pixels through shared memory: used when it is there, left when it is not, never half a frame.
+ *
+ *   test_shared FOLDER
+ */
 #define _XOPEN_SOURCE 700
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +19,7 @@ static fake_server server;
 static magi_client client;
 static magi_frame frame = {.struct_size = sizeof(magi_frame)};
 static char path[64];
+static const char *golden;
 
 static void put_le(uint8_t *at, unsigned width, uint64_t value)
 {
@@ -158,6 +162,32 @@ static void a_restarted_server_brings_its_own_file(void)
     end();
 }
 
+static void the_golden_file_is_read_slot_by_slot(void)
+{
+    static uint8_t bytes[8192];
+    uint8_t pixels[48];
+    char from[1024];
+    mg_shared shared;
+    snprintf(from, sizeof from, "%s/shared-memory.bin", golden);
+    FILE *file = fopen(from, "rb");
+    CHECK(file != NULL);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    CHECK_NUMBER(size, FIRST + 2 * sizeof pixels);
+    file = fopen(path, "wb");
+    CHECK(file && fwrite(bytes, 1, size, file) == size);
+    fclose(file);
+    CHECK(mg_shared_open(&shared, path, STREAM_A));
+    for (unsigned slot = 0; slot < 2; slot++) {
+        uint64_t turn = slot == 0 ? 4 : 2;
+        CHECK_NUMBER(mg_shared_read(&shared, slot, turn, pixels, sizeof pixels), MG_SHARED_READ);
+        CHECK(memcmp(pixels, bytes + FIRST + slot * sizeof pixels, sizeof pixels) == 0);
+    }
+    CHECK_NUMBER(mg_shared_read(&shared, 1, 4, pixels, sizeof pixels), MG_SHARED_OVERWRITTEN);
+    mg_shared_close(&shared);
+    unlink(path);
+}
+
 static void numbers_that_do_not_fit_the_file_are_refused(void)
 {
     static const struct {
@@ -184,14 +214,17 @@ static void numbers_that_do_not_fit_the_file_are_refused(void)
     CHECK(!mg_shared_open(&shared, path, STREAM_A) && !mg_shared_open(&shared, "/dev/null", STREAM_A));
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    CHECK(count == 2);
+    golden = arguments[1];
     snprintf(path, sizeof path, "/tmp/magi_rt-test-%ld", (long)getpid());
     RUN(frames_come_through_the_file_when_both_sides_can);
     RUN(a_frame_that_was_written_over_does_not_count);
     RUN(a_file_of_another_stream_or_none_leaves_the_socket);
     RUN(a_file_cut_short_makes_the_client_go_back_to_the_socket);
     RUN(a_restarted_server_brings_its_own_file);
+    RUN(the_golden_file_is_read_slot_by_slot);
     RUN(numbers_that_do_not_fit_the_file_are_refused);
     return 0;
 }

@@ -99,6 +99,30 @@ namespace MagiRt.Tests
         }
 
         [Test]
+        public static void Threads_may_take_receipts_while_the_client_is_disposed()
+        {
+            for (int round = 0; round < 20; round++)
+            {
+                MagiClient client = Clients.Dummy();
+                Exception[] ends = new Exception[2];
+                int taken = 0;
+                Thread[] threads = new Thread[ends.Length];
+                for (int i = 0; i < threads.Length; i++)
+                {
+                    int mine = i;
+                    threads[i] = new Thread(() => ends[mine] = AskUntilDisposed(client, ref taken));
+                    threads[i].Start();
+                }
+                Expect.Soon(() => Thread.VolatileRead(ref taken) > 20, "some receipts");
+                client.Dispose();
+                foreach (Thread thread in threads)
+                    Expect.True(thread.Join(30000), "the thread ended");
+                foreach (Exception end in ends)
+                    Expect.True(end is ObjectDisposedException, "ended by " + end);
+            }
+        }
+
+        [Test]
         public static void A_logger_may_dispose_its_own_client_without_waiting_for_itself()
         {
             MagiClient client = null;
@@ -139,6 +163,30 @@ namespace MagiRt.Tests
                         Clients.Bytes(frame);
                         Interlocked.Increment(ref taken);
                     }
+                }
+            }
+            catch (Exception end)
+            {
+                return end;
+            }
+        }
+
+        /// <summary>Statistics, whose details a receipt lends; each text read must be whole.</summary>
+        static Exception AskUntilDisposed(MagiClient client, ref int taken)
+        {
+            try
+            {
+                bool ask = true;
+                while (true)
+                {
+                    if (ask)
+                        client.RequestStats();
+                    MagiReceipt receipt;
+                    ask = client.TryReceipt(out receipt);
+                    if (!ask)
+                        continue;
+                    Expect.True(receipt.Details.EndsWith("}"), "whole: " + receipt.Details);
+                    Interlocked.Increment(ref taken);
                 }
             }
             catch (Exception end)

@@ -300,6 +300,27 @@ namespace MagiRt.Tests
         }
 
         [Test]
+        public static void A_component_that_is_disabled_when_its_address_changes_stays_closed()
+        {
+            Player.EnterPlayMode();
+            MagiTexture component = Add(null);
+            UntilShown(component);
+            component.OnConnection.AddListener(connected =>
+            {
+                if (!connected)
+                    Player.Disable(component);
+            });
+            component.Dummy = false;
+            Player.Frame(component);
+            Expect.True(!component.enabled, "disabled by its own listener");
+            Expect.True(component.Client == null, "nothing was opened");
+            component.Dummy = true;
+            Player.Enable(component);
+            UntilShown(component);
+            Remove(component);
+        }
+
+        [Test]
         public static void A_refused_setting_is_said_in_the_console_and_the_inspector_and_can_be_mended()
         {
             Player.EnterPlayMode();

@@ -162,8 +162,11 @@ namespace MagiRt
         {
             if (reopen)
             {
+                reopen = false;
                 Close();
-                Open();
+                // A listener that heard of the end may have disabled this component, or opened it again.
+                if (isActiveAndEnabled && client == null)
+                    Open();
             }
             if (targetsChanged && picture.Texture != null)
                 Attach();

@@ -154,19 +154,28 @@ namespace MagiRt
         {
             NativeReceipt native = new NativeReceipt();
             native.StructSize = ReceiptSize;
-            lock (polling)
+            receipt = new MagiReceipt();
+            MagiStatus status = MagiStatus.BadHandle;
+            bool counted = false;
+            try
             {
-                MagiStatus status = Native.magi_client_poll_receipt(handle.Id, ref native);
-                if (status == MagiStatus.Ok)
+                // The native client must not end before the texts that it lends are read.
+                handle.DangerousAddRef(ref counted);
+                lock (polling)
                 {
-                    receipt = MagiReceipt.Of(ref native);
-                    return true;
+                    status = Native.magi_client_poll_receipt(handle.Id, ref native);
+                    if (status == MagiStatus.Ok)
+                        receipt = MagiReceipt.Of(ref native);
                 }
-                receipt = new MagiReceipt();
-                if (status != MagiStatus.NoReceipt)
-                    Refuse(status, "magi_receipt", ReceiptSize, "poll a receipt");
-                return false;
             }
+            finally
+            {
+                if (counted)
+                    handle.DangerousRelease();
+            }
+            if (status != MagiStatus.NoReceipt)
+                Refuse(status, "magi_receipt", ReceiptSize, "poll a receipt");
+            return status == MagiStatus.Ok;
         }
 
         /// <summary>
