@@ -11,6 +11,7 @@ from magi_rt.backends.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from magi_rt.backends.base import Executor
+    from magi_rt.config import MagiConfig
 
 PLACES = ("load", "t5_pretrained", "vae_pretrained", "t5_device")
 """Runtime keys that say where files and devices are; they do not change what is computed."""
@@ -41,13 +42,17 @@ class ModelIdentity:
 
 def identify(executor: Executor, name: str) -> ModelIdentity:
     """The identity of the model inside an executor, with the caption tokens it is prompted by."""
-    values = executor.config.to_dict()
-    for key in PLACES:
-        values["runtime_config"].pop(key)
-    config = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     weights = executor.info.weights or "none"
     tokens = executor.special_tokens
     if tokens is not None:
         rows = (("caption", tokens.caption), ("logo", tokens.logo), ("other", tokens.other))
         weights = f"{weights} with tokens {fingerprint(rows)}"
-    return ModelIdentity(name=name, config=config, weights=weights)
+    return ModelIdentity(name=name, config=config_digits(executor.config), weights=weights)
+
+
+def config_digits(config: MagiConfig) -> str:
+    """The digits of a configuration, whatever it says of file places."""
+    values = config.to_dict()
+    for key in PLACES:
+        values["runtime_config"].pop(key)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -14,13 +14,14 @@ from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk, emitted
 from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.sampling.stream_state import ChunkText
-from magi_rt.world.deadline import Deadline, StepChange, allowed_steps, steps_at
+from magi_rt.world.deadline import Deadline, StepChange, steps_at
 from magi_rt.world.identity import ModelIdentity, identify
 from magi_rt.world.moment import Moment, event_of
-from magi_rt.world.options import WorldOptions, fitted_size
+from magi_rt.world.options import WorldOptions
 from magi_rt.world.orders import Order, effective
 from magi_rt.world.prompts import PromptBook
 from magi_rt.world.run_log import RunLog
+from magi_rt.world.settings import Settings, check_options, model_of, replayed_options
 from magi_rt.world.start import Start, check_start, read_start
 from magi_rt.world.turns import Turns
 
@@ -56,7 +57,7 @@ class WorldMachine:
     @classmethod
     def open(cls, model: str, options: WorldOptions, *, image: Any, video: Any) -> WorldMachine:
         """Opens the model and reads the first picture or video; errors as in ``World.open``."""
-        check_start(image, video)
+        image, video = check_start(image, video)
         machine = cls._of(model, options)
         start = read_start(image, video, executor=machine.executor, size=machine.size)
         return replace(machine, start=start, notes=(*machine.notes, *start.notes))
@@ -68,19 +69,17 @@ class WorldMachine:
         """Opens what a log was made by; errors as in ``World.replay``.
 
         Args:
-            wishes: backend, device and dtype, ``None`` for the log's own.
+            wishes: backend, device, dtype and attention, ``None`` for the log's own.
         """
-        named: dict[str, Any] = {name: value for name, value in wishes.items() if value is not None}
-        if named.get("backend", log.options.backend) != log.options.backend:
-            named = {"device": "auto", "dtype": "auto", **named}
-        machine = cls._of(model or log.model, replace(log.options, **named))
+        machine = cls._of(model_of(log, model), replayed_options(log, dict(wishes)))
         machine.refuse_other(log.identity, "log")
-        engine = asdict(machine.executor.info)
+        here = asdict(machine.executor.info) | {"attention": machine.options.attention}
+        there = {**log.engine, "attention": log.options.attention}
         differing = [
-            f"the log was made with {name} {value}, here it is {engine.get(name)}: "
+            f"the log was made with {name} {value}, here it is {here.get(name)}: "
             + ("frames may differ in the last bits" if name == "threads" else NEAR)
-            for name, value in log.engine.items()
-            if engine.get(name) != value
+            for name, value in there.items()
+            if here.get(name) != value
         ]
         return replace(
             machine, start=log.start, notes=(*machine.notes, *log.start.notes, *differing)
@@ -88,6 +87,7 @@ class WorldMachine:
 
     @classmethod
     def _of(cls, model: str, options: WorldOptions) -> WorldMachine:
+        check_options(model, options)
         executor = open_executor(
             model,
             backend=options.backend,
@@ -112,15 +112,8 @@ class WorldMachine:
         Raises:
             OptionError: the model cannot run with the options.
         """
-        runtime = executor.config.runtime
-        sampler = SamplerConfig.from_config(
-            executor.config, options.steps, options.window, options.depth
-        )
-        allowed = allowed_steps(executor.config, sampler.window, options.adapt, options.steps)
-        size = fitted_size(
-            options.size or (runtime.video_size_h, runtime.video_size_w),
-            executor.picture_multiple,
-        )
+        settings = Settings.of(executor.config, executor.picture_multiple, options)
+        sampler, allowed, size = settings.sampler, settings.allowed, settings.size
         machine = cls(
             model=model,
             identity=identify(executor, model),
@@ -130,7 +123,7 @@ class WorldMachine:
             options=replace(
                 _filled_in(options, executor, sampler, size),
                 adapt=allowed or False,
-                fps=(options.fps or runtime.fps) if allowed else None,
+                fps=(options.fps or executor.config.runtime.fps) if allowed else None,
             ),
             size=size,
             paces=allowed or (sampler.steps,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -54,18 +54,36 @@ class Start:
         return cls(str(card["kind"]), str(card["source"]), latents, tuple(card["notes"]))
 
 
-def check_start(image: Any, video: Any) -> None:
+class Picture(NamedTuple):
+    """A first picture that was read.
+
+    pixels: uint8 [H, W, 3] sRGB, of any size.
+    source: the file's name, or "pixels".
+    """
+
+    pixels: Pixels
+    source: str
+
+
+def check_start(image: Any, video: Any) -> tuple[Any, Any]:
     """Refuses what needs no model to be refused, so that nobody waits for one.
+
+    Returns:
+        The image and the video for :func:`read_start`; pixels, and a picture's file, are read.
 
     Raises:
         OptionError: both an image and a video are given.
-        MediaError: there is no such file.
+        MediaError: there is no such file, or the pixels are not what they should be.
     """
     if image is not None and video is not None:
         raise OptionError("image and video are both given; a world starts from one", field="video")
-    for kind, given in (("image", image), ("video", video)):
-        if isinstance(given, str | Path):
-            check_readable(Path(given), kind)
+    if image is not None:
+        return _picture(image), None
+    if isinstance(video, str | Path):
+        check_readable(Path(video), "video")
+    elif video is not None:
+        return None, pixels_in_memory(video, "video")
+    return None, video
 
 
 def read_start(image: Any, video: Any, *, executor: Executor, size: tuple[int, int]) -> Start:
@@ -82,15 +100,20 @@ def read_start(image: Any, video: Any, *, executor: Executor, size: tuple[int, i
 
 
 def _start_image(image: Any, executor: Executor, size: tuple[int, int]) -> Start:
-    if isinstance(image, str | Path):
-        pixels, source = read_image(image), Path(image).name
-    elif all(hasattr(image, name) for name in ("convert", "width", "height")):  # Pillow's
-        pixels, source = picture_to_pixels(image), "pixels"
-    else:
-        pixels, source = pixels_in_memory(image, "image"), "pixels"
+    pixels, source = _picture(image)
     notes = _stretch_notes(pixels.shape[:2], size, "picture")
     latents = _encode(resize(pixels, *size)[None], executor)
     return Start("image", source, latents, notes)
+
+
+def _picture(image: Any) -> Picture:
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, str | Path):
+        return Picture(read_image(image), Path(image).name)
+    if all(hasattr(image, name) for name in ("convert", "width", "height")):  # Pillow's
+        return Picture(picture_to_pixels(image), "pixels")
+    return Picture(pixels_in_memory(image, "image"), "pixels")
 
 
 def _start_video(video: Any, executor: Executor, size: tuple[int, int]) -> Start:

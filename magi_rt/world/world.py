@@ -90,6 +90,7 @@ class World(WorldTravel):
         backend: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
+        attention: str | None = None,
     ) -> World:
         """Opens a world that repeats a run saved by ``world.log.save(path)``.
 
@@ -101,15 +102,16 @@ class World(WorldTravel):
         Args:
             path: the log.
             model: where the model is now, when it has moved.
-            backend, device, dtype: as in :meth:`open`; with others than the log's, frames are near
-                the first run's. ``None``: the log's own, or "auto" beside another backend.
+            backend, device, dtype, attention: as in :meth:`open`; with others than the log's,
+                frames are near the first run's. ``None``: the log's own, or "auto" beside another
+                backend (attention also beside another device).
 
         Raises:
             SnapshotError: the log is damaged, or was made by another model.
             CheckpointError, ConfigError, BackendError: the model cannot be opened.
         """
         log = RunLog.load(path)
-        wishes = {"backend": backend, "device": device, "dtype": dtype}
+        wishes = {"backend": backend, "device": device, "dtype": dtype, "attention": attention}
         machine = WorldMachine.reopen(log, None if model is None else spelled(model), wishes)
         return cls(Timeline(machine, machine.begin(), script=log))
 

@@ -12,7 +12,7 @@ import pytest
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.choose import open_executor
-from magi_rt.errors import MediaError, SnapshotError
+from magi_rt.errors import BackendError, CheckpointError, MediaError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.world import World
 from magi_rt.world.machine import NEAR
@@ -196,6 +196,60 @@ def test_a_replay_may_be_by_another_executor_and_says_that_frames_are_near(
         {"backend": "other", "device": "auto", "dtype": "auto", "attention": "auto"},
         {"backend": "eager", "device": "cpu", "dtype": "float32", "attention": "auto"},
     ]
+
+
+def test_an_attention_of_other_machines_is_let_go_on_another_device_and_can_be_wished_anew(
+    talking_model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.json"
+    world = World.open(talking_model, steps=8, window=1, backend="eager", device="cpu")
+    frames = world.advance("rain")
+    world.log.save(path)
+    card = json.loads(path.read_text())
+    card["options"] |= {"device": "cuda:0", "attention": "sage"}  # as a card would have written it
+    card["engine"] |= {"device": "cuda:0"}
+    path.write_text(json.dumps(card))
+    again = World.replay(path, device="cpu")
+    assert f"the log was made with attention sage, here it is auto: {NEAR}" in again.notes
+    assert same_pixels(again.advance(), frames)
+    with pytest.raises(BackendError, match="SageAttention runs on CUDA devices"):
+        World.replay(path, device="cpu", attention="sage")
+    card["options"] |= {"device": "cpu"}  # the same device, now without the package
+    path.write_text(json.dumps(card))
+    with pytest.raises(BackendError, match="use attention='auto'"):
+        World.replay(path)
+    assert same_pixels(World.replay(path, attention="auto").advance(), frames)
+
+
+def test_a_log_whose_model_has_moved_says_how_to_name_its_place(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, elsewhere = tmp_path / "run.json", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    opened: dict[str, Any] = {"steps": 8, "window": 1, "device": "cpu"}
+    World.open(Path("model"), **opened).log.save(path)
+    monkeypatch.chdir(elsewhere)
+    words = r"made by the model '\./model', which cannot be opened.*by model=FOLDER"
+    with pytest.raises(CheckpointError, match=words):
+        World.replay(path)
+    assert World.replay(path, model=model_folder).chunks == 0
+    with pytest.raises(CheckpointError, match="there is no model folder"):
+        World.replay(path, model=tmp_path / "wrong")
+
+
+def test_a_log_of_another_configuration_is_refused_before_weights_are_read(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model was opened")
+
+    path = tmp_path / "run.json"
+    World.open(model_folder, steps=8, window=1, device="cpu").log.save(path)
+    other = write_model(tmp_path / "other", small_config(num_steps=16))
+    monkeypatch.setattr("magi_rt.world.machine.open_executor", refuse)
+    with pytest.raises(SnapshotError, match=r"made by model .*, but '.*other' has configuration"):
+        World.replay(path, model=other)
 
 
 def test_a_model_of_20_steps_is_replayed_from_its_log(tmp_path: Path) -> None:

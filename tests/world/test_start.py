@@ -20,6 +20,8 @@ from magi_rt.media.video_reader import read_video
 from magi_rt.media.video_writer import VideoWriter
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.world import World
+from tests.support import small_config, write_model
 from tests.world.kit import dummy_world, same_pixels, story
 
 Pixels = npt.NDArray[np.uint8]
@@ -227,13 +229,51 @@ def test_a_world_is_not_begun_anew_from_a_seed_or_picture_that_is_none() -> None
         world.anew(image="nowhere.png")
 
 
-@pytest.mark.parametrize("kind", ["image", "video"])
-def test_a_file_that_is_not_there_is_told_before_a_model_is_opened(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ({"image": "typo.png"}, r"typo\.png does not exist"),
+        ({"video": "typo.mp4"}, r"typo\.mp4 does not exist"),
+        ({"image": __file__}, r"test_start\.py is not a picture"),
+        ({"image": picture()[:, :, 0]}, "shape"),
+        ({"image": SimpleNamespace(convert=None, width=32, height=32)}, "cannot be read"),
+        ({"video": clip(8).astype(np.int64)}, "int64"),
+    ],
+)
+def test_a_start_that_cannot_be_used_is_told_before_a_model_is_opened(
+    start: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("the model was opened")
+    monkeypatch.setattr("magi_rt.world.machine.open_executor", refuse_to_open)
+    with pytest.raises(MediaError, match=words):
+        dummy_world(**start)
 
-    monkeypatch.setattr("magi_rt.world.machine.open_executor", refuse)
-    with pytest.raises(MediaError, match=r"typo\.png"):
-        dummy_world(**{kind: tmp_path / "typo.png"})
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": 5}, "5 steps cannot be chosen"),
+        ({"window": 3}, "do not divide among 3 chunks"),
+        ({"window": 9}, "a window of 9 chunks"),
+        ({"adapt": True}, "no deadline can be kept"),
+        ({"size": (40, 32)}, "size 40x32.*try"),
+    ],
+)
+def test_options_that_a_model_cannot_take_are_told_before_its_weights_are_read(
+    options: dict[str, Any], words: str, talking_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.world.machine.open_executor", refuse_to_open)
+    with pytest.raises(OptionError, match=words):
+        World.open(talking_model, **options)
+
+
+def test_a_memory_without_end_is_refused_before_weights_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(tmp_path / "m", small_config(noise2clean_kvrange=(), window_size=1))
+    monkeypatch.setattr("magi_rt.world.machine.open_executor", refuse_to_open)
+    with pytest.raises(OptionError, match="give a depth"):
+        World.open(folder)
+
+
+def refuse_to_open(*_: Any, **__: Any) -> None:
+    raise AssertionError("the model was opened")
