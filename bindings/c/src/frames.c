@@ -71,6 +71,7 @@ void mg_frames_new_stream(mg_network *network)
     if (network->candidate != MG_NO_SLOT)
         drop_candidate(network, &network->client->counters.dropped_stream);
     network->stale_since_ns = 0;
+    network->asked_again_seq = 0;
     if (strcmp(network->shared.stream, network->gate.stream) != 0) stop_shared(network);
 }
 
@@ -92,6 +93,36 @@ void mg_frames_use_shared(mg_network *network, const char *path, const char *str
         subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_PARTS);
     tell_layout(network, MAGI_LAYOUT_SHARED);
     mg_client_say(network->client, MAGI_LOG_INFO, "frames come through shared memory %s", path);
+}
+
+static void subscribe_anew(mg_network *network, mg_topic_layout layout)
+{
+    subscribe(network, ZMQ_UNSUBSCRIBE, layout);
+    subscribe(network, ZMQ_SUBSCRIBE, layout);
+}
+
+/* A newcomer is sent the last frame; to others it is one more repeated. */
+void mg_frames_ask_again(mg_network *network, uint64_t seq)
+{
+    bool in_vain = network->asked_again_seq == seq;
+    magi_layout wanted = network->client->settings.layout;
+    network->asked_again_seq = seq;
+    if (!mg_shared_is_open(&network->shared)) {
+        if (wanted != MAGI_LAYOUT_SHARED) subscribe_anew(network, MG_LAYOUT_PARTS);
+    } else if (in_vain && wanted != MAGI_LAYOUT_SHARED) {
+        stop_shared(network);
+        mg_control_greet(network); /* it may offer another file, for larger frames */
+    } else {
+        subscribe_anew(network, MG_LAYOUT_SHARED);
+    }
+}
+
+void mg_frames_silent(mg_network *network)
+{
+    if (!mg_shared_is_open(&network->shared)) return;
+    if (network->client->settings.layout == MAGI_LAYOUT_SHARED) return;
+    stop_shared(network);
+    network->shared_left = true;
 }
 
 /* Reads one message; parts beyond the third are thrown away. Returns how many there were, 0 when

@@ -28,6 +28,8 @@ typedef struct mg_network {
     bool candidate_stale;
     uint64_t stale_since_ns; /* when the first frame of a row of stale ones was set aside, or 0 */
     mg_shared shared;
+    bool shared_left;         /* because the server was silent; asked for again when it is heard */
+    uint64_t asked_again_seq; /* the newest frame that never came */
     uint64_t malformed_said_ns;
     uint64_t malformed_unsaid;
 
@@ -48,6 +50,8 @@ void mg_frames_receive(mg_network *network); /* everything that is there */
 void mg_frames_settle(mg_network *network);  /* publishes what is due; shows stale ones in need */
 void mg_frames_new_stream(mg_network *network);
 void mg_frames_use_shared(mg_network *network, const char *path, const char *stream);
+void mg_frames_ask_again(mg_network *network, uint64_t seq); /* the server's last never came */
+void mg_frames_silent(mg_network *network); /* perhaps only in shared memory */
 
 /* watch.c */
 void mg_watch_heard(mg_network *network); /* something came from the server's frames socket */

@@ -61,6 +61,7 @@ typedef struct mg_mapping {
     intptr_t file;
 } mg_mapping;
 
+/* False for another user's file, too: whoever cuts it short while it is read ends this process. */
 bool mg_mapping_open(mg_mapping *mapping, const char *path);
 void mg_mapping_close(mg_mapping *mapping);
 bool mg_mapping_still_whole(const mg_mapping *mapping); /* false: the file has shrunk */

@@ -141,7 +141,8 @@ bool mg_mapping_open(mg_mapping *mapping, const char *path)
     if (file < 0) return false;
     struct stat about;
     void *bytes = MAP_FAILED;
-    if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0)
+    if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0 &&
+        about.st_uid == geteuid())
         bytes = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_SHARED, file, 0);
     if (bytes == MAP_FAILED) {
         close(file);

@@ -21,10 +21,19 @@ static bool numbers_fit(const mg_shared *shared)
            shared->slot_bytes >= 1 && shared->slot_bytes <= (size - shared->first) / shared->slots;
 }
 
+/* Whatever a server names: no other file is opened. */
+static bool name_fits(const char *path)
+{
+    const char *name = path;
+    for (const char *at = path; *at; at++)
+        if (*at == '/' || *at == '\\') name = at + 1;
+    return strncmp(name, "magi_rt-", 8) == 0;
+}
+
 bool mg_shared_open(mg_shared *shared, const char *path, const char *stream)
 {
     memset(shared, 0, sizeof *shared);
-    if (!mg_mapping_open(&shared->mapping, path)) return false;
+    if (!name_fits(path) || !mg_mapping_open(&shared->mapping, path)) return false;
     const uint8_t *bytes = shared->mapping.bytes;
     if (shared->mapping.size >= TURNS_AT && memcmp(bytes, "MAGISHM1", 8) == 0 &&
         memcmp(bytes + 8, stream, 16) == 0) {

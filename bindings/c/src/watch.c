@@ -15,6 +15,8 @@ void mg_watch_heard(mg_network *network)
     if (before == MAGI_STATE_WAITING) return;
     mg_count(&client->counters.reconnects, 1);
     mg_client_say(client, MAGI_LOG_INFO, "the server is heard again");
+    if (network->shared_left) mg_control_greet(network);
+    network->shared_left = false;
 }
 
 void mg_watch_silence(mg_network *network)
@@ -26,6 +28,7 @@ void mg_watch_silence(mg_network *network)
     mg_client_set_state(client, MAGI_STATE_LOST);
     mg_client_say(client, MAGI_LOG_WARNING, "nothing heard from %s for %u ms: lost, listening on",
                   client->settings.frames, (unsigned)(silent_ns / 1000000));
+    mg_frames_silent(network);
 }
 
 static void begin_stream(mg_network *network, const char *stream)
@@ -82,7 +85,9 @@ void mg_watch_event(mg_network *network, const mg_event *event)
         return;
     }
     mg_watch_heard(network);
-    if (event->type == MG_EVENT_HEARTBEAT) learn_pace(network, event);
+    if (event->type != MG_EVENT_HEARTBEAT) return;
+    learn_pace(network, event);
+    if (event->seq > network->gate.seq) mg_frames_ask_again(network, event->seq);
 }
 
 void mg_watch_malformed(mg_network *network, const char *what)

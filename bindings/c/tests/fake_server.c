@@ -95,6 +95,7 @@ static void take_subscriptions(fake_server *server)
         if (size < 14 || memcmp(bytes + 1, "frame/", 6) != 0) continue;
         int more = bytes[0] == 1 ? 1 : -1;
         server->subscribers += more;
+        server->subscriptions += more > 0;
         if (memcmp(bytes + size - 7, "/shared", 7) == 0) server->shared_subscribers += more;
     }
 }

@@ -150,6 +150,26 @@ static void a_frame_repeated_for_others_is_dropped(void)
     end();
 }
 
+static void a_last_frame_that_was_lost_is_asked_for_again(void)
+{
+    begin();
+    fake_send_frame(&server, (fake_frame){.value = 1});
+    take_value(1);
+    fake_heartbeat(&server, 24);
+    CHECK_SOON(counters().events == 1);
+    server.seq = 20; /* nineteen are sent while nobody reads */
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), server.subscriptions == 2));
+    fake_wait_for_subscribers(&server, 1);
+    fake_send_frame(&server, (fake_frame){.seq = 20, .value = 20});
+    take_value(20);
+    fake_heartbeat(&server, 24);
+    CHECK_SOON(counters().events == 3);
+    fake_turn(&server);
+    CHECK_NUMBER(server.subscriptions, 2);
+    end();
+}
+
 static void a_stale_frame_is_shown_only_when_nothing_fresh_comes(void)
 {
     begin();
@@ -521,6 +541,7 @@ int main(void)
     RUN(every_frame_is_handed_out_in_order_when_asked_for);
     RUN(frames_of_an_older_epoch_are_never_shown);
     RUN(a_frame_repeated_for_others_is_dropped);
+    RUN(a_last_frame_that_was_lost_is_asked_for_again);
     RUN(a_stale_frame_is_shown_only_when_nothing_fresh_comes);
     RUN(malformed_messages_are_counted_and_the_next_good_one_shows);
     RUN(silence_is_told_as_lost_and_ends_when_the_server_is_heard_again);

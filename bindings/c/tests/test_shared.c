@@ -64,6 +64,8 @@ static bool is_shared(void)
     return info().layout == MAGI_LAYOUT_SHARED && server.shared_subscribers == 1;
 }
 
+static uint32_t lost_after_ms;
+
 static void begin(magi_layout layout)
 {
     fake_open(&server, STREAM_A);
@@ -73,6 +75,7 @@ static void begin(magi_layout layout)
         .frames = server.frames_address,
         .control = server.control_address,
         .layout = layout,
+        .lost_after_ms = lost_after_ms,
     };
     CHECK_NUMBER(magi_client_open(&desc, &client), MAGI_OK);
 }
@@ -139,6 +142,57 @@ static void a_file_cut_short_makes_the_client_go_back_to_the_socket(void)
     fake_send_frame(&server, (fake_frame){.value = 22});
     take_value(22);
     end();
+}
+
+static void frames_that_never_come_through_the_file_come_through_the_socket(void)
+{
+    write_file(STREAM_A, 2, 1);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON(is_shared());
+    int before = server.subscriptions;
+    server.seq = 7;
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), server.subscriptions == before + 1));
+    CHECK_SOON(is_shared()); /* asked for again; it may have been lost by itself */
+    server.shared = NULL;
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), server.subscribers == 1 && server.shared_subscribers == 0));
+    fake_send_frame(&server, (fake_frame){.seq = 7, .value = 23});
+    take_value(23);
+    end();
+}
+
+static void a_silent_file_is_left_and_taken_up_when_the_server_is_heard_again(void)
+{
+    write_file(STREAM_A, 2, 1);
+    lost_after_ms = 300;
+    begin(MAGI_LAYOUT_AUTO);
+    lost_after_ms = 0;
+    CHECK_SOON(is_shared());
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), server.subscribers == 1 && server.shared_subscribers == 0));
+    fake_send_frame(&server, (fake_frame){.value = 24});
+    take_value(24);
+    CHECK_SOON(is_shared());
+    end();
+}
+
+static void files_of_other_names_or_users_are_not_mapped(void)
+{
+    mg_shared shared;
+    char other[80];
+    write_file(STREAM_A, 2, 1);
+    snprintf(other, sizeof other, "%s.not", path);
+    memcpy(strstr(other, "magi_rt-"), "somebody", 8);
+    CHECK(rename(path, other) == 0);
+    CHECK(!mg_shared_open(&shared, other, STREAM_A));
+    CHECK(rename(other, path) == 0 && mg_shared_open(&shared, path, STREAM_A));
+    mg_shared_close(&shared);
+    if (geteuid() == 0) { /* only then can a file be given away */
+        CHECK(chown(path, 12345, 12345) == 0);
+        CHECK(!mg_shared_open(&shared, path, STREAM_A));
+    }
+    unlink(path);
 }
 
 static void a_restarted_server_brings_its_own_file(void)
@@ -223,6 +277,9 @@ int main(int count, char **arguments)
     RUN(a_frame_that_was_written_over_does_not_count);
     RUN(a_file_of_another_stream_or_none_leaves_the_socket);
     RUN(a_file_cut_short_makes_the_client_go_back_to_the_socket);
+    RUN(frames_that_never_come_through_the_file_come_through_the_socket);
+    RUN(a_silent_file_is_left_and_taken_up_when_the_server_is_heard_again);
+    RUN(files_of_other_names_or_users_are_not_mapped);
     RUN(a_restarted_server_brings_its_own_file);
     RUN(the_golden_file_is_read_slot_by_slot);
     RUN(numbers_that_do_not_fit_the_file_are_refused);
