@@ -26,8 +26,9 @@ class EngineInfo:
         dtype: the working number format, "float32" or "bfloat16".
         threads: CPU threads it computes with.
         reason: a sentence on why this executor was chosen.
-        weights: digits that tell these weights from others (see ``backends/fingerprint.py``), ""
-            for an executor without weights. Snapshots and logs are refused where it differs.
+        weights: digits that tell these weights, as they are stored, from others (see
+            ``backends/fingerprint.py``), "" for an executor without weights; the working number
+            format is not in them. Snapshots and logs are refused where they differ.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from magi_rt.backends.base import EngineInfo
 from magi_rt.backends.devices import choose_device, choose_dtype
-from magi_rt.backends.fingerprint import fingerprint
+from magi_rt.backends.fingerprint import Fingerprint
 from magi_rt.backends.packed import pack
 from magi_rt.backends.ranges import CrossAttention, SelfAttention
 from magi_rt.backends.remembered import Remembered
@@ -220,32 +221,29 @@ def loaded(model: str | Path, device: str, dtype: str, attention: str) -> Loaded
     how = describe_attention(choose_attention(place, working, attention), attention)
     channels, tokens = folder.config.model.caption_channels, folder.special_tokens
     special_tokens = None if tokens is None else SpecialTokens.read(tokens, channels)
-    dit = load_denoiser(folder, device=place, params_dtype=working)
-    vae = load_vae(folder, device=place, dtype=working)
+    mark = Fingerprint()
+    dit = load_denoiser(folder, device=place, params_dtype=working, seen=_part(mark, "dit"))
+    vae = load_vae(folder, device=place, dtype=working, seen=_part(mark, "vae"))
     text = None
     if folder.text_encoder is not None:
         length = folder.config.model.caption_max_length
         text = T5TextEncoder.from_folder(folder.text_encoder, length, channels)
+        for name, value in text.model.state_dict().items():
+            mark.see(f"text.{name}", value)
     info = EngineInfo(
         name="eager",
         device=str(place),
         dtype=str(working).removeprefix("torch."),
         threads=torch.get_num_threads(),
         reason=f"{reason}; {how}",
-        weights=fingerprint(_all_weights(dit, vae, text)),
+        weights=mark.digits(),
     )
     return Loaded(folder.config, dit, vae, text, info, special_tokens, attention)
 
 
-def _all_weights(
-    dit: VideoDiT, vae: ViTVAE, text: T5TextEncoder | None
-) -> list[tuple[str, Tensor]]:
-    parts = {"dit": dit.state_dict(), "vae": vae.state_dict()}
-    if text is not None:
-        parts["text"] = text.model.state_dict()
-    return [
-        (f"{part}.{name}", value) for part, state in parts.items() for name, value in state.items()
-    ]
+def _part(mark: Fingerprint, part: str) -> Callable[[str, Tensor], None]:
+    """Shows a mark the tensors of one network."""
+    return lambda name, tensor: mark.see(f"{part}.{name}", tensor)
 
 
 def parts_of(

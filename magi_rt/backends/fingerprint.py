@@ -12,18 +12,36 @@ SAMPLES = 256
 """Values looked at per tensor: reading 48 GB to tell two trainings apart is not needed."""
 
 
-@torch.no_grad()
-def fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """16 hexadecimal digits from names, shapes, dtypes and evenly spread values of tensors.
+class Fingerprint:
+    """The digits of tensors that are shown to it one by one, in any order.
 
     Two different trainings of one architecture differ in practically every value, so a sample of
     each tensor tells them apart; it is no protection against someone who hides a change.
     """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+
+    def __init__(self) -> None:
+        self._seen: dict[str, bytes] = {}
+
+    @torch.no_grad()
+    def see(self, name: str, tensor: Tensor) -> None:
+        """Take note of a tensor: its name, shape, dtype and evenly spread values."""
         flat = tensor.detach().reshape(-1)
         step = max(1, flat.numel() // SAMPLES)
         sample = flat[::step][:SAMPLES].to(torch.float32).cpu().contiguous()
-        digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()[:16]
+        head = f"{name} {tuple(tensor.shape)} {tensor.dtype}"
+        self._seen[name] = head.encode() + sample.numpy().tobytes()
+
+    def digits(self) -> str:
+        """16 hexadecimal digits of what was seen."""
+        digest = hashlib.sha256()
+        for name in sorted(self._seen):
+            digest.update(self._seen[name])
+        return digest.hexdigest()[:16]
+
+
+def fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """The digits of named tensors, as :class:`Fingerprint` gives them."""
+    seen = Fingerprint()
+    for name, tensor in tensors:
+        seen.see(name, tensor)
+    return seen.digits()

@@ -6,7 +6,7 @@ Weights are memory mapped and assigned: what needs no cast and stays on the CPU 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,9 @@ from magi_rt.errors import CheckpointError
 
 FLOATS = ("F32", "BF16", "F16")
 """Stored types that may be cast to the run-time type."""
+
+Seen = Callable[[str, Tensor], None]
+"""Takes the name and the tensor of a file that is being read."""
 
 PARAMS_DTYPES = {"torch.bfloat16": torch.bfloat16, "torch.float32": torch.float32}
 
@@ -77,6 +80,7 @@ def load_into(
     device: torch.device | str = "cpu",
     ignored: tuple[str, ...] = (),
     tied: Mapping[str, str] | None = None,
+    seen: Seen | None = None,
 ) -> None:
     """Fills a module (built on the meta device) with weights.
 
@@ -87,6 +91,7 @@ def load_into(
         device: where the weights go.
         ignored: prefixes of stored names that the module does not need.
         tied: names of the module that may be absent in the files -> the stored name they share.
+        seen: told of every tensor as it is stored, before it is cast.
 
     Raises:
         CheckpointError: see `check_tensors`; the module is unchanged then.
@@ -96,7 +101,7 @@ def load_into(
     needed = {source: shapes[name] for name, source in sources.items()}
     wanted = {source: dtypes[name] for name, source in sources.items()}
     check_tensors(files, needed, wanted, ignored=ignored)
-    weights = _read(files, needed, wanted, torch.device(device))
+    weights = _read(files, needed, wanted, torch.device(device), seen)
     module.load_state_dict(
         {name: weights[source] for name, source in sources.items()}, strict=True, assign=True
     )
@@ -131,6 +136,7 @@ def _read(
     names: Iterable[str],
     dtypes: Mapping[str, torch.dtype],
     device: torch.device,
+    seen: Seen | None,
 ) -> dict[str, Tensor]:
     """Reads the named tensors; each file is mapped once."""
     weights: dict[str, Tensor] = {}
@@ -140,7 +146,10 @@ def _read(
         try:
             with safe_open(path, framework="pt", device="cpu") as file:
                 for name in held:
-                    weights[name] = file.get_tensor(name).to(device, dtypes[name])
+                    stored = file.get_tensor(name)
+                    if seen is not None:
+                        seen(name, stored)
+                    weights[name] = stored.to(device, dtypes[name])
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"cannot read {path}: {error}") from error
     return weights

@@ -9,7 +9,7 @@ import torch
 
 from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_denoiser, missing_vae
-from magi_rt.checkpoints.load import load_into, run_time_dtypes
+from magi_rt.checkpoints.load import Seen, load_into, run_time_dtypes
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
 from magi_rt.models.dit import VideoDiT
@@ -21,12 +21,14 @@ def load_denoiser(
     *,
     device: torch.device | str = "cpu",
     params_dtype: torch.dtype | None = None,
+    seen: Seen | None = None,
 ) -> VideoDiT:
     """Opens the denoiser of a model folder, in evaluation mode and without gradients.
 
     Args:
         params_dtype: working precision instead of the configured one; the high-precision list
             stays float32 and 8-bit weights stay 8-bit.
+        seen: told of every tensor as it is stored.
 
     Raises:
         CheckpointError: the weights are absent, damaged or belong to another configuration.
@@ -39,7 +41,7 @@ def load_denoiser(
     files = open_weights(model.denoiser)
     with torch.device("meta"):
         denoiser = VideoDiT(config.model, fp8=config.engine.fp8_quant)
-    load_into(denoiser, files, run_time_dtypes(config), device=device)
+    load_into(denoiser, files, run_time_dtypes(config), device=device, seen=seen)
     return denoiser.eval().requires_grad_(False)
 
 
@@ -48,8 +50,12 @@ def load_vae(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    seen: Seen | None = None,
 ) -> ViTVAE:
     """Opens the auto-encoder of a model folder, in evaluation mode and without gradients.
+
+    Args:
+        seen: told of every tensor as it is stored.
 
     Raises:
         CheckpointError: its files are absent, damaged or do not fit its config.json.
@@ -59,7 +65,7 @@ def load_vae(
         raise CheckpointError(missing_vae(model), field="vae")
     files = open_weights(model.vae, VAE_WEIGHTS)
     vae = vae_skeleton(model.vae, model.config)
-    load_into(vae, files, dict.fromkeys(vae.state_dict(), dtype), device=device)
+    load_into(vae, files, dict.fromkeys(vae.state_dict(), dtype), device=device, seen=seen)
     return vae.eval().requires_grad_(False)
 
 

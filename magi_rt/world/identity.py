@@ -24,8 +24,7 @@ class ModelIdentity:
     Attributes:
         name: what it was opened as; for people, not compared.
         config: 16 hexadecimal digits that follow from the configuration without file places.
-        weights: digits that follow from the weights in the dtype they were loaded in, or a fixed
-            word for none.
+        weights: digits that follow from the weights as they are stored, or a fixed word for none.
     """
 
     name: str

@@ -143,12 +143,10 @@ class WorldMachine:
 
     def refuse_other(self, made_by: ModelIdentity, kind: str) -> None:
         """Raises SnapshotError, naming both, when another model made a log or a snapshot."""
-        info = self.executor.info
         if not self.identity.same_model(made_by):
             raise SnapshotError(
-                f"the {kind} was made by model {made_by}, but this world runs {self.identity} "
-                f"with backend {info.name!r} in {info.dtype}; open the model it was made by, with "
-                "the dtype that its weights had",
+                f"the {kind} was made by model {made_by}, but this world runs {self.identity}; "
+                "open the model it was made by",
                 field="model",
             )
 

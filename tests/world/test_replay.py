@@ -12,6 +12,7 @@ import pytest
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.choose import open_executor
+from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError, CheckpointError, MediaError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.world import World
@@ -273,18 +274,47 @@ def test_naming_the_logs_own_backend_changes_nothing(talking_model: Path, tmp_pa
     assert again.notes == World.replay(path).notes
 
 
-def test_weights_of_another_dtype_are_refused_with_both_formats_in_view(
-    talking_model: Path, tmp_path: Path
+@pytest.mark.parametrize(("first", "then"), [("float32", "auto"), ("auto", "float32")])
+def test_logs_and_snapshots_of_a_bfloat16_model_go_on_in_either_number_format_with_frames_near(
+    bfloat16_model: Path, tmp_path: Path, first: str, then: str
 ) -> None:
-    options = {"steps": 8, "window": 1, "backend": "eager", "device": "cpu"}
+    options: dict[str, Any] = {"steps": 8, "window": 1, "backend": "eager", "device": "cpu"}
     path = tmp_path / "run.json"
-    world = World.open(talking_model, dtype="float32", **options)  # type: ignore[arg-type]
+    world = World.open(bfloat16_model, dtype=first, **options)  # graph runtimes take float32, too
+    frames, state = world.advance(), world.snapshot()
     world.log.save(path)
-    with pytest.raises(SnapshotError, match=r"'eager' in bfloat16.* with the dtype"):
-        World.replay(path, dtype="bfloat16")
-    other = World.open(talking_model, dtype="bfloat16", **options)  # type: ignore[arg-type]
-    with pytest.raises(SnapshotError, match=r"'eager' in bfloat16.* with the dtype"):
-        other.restore(world.snapshot())
+    again = World.replay(path, backend="eager", dtype=then)
+    formats = ("float32", "bfloat16") if first == "float32" else ("bfloat16", "float32")
+    assert [world.engine.dtype, again.engine.dtype] == [*formats]
+    told = f"the log was made with dtype {formats[0]}, here it is {formats[1]}: {NEAR}"
+    assert told in again.notes
+    assert 0 < apart(again.advance(), frames) < 0.1
+    other = World.open(bfloat16_model, dtype=then, **options)
+    other.restore(state)
+    assert 0 < apart(other.advance(), world.advance()) < 0.1
+
+
+@pytest.fixture
+def bfloat16_model(tmp_path: Path) -> Path:
+    """A model whose weights are stored as published ones are."""
+    config = small_config()
+    model = replace(config.model, params_dtype="torch.bfloat16")
+    return write_model(tmp_path / "bf16", replace(config, model=model))
+
+
+def apart(left: list[Frame], right: list[Frame]) -> float:
+    """Distance of pictures as a share of their spread."""
+    a, b = (np.stack([frame.pixels for frame in each]).astype(float) for each in (left, right))
+    return float(np.abs(a - b).mean() / b.std())
+
+
+def test_a_log_of_another_training_is_refused(bfloat16_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    World.open(bfloat16_model, steps=8, window=1, device="cpu").log.save(path)
+    config = MagiConfig.from_file(bfloat16_model / "config.json")
+    other = write_model(tmp_path / "other", config, seed=1)
+    with pytest.raises(SnapshotError, match=r"made by model .*, but this world runs .*; open the"):
+        World.replay(path, model=other)
 
 
 def _damage(card: dict[str, Any], **changes: Any) -> str:
