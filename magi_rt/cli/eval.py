@@ -32,6 +32,9 @@ Only = Annotated[
 Full = Annotated[
     bool, typer.Option("--full", help="100 trials of each kind of prompt, 10 minutes of play.")
 ]
+Beginnings = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=MOST, help="Captions that a world begins by.")
+]
 Trials = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, max=MOST, help="Trials of each kind of prompt."),
@@ -59,6 +62,7 @@ def evaluate(
     model: Model = "nano",
     only: Only = None,
     full: Full = False,
+    beginnings: Beginnings = None,
     trials: Trials = None,
     scenes: Scenes = None,
     minutes: Minutes = None,
@@ -83,10 +87,10 @@ def evaluate(
 
       magi-rt eval nano --full --out report
 
-    The parts are steering, physics, play, settings (steps, window, history) and vae.
+    The parts are beginnings, steering, physics, play, settings (steps, window, history) and vae.
     """
     _check(require, out)
-    plan = _plan(only, seed, _amounts(full, trials, scenes, minutes))
+    plan = _plan(only, seed, _amounts(full, beginnings, trials, scenes, minutes))
     if require is not None and "steering" not in plan.parts:
         raise OptionError("--require needs the part steering", field="require")
     obeyed = _measured(plan, model, backend, steps, out, quiet)
@@ -121,12 +125,19 @@ def _measured(
     return found.obeyed
 
 
-def _amounts(full: bool, trials: int | None, scenes: int | None, minutes: float | None) -> Amounts:
+def _amounts(
+    full: bool,
+    beginnings: int | None,
+    trials: int | None,
+    scenes: int | None,
+    minutes: float | None,
+) -> Amounts:
     from magi_rt.evaluation.plan import FULL, QUICK
 
     usual = FULL if full else QUICK
     return replace(
         usual,
+        beginnings=usual.beginnings if beginnings is None else beginnings,
         trials=usual.trials if trials is None else trials,
         scenes=usual.scenes if scenes is None else scenes,
         minutes=usual.minutes if minutes is None else minutes,

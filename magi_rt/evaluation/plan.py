@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from magi_rt.errors import OptionError
+from magi_rt.evaluation.beginnings import Opened, draw_beginnings, run_beginnings
 from magi_rt.evaluation.kinds import KINDS
 from magi_rt.evaluation.opened import OpenedModel
 from magi_rt.evaluation.physics import Continued, run_scenes
@@ -27,10 +28,11 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is measured. ``trials``: of each kind of prompt; ``scenes``: of physics, from a
-    video and from a picture each; ``minutes``: of play; ``setting_trials`` of each kind and
-    ``setting_scenes``: for every setting."""
+    """How much is measured. ``beginnings``: captions; ``trials``: of each kind of prompt;
+    ``scenes``: of physics, from a video and from a picture each; ``minutes``: of play;
+    ``setting_trials`` of each kind and ``setting_scenes``: for every setting."""
 
+    beginnings: int
     trials: int
     scenes: int
     minutes: float
@@ -38,8 +40,10 @@ class Amounts:
     setting_scenes: int
 
 
-QUICK = Amounts(trials=6, scenes=8, minutes=1.0, setting_trials=1, setting_scenes=4)
-FULL = Amounts(trials=100, scenes=48, minutes=10.0, setting_trials=4, setting_scenes=12)
+QUICK = Amounts(beginnings=60, trials=6, scenes=8, minutes=1.0, setting_trials=1, setting_scenes=4)
+FULL = Amounts(
+    beginnings=400, trials=100, scenes=48, minutes=10.0, setting_trials=4, setting_scenes=12
+)
 """Minutes of computing, and an hour or two."""
 LONGEST_MIN = 120.0
 
@@ -75,6 +79,7 @@ class Plan:
     def ticks(self, opened: OpenedModel) -> int:
         """How often ``tell`` is called while the plan is carried out."""
         each = {
+            "beginnings": self.amounts.beginnings,
             "steering": self.amounts.trials * len(KINDS),
             "physics": self.amounts.scenes * len(STARTS),
             "play": self.chunks(opened),
@@ -99,6 +104,12 @@ def carry_out(
             evaluation = Evaluation(opened.card(), plan.seed, seconds=dict(seconds), **found)
             save(evaluation)
     return evaluation
+
+
+def _beginnings(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Opened]:
+    length, size, count = opened.frames_per_chunk, opened.size, plan.amounts.beginnings
+    drawn = draw_beginnings(count, plan.seed, size=size, frames_per_chunk=length)
+    return run_beginnings(drawn, opened.begin, tell)
 
 
 def _steering(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Outcome]:
@@ -135,6 +146,7 @@ def _vae(plan: Plan, opened: OpenedModel, tell: Tell) -> Reconstruction:
 
 
 _MEASURES: dict[str, Callable[[Plan, OpenedModel, Tell], Any]] = {
+    "beginnings": _beginnings,
     "steering": _steering,
     "physics": _physics,
     "play": _play,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from magi_rt.evaluation import sheets
+from magi_rt.evaluation.beginnings import Opened, opening_scores
 from magi_rt.evaluation.charts import play_chart, steering_chart
 from magi_rt.evaluation.physics import Continued, PhysicsRow, physics_rows
 from magi_rt.evaluation.play import Play
@@ -17,6 +18,7 @@ from magi_rt.evaluation.reconstruction import Reconstruction
 from magi_rt.evaluation.settings import SettingScore
 from magi_rt.evaluation.steering import Outcome, Score, scores
 from magi_rt.evaluation.tables import (
+    beginning_lines,
     physics_lines,
     play_lines,
     reconstruction_lines,
@@ -28,10 +30,11 @@ from magi_rt.media.pictures import save_image
 from magi_rt.training.worlds.base import FRAME_RATE
 from magi_rt.whole_files import write_whole
 
-PARTS = ("steering", "physics", "play", "settings", "vae")
+PARTS = ("beginnings", "steering", "physics", "play", "settings", "vae")
 """What can be measured, in the order in which it is."""
 PICTURES = (
-    "trials.png", "wordless.png", "steering.png", "physics.png", "play.png", "play_curves.png",
+    "beginnings.png", "trials.png", "wordless.png", "steering.png", "physics.png", "play.png",
+    "play_curves.png",
 )  # fmt: skip
 PLAY_LOOK = SheetLook(cell=144, letters=12)
 
@@ -54,6 +57,7 @@ class Evaluation:
 
     card: Mapping[str, object]
     seed: int
+    beginnings: Sequence[Opened] = ()
     steering: Sequence[Outcome] = ()
     physics: Sequence[Continued] = ()
     play: Play | None = None
@@ -86,10 +90,13 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     """The numbers in one flat enough object: the last line that the command prints."""
     rows = {score.name: _without(asdict(score), "name") for score in evaluation.scores}
     overall = rows.pop("all", {})
+    began = opening_scores(evaluation.beginnings) if evaluation.beginnings else []
+    openings = {score.name: _without(asdict(score), "name") for score in began}
     return {
         "eval": "toybox",
         **evaluation.card,
         "seed": evaluation.seed,
+        "beginnings": openings or None,
         "steering": {**overall, "kinds": rows} if rows else None,
         "physics": {f"{row.start}, {row.take}": _physics(row) for row in evaluation.physics_rows}
         or None,
@@ -104,6 +111,7 @@ def details(evaluation: Evaluation) -> dict[str, Any]:
     """The summary with every trial and every scene."""
     return {
         **summary(evaluation),
+        "every_beginning": [_without(asdict(one), "end") for one in evaluation.beginnings],
         "every_trial": [_without(asdict(one), "strip") for one in evaluation.steering],
         "every_chunk": _tracks(evaluation.play),
         "every_scene": [_without(asdict(one), "strip") for one in evaluation.physics],
@@ -126,6 +134,9 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
             (folder / name).unlink(missing_ok=True)
     write_whole(files[0], lambda stream: stream.write(words))
     write_whole(files[1], lambda stream: stream.write(numbers.encode()))
+    if evaluation.beginnings:
+        files.append(folder / "beginnings.png")
+        sheets.beginning_sheet(evaluation.beginnings, files[-1])
     if evaluation.steering:
         files += [folder / "trials.png", folder / "wordless.png"]
         sheets.trial_sheet(evaluation.steering, files[-2])
@@ -159,6 +170,8 @@ def markdown(evaluation: Evaluation) -> str:
         f"{card.get('threads')} threads, {card.get('hardware')}; seed {evaluation.seed}.",
         "",
     ]
+    if evaluation.beginnings:
+        lines += beginning_lines(opening_scores(evaluation.beginnings))
     if evaluation.steering:
         lines += steering_lines(evaluation.scores)
     if evaluation.physics:

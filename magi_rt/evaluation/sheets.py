@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from magi_rt.evaluation.beginnings import Opened
 from magi_rt.evaluation.physics import Continued
-from magi_rt.evaluation.steering import Outcome
-from magi_rt.media.pictures import Pixels, save_image
+from magi_rt.evaluation.steering import CELL, Outcome
+from magi_rt.media.pictures import Pixels, resize, save_image
 
 GAP, MARGIN, LETTERS = 3, 16, 13
 WIDEST = 1700
 """Pixels that a sheet is wide at most, unless one block is wider."""
+WORDY = 330
+"""Pixels that half a caption takes at most."""
+SHOWN = 40
+"""Beginnings whose pictures are shown."""
 PAPER, WORDS = (22, 23, 26), (225, 226, 230)
 GOOD, BAD = (120, 205, 130), (240, 110, 90)
 
@@ -27,6 +32,23 @@ class Block:
     under: str
     colour: tuple[int, int, int]
     strip: Pixels
+
+
+def beginning_sheet(found: Sequence[Opened], path: Path) -> None:
+    """The ends of the first ``SHOWN`` first chunks, under their captions."""
+    blocks = []
+    for one in found[:SHOWN]:
+        title, under = _halves(one.caption)
+        colour = GOOD if one.model.right else BAD
+        blocks.append(Block(title, under, colour, resize(one.end[None], CELL, CELL)[None]))
+    save_image(sheet(blocks, least=WORDY), path)
+
+
+def _halves(words: str) -> tuple[str, str]:
+    """Words broken once, near their middle."""
+    spaces = [at for at, letter in enumerate(words) if letter == " "]
+    middle = min(spaces, key=lambda at: abs(at - len(words) // 2), default=len(words))
+    return words[:middle], words[middle + 1 :]
 
 
 def trial_sheet(outcomes: Sequence[Outcome], path: Path) -> None:
@@ -72,12 +94,12 @@ def physics_sheet(results: Sequence[Continued], path: Path) -> None:
     save_image(sheet(blocks), path)
 
 
-def sheet(blocks: Sequence[Block]) -> Pixels:
-    """uint8 [H, W, 3]: the blocks, as many side by side as fit."""
+def sheet(blocks: Sequence[Block], least: int = 0) -> Pixels:
+    """uint8 [H, W, 3]: the blocks, as many side by side as fit, each ``least`` pixels wide."""
     from PIL import Image, ImageDraw, ImageFont
 
     pictures = [_tiled(block.strip) for block in blocks] or [np.zeros((8, 8, 3), np.uint8)]
-    width = max(picture.shape[1] for picture in pictures)
+    width = max(least, *(picture.shape[1] for picture in pictures))
     height = 2 * LETTERS + 10 + max(picture.shape[0] for picture in pictures)
     columns = max(1, min(len(blocks), WIDEST // (width + MARGIN)))
     rows = max(1, -(-len(blocks) // columns))

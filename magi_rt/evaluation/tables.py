@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from magi_rt.evaluation import judges
+from magi_rt.evaluation.beginnings import OpeningScore
 from magi_rt.evaluation.likeness import BANK, NEAREST
 from magi_rt.evaluation.physics import PhysicsRow
 from magi_rt.evaluation.physics_scenes import GIVEN, LEAST_BENT, PREDICTED, TREMBLE
@@ -21,6 +22,31 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table whose first column is words and whose others are numbers."""
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def beginning_lines(rows: Sequence[OpeningScore]) -> list[str]:
+    """How often a first chunk shows the room that its caption describes."""
+    head = (
+        "room of", "captions", "all right", "colours", "shapes", "light", "weather",
+        "trained words", "held-out words", "simulator",
+    )  # fmt: skip
+    cells = []
+    for row in rows:
+        shares = (
+            row.right, row.colours, row.shapes, row.light, row.weather,
+            row.train, row.held_out, row.simulator,
+        )  # fmt: skip
+        cells.append((row.name, str(row.count), *map(percent, shares)))
+    return [
+        "## Beginnings",
+        "",
+        *table(head, cells),
+        "A world begins from nothing but the caption of a random room; the last frame of its first "
+        "chunk is looked at. Colours: just those that were named. Shapes: of all things, those "
+        "that are one blob of their colour and of the named shape. All right, also of trained and "
+        "held-out words and of the simulator's own pictures: all that was named, and nothing else.",
+        "",
+    ]
 
 
 def steering_lines(rows: Sequence[Score]) -> list[str]:

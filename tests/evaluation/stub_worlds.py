@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from magi_rt.evaluation.beginnings import Beginning
 from magi_rt.evaluation.opened import Begin
 from magi_rt.evaluation.physics import BeginScene
 from magi_rt.evaluation.physics_scenes import Scene
@@ -73,6 +74,17 @@ def perfect(trials: Sequence[Trial]) -> Begin:
         trial = by_video[video.tobytes()]
         still = np.repeat(trial.video[-1:], len(trial.truth), axis=0)
         return RecordedWorld({trial.prompt: trial.truth, "": still})
+
+    return begin
+
+
+def perfect_beginnings(beginnings: Sequence[Beginning]) -> Begin:
+    """Begins the simulator's own room, whichever caption comes."""
+    rooms = {one.caption: one.truth for one in beginnings}
+
+    def begin(video: Pixels | None, seed: int) -> RecordedWorld:
+        assert video is None
+        return RecordedWorld(rooms)
 
     return begin
 

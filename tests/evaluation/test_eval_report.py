@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from magi_rt.cli.app import app
+from magi_rt.evaluation.beginnings import draw_beginnings, run_beginnings
 from magi_rt.evaluation.kinds import KINDS
 from magi_rt.evaluation.opened import OpenedModel
 from magi_rt.evaluation.physics import run_scenes
@@ -30,7 +31,14 @@ from magi_rt.evaluation.steering import run_trials
 from magi_rt.evaluation.trials import draw_trials
 from magi_rt.media.pictures import read_image
 from magi_rt.world import World
-from tests.evaluation.stub_worlds import FilmWorld, FrozenWorld, frozen, perfect, perfect_scenes
+from tests.evaluation.stub_worlds import (
+    FilmWorld,
+    FrozenWorld,
+    frozen,
+    perfect,
+    perfect_beginnings,
+    perfect_scenes,
+)
 
 CARD: dict[str, object] = {"model": "stub", "size": [64, 64], "steps": 1, "backend": "none"}
 FEW = (KINDS[7], KINDS[17])
@@ -44,6 +52,7 @@ def evaluated(*arguments: str) -> Result:
 @pytest.fixture(scope="module")
 def sound() -> Evaluation:
     """The simulator's own evaluation."""
+    openings = list(draw_beginnings(4, seed=5))
     trials = list(draw_trials(2, seed=5, kinds=FEW))
     scenes = list(draw_scenes(1, seed=5))
     script = draw_script(8, seed=5)
@@ -52,6 +61,7 @@ def sound() -> Evaluation:
     return Evaluation(
         card=CARD,
         seed=5,
+        beginnings=run_beginnings(openings, perfect_beginnings(openings)),
         steering=run_trials(trials, perfect(trials)),
         physics=run_scenes(scenes, perfect_scenes(scenes)),
         play=play(script, lambda video, seed: FilmWorld(simulated(script))),
@@ -63,6 +73,7 @@ def sound() -> Evaluation:
 
 def test_the_report_has_a_section_for_everything_that_was_measured(sound: Evaluation) -> None:
     words = markdown(sound)
+    assert "\n| all | 4 | 100 % | 100 % | 100 % | 100 % | 100 % | 100 % | 100 % | 100 % |" in words
     assert "\n| night | 2 | 100 % | 100 % | 100 % | 100 % | 0 % | 1.0 | 1.0 |" in words
     assert "\n| all | 4 | 100 % |" in words
     assert "\n| video | model | 1 | 1.000 | 1.000 | 1.000 | 0.0000 | **100.0** |" in words
@@ -90,17 +101,17 @@ def test_what_was_not_measured_is_null_and_has_no_section() -> None:
     one = Evaluation(CARD, 0, steering=run_trials(draw_trials(1, 0, kinds=FEW[:1]), frozen))
     found = json.loads(json_line(one))
     assert found["steering"]["held_out"] is None
-    assert [found[part] for part in PARTS[1:]] == [None] * 4
+    assert {part for part in PARTS if found[part]} == {"steering"}
     assert "| night | 1 | 0 % | 0 % | - | 100 % | 0 % | - | 1.0 |" in markdown(one)
     assert "## Physics" not in markdown(one)
-    assert "Not measured: physics, play, settings, vae." in markdown(one)
+    assert "Not measured: beginnings, physics, play, settings, vae." in markdown(one)
 
 
 def test_a_folder_holds_only_pictures_of_the_report_beside_them(
     sound: Evaluation, tmp_path: Path
 ) -> None:
     write(sound, tmp_path)
-    write(replace(sound, physics=(), play=None), tmp_path)
+    write(replace(sound, beginnings=(), physics=(), play=None), tmp_path)
     left = {path.name for path in tmp_path.glob("*.png")}
     assert left == {"trials.png", "wordless.png", "steering.png"}
 
@@ -124,10 +135,11 @@ def test_all_files_are_written_and_can_be_read(sound: Evaluation, tmp_path: Path
     files = write(sound, tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(files)
     everything = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert len(everything["every_beginning"]) == 4
     assert len(everything["every_trial"]) == 4 and len(everything["every_scene"]) == 2
     assert len(everything["every_chunk"]["model"]["counts"]) == 8
     pictures = [path for path in files if path.suffix == ".png"]
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     assert all(read_image(path).shape[2] == 3 for path in pictures)
 
 
