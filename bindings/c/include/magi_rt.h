@@ -25,9 +25,12 @@
  *   magi_client_close(client);
  *
  * BUILD
- *   Link with the shared library magi_rt. Define MAGI_RT_STATIC when you compile its sources into
- *   your program instead. Compare magi_abi() with MAGI_RT_ABI once at start when the library is
- *   loaded at run time, and close every client before you unload it: their threads run in it.
+ *   Link with the shared library magi_rt, or with the target magi_rt_static of the same CMake
+ *   project. When you compile the sources into your program yourself, define MAGI_RT_STATIC for all
+ *   who see this header, and for the sources MAGI_RT_NETWORK, which needs libzmq and msgpack-c.
+ *   Without it leave out the sources that CMakeLists.txt calls network_sources: dummy mode is left.
+ *   Compare magi_abi() with MAGI_RT_ABI once at start when the library is loaded at run time, and
+ *   close every client before you unload it: their threads run in it.
  *
  * WORDS
  *   server    one running world; it has a frames address and a control address.
@@ -72,7 +75,8 @@
  *
  * TIME
  *   Nanoseconds (_ns) of the steady clock, magi_now_ns(), whose zero means nothing. On the server's
- *   machine it is the same clock; elsewhere compare the server's times with each other only.
+ *   machine it is the same clock, but not on Windows where the server's Python is older than 3.13:
+ *   there and elsewhere compare the server's times with each other only.
  *
  * Text is UTF-8 and ends with a zero byte, both ways.
  */
@@ -117,7 +121,8 @@ typedef enum magi_status {
     MAGI_BAD_ARGUMENT = -2, /* a pointer is null or a value outside its range */
     MAGI_BAD_SIZE = -3,     /* struct_size is not the size of this struct */
     MAGI_TOO_LONG = -4,     /* a text or image is longer than its limit */
-    MAGI_BUSY = -5,         /* leased_frames are out, 256 requests wait, or 64 clients are open */
+    MAGI_BUSY = -5,         /* leased_frames are out, 256 requests wait, 64 clients are open, or */
+                            /* a logger closes its own client */
     MAGI_NO_MEMORY = -6,
     MAGI_BAD_KEYS = -7,    /* CURVE keys: give all three as 40 characters of Z85, or none */
     MAGI_NO_NETWORK = -8,  /* this library was built for dummy mode only */

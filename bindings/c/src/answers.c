@@ -144,9 +144,11 @@ static bool read_error(const msgpack_object_map *map, mg_answer *out)
     out->receipt.kind = MAGI_RECEIPT_ERROR;
     out->receipt.code = code_of(code);
     int before = 0;
-    if (out->receipt.code == MAGI_CODE_OTHER)
-        before = snprintf(out->message, sizeof out->message, "%.*s: ",
-                          (int)(code.size < 64 ? code.size : 64), code.bytes);
+    if (out->receipt.code == MAGI_CODE_OTHER) {
+        char word[65];
+        mg_text_copy(code, word, sizeof word);
+        before = snprintf(out->message, sizeof out->message, "%s: ", word);
+    }
     mg_text_copy(message, out->message + before, sizeof out->message - (size_t)before);
     return true;
 }

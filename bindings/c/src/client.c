@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bounds.h"
+
 static bool make_id(char out[40])
 {
     uint8_t bytes[16];
-    if (!mg_random(bytes, sizeof bytes)) return false;
+    if (!mg_random_bytes(bytes, sizeof bytes)) return false;
     for (size_t i = 0; i < sizeof bytes; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
     return true;
 }
@@ -131,13 +133,25 @@ void mg_client_set_state(mg_client *client, magi_state state)
     atomic_store(&client->state, (uint32_t)state);
 }
 
+/* Text that was cut may end within a character. */
+static void end_with_a_character(char *text)
+{
+    size_t size = strlen(text);
+    for (size_t less = 0; less < 4 && less <= size; less++)
+        if (mg_is_utf8((const uint8_t *)text, size - less)) {
+            text[size - less] = 0;
+            return;
+        }
+}
+
 void mg_client_say(mg_client *client, magi_log_level level, const char *format, ...)
 {
     char message[256];
     va_list values;
     va_start(values, format);
-    vsnprintf(message, sizeof message, format, values);
+    int whole = vsnprintf(message, sizeof message, format, values);
     va_end(values);
+    if (whole >= (int)sizeof message) end_with_a_character(message);
     if (level >= MAGI_LOG_WARNING) {
         mg_lock(&client->info_mutex);
         memcpy(client->info.trouble, message, sizeof message);

@@ -29,8 +29,25 @@ static const char *wanted_shared(const mg_network *network, char out[24])
     return out;
 }
 
+/* Said at once: no server will be asked. */
+static void say_why_not_shared(mg_network *network)
+{
+    const mg_settings *settings = &network->client->settings;
+    char shared[24];
+    if (settings->layout != MAGI_LAYOUT_SHARED) return;
+    if (!network->control)
+        mg_client_say(network->client, MAGI_LOG_WARNING,
+                      "no frame will come: only shared memory is wanted, which is asked for at the "
+                      "control address, and there is none");
+    else if (!wanted_shared(network, shared))
+        mg_client_say(network->client, MAGI_LOG_WARNING,
+                      "no frame will come: only shared memory is wanted, for which the address must be "
+                      "127.0.0.1, localhost, [::1] or ipc, and not %s", settings->frames);
+}
+
 void mg_control_open(mg_network *network)
 {
+    say_why_not_shared(network);
     network->hello.asked.type = MG_HELLO;
     mg_control_greet(network);
 }
@@ -173,10 +190,11 @@ static void learn_hello(mg_network *network, const mg_answer *answer)
 static void hear_hello(mg_network *network, const mg_answer *answer)
 {
     char path[1024] = "";
+    char wanted[24];
     mg_text shared;
     network->hello_answered = true;
     if (answer->receipt.kind == MAGI_RECEIPT_ERROR) {
-        mg_client_say(network->client, MAGI_LOG_ERROR, "the server refused the client: %.180s",
+        mg_client_say(network->client, MAGI_LOG_ERROR, "the server refused the client: %s",
                       answer->message);
         return;
     }
@@ -185,7 +203,8 @@ static void hear_hello(mg_network *network, const mg_answer *answer)
         mg_text_copy(shared, path, sizeof path);
     if (path[0])
         mg_frames_use_shared(network, path, answer->receipt.stream);
-    else if (network->client->settings.layout == MAGI_LAYOUT_SHARED)
+    else if (network->client->settings.layout == MAGI_LAYOUT_SHARED &&
+             wanted_shared(network, wanted))
         mg_client_say(network->client, MAGI_LOG_WARNING,
                       "the server offers no shared memory, and nothing else is wanted");
 }

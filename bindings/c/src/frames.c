@@ -61,8 +61,8 @@ static void stop_shared(mg_network *network)
     if (!mg_shared_is_open(&network->shared)) return;
     mg_shared_close(&network->shared);
     subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_SHARED);
-    if (network->client->settings.layout != MAGI_LAYOUT_SHARED)
-        subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_PARTS);
+    if (network->client->settings.layout == MAGI_LAYOUT_SHARED) return;
+    subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_PARTS);
     tell_layout(network, MAGI_LAYOUT_PARTS);
 }
 

@@ -28,7 +28,9 @@ const char *magi_status_text(magi_status status)
     case MAGI_BAD_ARGUMENT: return "a pointer is null or a value outside its range";
     case MAGI_BAD_SIZE: return "struct_size is not the size of the struct; set it to sizeof";
     case MAGI_TOO_LONG: return "a text or image is longer than its limit";
-    case MAGI_BUSY: return "all leased frames are out, or 256 requests wait";
+    case MAGI_BUSY:
+        return "all leased frames are out, 256 requests wait, 64 clients are open, or a logger closes "
+               "its own client";
     case MAGI_NO_MEMORY: return "no memory";
     case MAGI_BAD_KEYS: return "the CURVE keys are not three texts of 40 characters of Z85";
     case MAGI_NO_NETWORK: return "this library was built for dummy mode only";

@@ -23,7 +23,7 @@ typedef int mg_wake_socket;
 
 uint64_t mg_now_ns(void);
 void mg_sleep_ms(uint32_t milliseconds);
-bool mg_random(void *bytes, size_t size);
+bool mg_random_bytes(void *bytes, size_t size);
 
 void mg_mutex_open(mg_mutex *mutex);
 void mg_mutex_close(mg_mutex *mutex);

@@ -20,11 +20,16 @@
 #include <sys/random.h>
 #endif
 
+/* As Python's monotonic clock, which servers tell: on macOS it stands while the machine sleeps. */
 uint64_t mg_now_ns(void)
 {
+#if defined(__APPLE__)
+    return clock_gettime_nsec_np(CLOCK_UPTIME_RAW);
+#else
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#endif
 }
 
 void mg_sleep_ms(uint32_t milliseconds)
@@ -33,7 +38,7 @@ void mg_sleep_ms(uint32_t milliseconds)
     nanosleep(&wait, NULL);
 }
 
-bool mg_random(void *bytes, size_t size)
+bool mg_random_bytes(void *bytes, size_t size)
 {
 #if defined(__linux__)
     return getrandom(bytes, size, 0) == (ssize_t)size;

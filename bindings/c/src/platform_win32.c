@@ -18,7 +18,7 @@ uint64_t mg_now_ns(void)
 
 void mg_sleep_ms(uint32_t milliseconds) { Sleep(milliseconds); }
 
-bool mg_random(void *bytes, size_t size)
+bool mg_random_bytes(void *bytes, size_t size)
 {
     return BCryptGenRandom(NULL, bytes, (ULONG)size, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
 }

@@ -78,10 +78,10 @@ void mg_watch_event(mg_network *network, const mg_event *event)
     mg_gate_hear_epoch(&network->gate, event->epoch);
     mg_slots_raise_epoch(&client->slots, network->gate.epoch);
     if (event->type == MG_EVENT_BYE) {
+        char reason[101];
+        mg_text_copy(event->reason, reason, sizeof reason);
         mg_client_set_state(client, MAGI_STATE_ENDED);
-        mg_client_say(client, MAGI_LOG_WARNING, "the server ended: %.*s",
-                      (int)(event->reason.size < 100 ? event->reason.size : 100),
-                      event->reason.bytes);
+        mg_client_say(client, MAGI_LOG_WARNING, "the server ended: %s", reason);
         return;
     }
     mg_watch_heard(network);

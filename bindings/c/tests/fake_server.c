@@ -220,7 +220,7 @@ void fake_bye(fake_server *server)
 {
     message m;
     begin_event(server, &m, "bye", 1);
-    put_text(&m, "reason", "the test ends");
+    put_text(&m, "reason", server->reason ? server->reason : "the test ends");
     send_event(server, &m);
 }
 

@@ -24,6 +24,7 @@ typedef struct fake_server {
     uint64_t seq;
     int subscribers; /* to frame topics */
     int shared_subscribers; /* to those among them in shared memory */
+    const char *reason; /* of its bye, default "the test ends" */
     int subscriptions; /* to frame topics that ever came */
     int hellos; /* answered since it was opened */
 } fake_server;

@@ -2,7 +2,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "bounds.h"
 #include "check.h"
+#include "client.h"
 #include "fake_server.h"
 #include "platform.h"
 
@@ -232,6 +234,31 @@ static void a_server_that_says_bye_has_ended(void)
     CHECK_SOON(info().state == MAGI_STATE_ENDED);
     CHECK_NUMBER(acquire(), MAGI_LOST);
     end();
+}
+
+static void text_that_is_too_long_ends_with_a_whole_character(void)
+{
+    char rain[301] = "";
+    for (int i = 0; i < 100; i++) memcpy(rain + 3 * i, "\xe9\x9b\xa8", 3);
+    for (size_t shift = 0; shift < 3; shift++) {
+        begin();
+        char odd[310];
+        snprintf(odd, sizeof odd, "%.*s%s", (int)shift, "ab", rain);
+        server.reason = odd;
+        fake_heartbeat(&server, 24);
+        fake_bye(&server);
+        CHECK_SOON(info().state == MAGI_STATE_ENDED && info().trouble[0]);
+        magi_client_info now = info();
+        size_t size = strlen(now.trouble);
+        CHECK(size > 100 && mg_is_utf8((const uint8_t *)now.trouble, size));
+        end();
+        mg_client bare = {0};
+        mg_mutex_open(&bare.info_mutex);
+        mg_client_say(&bare, MAGI_LOG_WARNING, "%s", odd);
+        size = strlen(bare.info.trouble);
+        CHECK(size > 250 && mg_is_utf8((const uint8_t *)bare.info.trouble, size));
+        mg_mutex_close(&bare.info_mutex);
+    }
 }
 
 static void a_restarted_server_begins_a_new_stream_and_old_frames_are_gone(void)
@@ -546,6 +573,7 @@ int main(void)
     RUN(malformed_messages_are_counted_and_the_next_good_one_shows);
     RUN(silence_is_told_as_lost_and_ends_when_the_server_is_heard_again);
     RUN(a_server_that_says_bye_has_ended);
+    RUN(text_that_is_too_long_ends_with_a_whole_character);
     RUN(a_restarted_server_begins_a_new_stream_and_old_frames_are_gone);
     RUN(a_prompt_gets_its_receipts);
     RUN(after_an_applied_receipt_no_older_frame_comes);

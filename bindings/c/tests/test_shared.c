@@ -195,6 +195,20 @@ static void files_of_other_names_or_users_are_not_mapped(void)
     unlink(path);
 }
 
+static void shared_memory_that_cannot_even_be_asked_for_is_told_at_once(void)
+{
+    magi_client_desc desc = {.struct_size = sizeof desc, .layout = MAGI_LAYOUT_SHARED};
+    desc.frames = "tcp://192.0.2.1:5590";
+    CHECK_NUMBER(magi_client_open(&desc, &client), MAGI_OK);
+    CHECK_SOON(strstr(info().trouble, "not tcp://192.0.2.1:5590") != NULL);
+    CHECK_NUMBER(magi_client_close(client), MAGI_OK);
+    desc.frames = "tcp://127.0.0.1:5590";
+    desc.control = "none";
+    CHECK_NUMBER(magi_client_open(&desc, &client), MAGI_OK);
+    CHECK_SOON(strstr(info().trouble, "control address") != NULL);
+    CHECK_NUMBER(magi_client_close(client), MAGI_OK);
+}
+
 static void a_restarted_server_brings_its_own_file(void)
 {
     write_file(STREAM_A, 2, 31);
@@ -280,6 +294,7 @@ int main(int count, char **arguments)
     RUN(frames_that_never_come_through_the_file_come_through_the_socket);
     RUN(a_silent_file_is_left_and_taken_up_when_the_server_is_heard_again);
     RUN(files_of_other_names_or_users_are_not_mapped);
+    RUN(shared_memory_that_cannot_even_be_asked_for_is_told_at_once);
     RUN(a_restarted_server_brings_its_own_file);
     RUN(the_golden_file_is_read_slot_by_slot);
     RUN(numbers_that_do_not_fit_the_file_are_refused);
