@@ -8,6 +8,7 @@ from typing import Any
 
 from magi_rt.backends.base import Executor, Prepares
 from magi_rt.backends.choose import may_be_replaced, open_executor, open_instead
+from magi_rt.backends.room import room_for
 from magi_rt.errors import BackendError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk, emitted
@@ -86,6 +87,7 @@ class WorldMachine:
         )
 
     @classmethod
+    @room_for("the model's weights")
     def _of(cls, model: str, options: WorldOptions) -> WorldMachine:
         check_options(model, options)
         executor = open_executor(
@@ -106,6 +108,7 @@ class WorldMachine:
         return cls.around(plain, model, options)
 
     @classmethod
+    @room_for("the model's calls")
     def around(cls, executor: Executor, model: str, options: WorldOptions) -> WorldMachine:
         """The machine of an executor that is open already; its worlds begin with nothing.
 
@@ -156,6 +159,7 @@ class WorldMachine:
         patch = self.executor.picture_multiple // self.executor.config.model.patch_size
         return self.size[0] // patch, self.size[1] // patch
 
+    @room_for("a world's memory")
     def begin(self) -> Moment:
         """The moment before the first chunk."""
         height, width = self.latent_size
@@ -167,6 +171,7 @@ class WorldMachine:
         )
         return Moment(state, self.start)
 
+    @room_for("a prompt")
     def read_prompt(self, prompt: str) -> ChunkText:
         """What the network needs of a prompt; remembered, so asking twice costs once.
 
@@ -175,6 +180,7 @@ class WorldMachine:
         """
         return self.book.text(prompt)
 
+    @room_for("a prompt")
     def heed(self, moment: Moment, orders: Sequence[Order]) -> Moment:
         """The moment under new prompts; those for "now" change ``moment.state`` in place."""
         prompt, events = moment.prompt, moment.events
@@ -186,6 +192,7 @@ class WorldMachine:
                 self.pipeline.reprompt(moment.state, self.read_prompt(prompt))
         return replace(moment, prompt=prompt, events=events)
 
+    @room_for("the next chunk")
     def denoise(self, moment: Moment, steps: int) -> Moment:
         """The moment with its next chunk finished, which :meth:`hand_out` shows.
 
@@ -199,6 +206,7 @@ class WorldMachine:
         self.pipeline.advance(moment.state, lambda _: text)
         return replace(moment, changes=self._changes(moment))
 
+    @room_for("the next chunk's pictures")
     def hand_out(self, moment: Moment) -> tuple[Moment, list[Frame]]:
         """The frames of the chunk that was finished last, and the moment after they were shown."""
         state = moment.state

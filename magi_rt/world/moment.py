@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from magi_rt.backends.room import room_for
 from magi_rt.sampling.stream_state import StreamState
 from magi_rt.world.deadline import StepChange
 from magi_rt.world.orders import Order, PromptEvent
@@ -37,6 +38,7 @@ class Moment:
         finished = self.state.window.finished
         return finished is not None and finished.index - self.state.beginning.chunks == self.chunks
 
+    @room_for("a copy of the world's memory")
     def copy(self) -> Moment:
         """An independent moment that continues exactly as this one."""
         return replace(self, state=self.state.clone())

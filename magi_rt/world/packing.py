@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from magi_rt.backends.room import room_for
 from magi_rt.errors import ShapeError, SnapshotError
 from magi_rt.sampling.stream_state import StreamState, from_tensors
 from magi_rt.world.machine import WorldMachine
@@ -27,6 +28,7 @@ def log_of(machine: WorldMachine, moment: Moment) -> RunLog:
     )
 
 
+@room_for("a snapshot")
 def pack(machine: WorldMachine, moment: Moment) -> Snapshot:
     """A moment as a snapshot."""
     tensors, card = moment.state.to_tensors()
@@ -44,6 +46,7 @@ def pack(machine: WorldMachine, moment: Moment) -> Snapshot:
     )
 
 
+@room_for("a snapshot's moment")
 def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
     """The inverse of :func:`pack`, for snapshots of the same model and shape.
 

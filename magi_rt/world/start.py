@@ -158,5 +158,8 @@ def _encode(pixels: Pixels, executor: Executor) -> Tensor:
     """uint8 [T, H, W, 3] -> latents on the CPU."""
     import torch
 
-    latents = executor.encode(torch.from_numpy(np.ascontiguousarray(pixels)))
+    from magi_rt.backends.room import room_for
+
+    with room_for("the first pictures"):
+        latents = executor.encode(torch.from_numpy(np.ascontiguousarray(pixels)))
     return latents.to("cpu", torch.float32, copy=True)
