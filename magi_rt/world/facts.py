@@ -105,8 +105,8 @@ class WorldFacts:
 
     @property
     def replaying(self) -> bool:
-        """True while :meth:`advance` follows a log."""
-        return self._timeline.replaying
+        """True while :meth:`advance` follows a log, or what a fork's parent had made ahead."""
+        return self._timeline.moment.replaying
 
     @property
     def rewindable(self) -> int:

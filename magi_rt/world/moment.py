@@ -8,6 +8,7 @@ from magi_rt.backends.room import room_for
 from magi_rt.sampling.stream_state import StreamState
 from magi_rt.world.deadline import StepChange
 from magi_rt.world.orders import Order, PromptEvent
+from magi_rt.world.run_log import RunLog
 from magi_rt.world.start import Start
 
 
@@ -22,6 +23,7 @@ class Moment:
         prompt: carried by the next chunk to be begun.
         events: the prompts that led here.
         changes: the step counts that led here, where they are not the world's own.
+        script: the log that is followed, ``None`` for none.
     """
 
     state: StreamState
@@ -31,6 +33,12 @@ class Moment:
     prompt: str = ""
     events: tuple[PromptEvent, ...] = ()
     changes: tuple[StepChange, ...] = ()
+    script: RunLog | None = None
+
+    @property
+    def replaying(self) -> bool:
+        """True while the log says which prompts come."""
+        return self.script is not None and self.chunks < self.script.chunks
 
     @property
     def unshown(self) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from magi_rt.errors import OptionError, SnapshotError
+from magi_rt.errors import OptionError, PromptError, SnapshotError
 from magi_rt.world.prompt_text import checked_prompt
 
 WHEN = ("next", "now")
@@ -17,7 +18,12 @@ WHEN = ("next", "now")
 
 @dataclass(frozen=True)
 class Order:
-    """A prompt and when it takes effect, one of ``WHEN``.
+    """A prompt and when it takes effect.
+
+    Attributes:
+        prompt: the words.
+        at: one of ``WHEN``.
+        due: number of the first chunk whose generation may be asked for together with it.
 
     Raises:
         PromptError: the prompt is no text, or too long.
@@ -26,6 +32,7 @@ class Order:
 
     prompt: str
     at: str
+    due: int = 0
 
     def __post_init__(self) -> None:
         checked_prompt(self.prompt)
@@ -54,6 +61,7 @@ class WaitingOrders:
 
     def __init__(self, orders: Sequence[Order] = ()) -> None:
         self._orders = deque(orders)
+        self._begun = 0  # of the first so many a call is being made
         self._lock = threading.Lock()
 
     def put(self, order: Order) -> None:
@@ -66,17 +74,37 @@ class WaitingOrders:
         with self._lock:
             return list(self._orders)
 
-    def drop(self, count: int) -> None:
-        """Takes the first ones away."""
+    @contextmanager
+    def begun(self, chunk: int, given: Sequence[Order] = ()) -> Iterator[list[Order]]:
+        """What the call for a chunk begins with: all up to the last that is due, and the given.
+
+        Those that waited are gone when it is done. After a call that fails they wait again, unless
+        they cannot be read: they would fail every later call too.
+        """
         with self._lock:
-            for _ in range(count):
-                self._orders.popleft()
+            orders = [*self._orders, *given]
+            while orders and orders[-1].due > chunk:
+                orders.pop()
+            self._begun = len(orders) - len(given)
+        done = False
+        try:
+            yield orders
+            done = True
+        except PromptError:
+            done = True
+            raise
+        finally:
+            with self._lock:
+                for _ in range(self._begun if done else 0):
+                    self._orders.popleft()
+                self._begun = 0
 
     def clear(self) -> int:
-        """Takes all away; returns how many they were."""
+        """Takes all away with which no call has begun; returns how many they were."""
         with self._lock:
-            count = len(self._orders)
-            self._orders.clear()
+            count = len(self._orders) - self._begun
+            for _ in range(count):
+                self._orders.pop()
             return count
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
 from magi_rt.world.deadline import steps_at
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.moment import Moment
+from magi_rt.world.options import checked_whole
 from magi_rt.world.orders import Order
-from magi_rt.world.packing import pack, unpack
+from magi_rt.world.packing import log_of, pack, unpack
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.snapshot import Snapshot
 
@@ -24,7 +26,6 @@ class Timeline:
     """One moment that moves on, and the moments before it that can be gone back to.
 
     Attributes:
-        script: the log that is followed, ``None`` for none.
         history: copies of the moments before the last chunks, oldest first. They are never
             changed, so forks share them.
         notes: sentences for people on how much history is kept.
@@ -34,20 +35,13 @@ class Timeline:
         self,
         machine: WorldMachine,
         moment: Moment,
-        script: RunLog | None = None,
         history: Sequence[Moment] = (),
     ) -> None:
         self.machine = machine
         self.moment = moment
-        self.script = script
         wish = machine.options.history
         kept, self.notes = _affordable(moment) if wish is None else (wish, ())
         self.history: deque[Moment] = deque(history, maxlen=kept)
-
-    @property
-    def replaying(self) -> bool:
-        """True while a log says which prompts come."""
-        return self.script is not None and self.moment.chunks < self.script.chunks
 
     @property
     def steps(self) -> int:
@@ -71,8 +65,8 @@ class Timeline:
         a history it is so until the first step is done; then the prompts hold, and the next call
         goes on from there.
         """
-        script = None if orders else self.script
-        if script is not None and self.replaying:
+        script = None if orders else self.moment.script
+        if script is not None and self.moment.replaying:
             if not self.moment.unshown:  # else they came with the chunk that waits
                 orders = _orders_at(script, self.moment.chunks)
             steps = steps_at(script.changes, self.moment.chunks, self._own_steps)
@@ -81,6 +75,7 @@ class Timeline:
         kept = self.moment.copy() if self.history.maxlen else None
         before, window = self.moment, self.moment.state.window
         try:
+            self.moment = replace(self.moment, script=script)
             frames = self._move(orders, steps or self.steps)
         except BaseException:
             if kept is not None:
@@ -88,7 +83,6 @@ class Timeline:
             elif self.machine.pipeline.take_back(before.state, window):
                 self.moment = before
             raise
-        self.script = script
         if kept is not None:
             self.history.append(kept)
         return frames
@@ -116,18 +110,27 @@ class Timeline:
             OptionError: that many are not kept.
         """
         kept = max(0, len(self.history) - unseen)
-        if isinstance(chunks, bool) or not isinstance(chunks, int) or not 1 <= chunks <= kept:
-            way_out = (
-                f"give 1 to {kept}"
-                if kept
-                else "advance first, and open the world with history=N to keep N chunks"
-            )
+        try:
+            chunks = checked_whole("chunks", chunks, 1, kept)
+        except OptionError as error:
             raise OptionError(
-                f"cannot rewind {chunks!r} chunks: {kept} are kept; {way_out}", field="chunks"
-            )
+                f"cannot rewind {chunks!r} chunks: {kept} are kept; {self._way_back(kept, unseen)}",
+                field="chunks",
+            ) from error
         self.moment = self.history[-chunks - unseen].copy()
         for _ in range(chunks + unseen):
             self.history.pop()
+
+    def _way_back(self, kept: int, unseen: int) -> str:
+        """What to do about a wish to rewind more chunks than are kept."""
+        if kept:
+            return f"give 1 to {kept}"
+        if not self.history:
+            return "advance first, and open the world with history=N to keep N chunks"
+        return (
+            f"{unseen} are made ahead and not shown yet: let some be shown first, or use a smaller "
+            "buffer= or a larger history="
+        )
 
     def snapshot(self, unseen: int = 0) -> Snapshot:
         """A copy of this moment, or of the one so many chunks ago, that outlives the world."""
@@ -141,14 +144,13 @@ class Timeline:
         return self.moment, past
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Goes to the snapshot's moment; what could be rewound before is forgotten.
+        """Goes to the snapshot's moment; what could be rewound before, and a log, are forgotten.
 
         Raises:
             SnapshotError: it was made by another model or with other options.
         """
         self.moment = unpack(self.machine, snapshot)
         self.history.clear()
-        self.script = None
 
     def let_go(self) -> None:
         """Frees the memory of this timeline, which cannot move on afterwards; its log stays."""
@@ -156,9 +158,14 @@ class Timeline:
         self.moment.state.let_go()
 
     def fork(self, unseen: int = 0) -> Timeline:
-        """A second timeline from this moment, or so many chunks ago, with the same past."""
+        """A second timeline from this moment, or so many chunks ago, with the same past.
+
+        It follows what this one has made since then, as a log is followed.
+        """
         moment, past = self._shown(unseen)
-        return Timeline(self.machine, moment.copy(), self.script, past)
+        if moment is not self.moment and not self.moment.replaying:
+            moment = replace(moment, script=log_of(self.machine, self.moment))
+        return Timeline(self.machine, moment.copy(), past)
 
 
 def _orders_at(script: RunLog, chunk: int) -> list[Order]:

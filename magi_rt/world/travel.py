@@ -33,7 +33,8 @@ class WorldTravel(WorldFacts):
     def restore(self, state: Snapshot) -> None:
         """Goes to the moment of a snapshot, of this world or of one with the same model, size,
         steps, window and depth; chunk and frame numbers go with it. Prompts that wait are
-        dropped; chunks before the snapshot cannot be rewound.
+        dropped; chunks before the snapshot cannot be rewound. A replay ends: the world goes on
+        freely from there.
 
         Raises:
             SnapshotError: it is none, or was made by another model or with other options.
@@ -52,9 +53,9 @@ class WorldTravel(WorldFacts):
     def rewind(self, chunks: int = 1) -> None:
         """Takes the last chunks back: the world continues as if they had never been made.
 
-        Prompts that came with them are forgotten too, and prompts that wait are dropped. While a
-        :meth:`frames` loop runs, the last chunk is the one that it showed last: those made ahead
-        go back as well.
+        Prompts that came with them are forgotten too, also the one that left the path of a replay,
+        and prompts that wait are dropped. While a :meth:`frames` loop runs, the last chunk is the
+        one that it showed last: those made ahead go back as well.
 
         Raises:
             OptionError: fewer than 1, or more than ``rewindable``.

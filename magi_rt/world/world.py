@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +26,11 @@ class World(WorldTravel):
     """One stream of chunks with a memory, made by :meth:`open`, :meth:`fork` or :meth:`replay`.
 
     All methods may be called from any thread: calls on one world and its forks are served one
-    after the other. A call that is refused, fails or is interrupted changes nothing: the next
+    after the other, in the order in which they came. So ``snapshot``, ``restore``, ``rewind``,
+    ``fork``, ``anew`` and ``close`` wait for a chunk that is being made (in asyncio:
+    ``await asyncio.to_thread(world.snapshot)``); facts, ``prompt`` and ``drop_prompts`` do not.
+
+    A call that is refused, fails or is interrupted changes nothing: the next
     call finds the world as it was before. Only a world without ``history`` (large ones by default)
     keeps what such a call has computed once a step was done: its prompt holds, and the next
     ``advance`` goes on from there to the same frames.
@@ -113,7 +118,7 @@ class World(WorldTravel):
         log = RunLog.load(path)
         wishes = {"backend": backend, "device": device, "dtype": dtype, "attention": attention}
         machine = WorldMachine.reopen(log, None if model is None else spelled(model), wishes)
-        return cls(Timeline(machine, machine.begin(), script=log))
+        return cls(Timeline(machine, replace(machine.begin(), script=log)))
 
     # Moving on
 
@@ -135,15 +140,8 @@ class World(WorldTravel):
         given = [] if prompt is None else [Order(prompt, at)]
         with self._lock:
             self._refuse_closed()
-            waiting = self._waiting.look()
-            orders = [*waiting, *given]
-            try:
+            with self._waiting.begun(self.chunks, given) as orders:
                 frames = in_time(self._timeline, orders, self._deadline)
-            except PromptError:
-                # kept, a prompt that cannot be read would block the world
-                self._waiting.drop(len(waiting))
-                raise
-            self._waiting.drop(len(waiting))
             self._note_unread(orders)
             return frames
 
@@ -161,19 +159,23 @@ class World(WorldTravel):
             raise
         return await frames
 
-    def prompt(self, text: str, at: str = "next") -> None:
-        """Leaves a prompt for the next ``advance``; returns at once, from any thread.
+    def prompt(self, text: str | None, at: str = "next") -> None:
+        """Leaves a prompt for the next ``advance``, ``None`` for none; returns at once.
 
-        This steers a running :meth:`frames` loop. Arguments and errors as in :meth:`advance`.
+        This steers a running :meth:`frames` loop, from any thread. Arguments and errors as in
+        :meth:`advance`.
         """
-        order = Order(text, at)
+        order = Order("" if text is None else text, at)
         self._refuse_closed()
-        self._waiting.put(order)
+        if text is not None:
+            self._waiting.put(order)
 
     def drop_prompts(self) -> int:
-        """Forgets the prompts that wait for the next ``advance``; returns how many."""
-        with self._lock:  # a call that has begun keeps those it has read
-            return self._waiting.clear()
+        """Forgets the prompts that wait for the next ``advance``; returns how many, at once.
+
+        A call that has begun keeps those it began with.
+        """
+        return self._waiting.clear()
 
     def frames(
         self,
@@ -196,7 +198,8 @@ class World(WorldTravel):
         When the loop ends (``break``, an exception, ``close()``), the worker finishes its chunk
         and stops; the world is then up to the buffer and one chunk ahead of the last frame shown.
         After a rewind or restore, frames made before it are not shown any more. What goes wrong
-        on the worker is raised in the loop.
+        on the worker is raised in the loop; a prompt that the model cannot read is left out, and
+        ``notes`` says so.
 
         Raises:
             OptionError: an option is outside its range, or another loop runs on this world.
@@ -213,7 +216,11 @@ class World(WorldTravel):
 
         def make() -> tuple[int, list[Frame]]:
             with self._lock:
-                return buffer.epoch, self.advance()
+                try:
+                    return buffer.epoch, self.advance()
+                except PromptError as error:  # it waits no longer
+                    self.notes[:] = [*(n for n in self.notes if n != error.message), error.message]
+                    return buffer.epoch, self.advance()
 
         try:
             yield from stream_frames(make, buffer, fps)
@@ -226,11 +233,15 @@ class World(WorldTravel):
         """A second world that continues exactly as this one would, and can be steered apart.
 
         Prompts that wait here wait there too. Both share the weights and take turns on threads.
-        While a :meth:`frames` loop runs, it begins where :meth:`snapshot` would be taken.
+        While a :meth:`frames` loop runs, it begins where :meth:`snapshot` would be taken. It is
+        ``replaying`` then: prompts come where this world has heeded them ahead of what is shown,
+        until the fork gets one of its own.
         """
         with self._lock:
             self._refuse_closed()
-            return World(self._timeline.fork(self._unseen), self._waiting.look())
+            twin, made = self._timeline.fork(self._unseen), self.chunks
+            waiting = (replace(each, due=max(each.due, made)) for each in self._waiting.look())
+            return World(twin, tuple(waiting))
 
     def anew(self, *, seed: int | None = None, image: Any = None) -> World:
         """A second world at the beginning, with this one's model, options, seed and first picture.

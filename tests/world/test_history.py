@@ -6,6 +6,7 @@ import gc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import Tensor
 
@@ -72,6 +73,15 @@ def test_a_rewind_forgets_the_prompts_that_came_with_the_chunks() -> None:
     world.rewind(2)
     assert world.current_prompt == ""
     assert same_pixels(world.advance(), first)
+
+
+def test_a_rewind_counts_in_whole_numbers_of_any_library() -> None:
+    world, twin = dummy_world(), dummy_world()
+    story(world, "day", "rain", "snow")
+    two: Any = np.int64(2)
+    world.rewind(two)
+    twin.advance("day")
+    assert same_pixels(world.advance(), twin.advance())
 
 
 @pytest.mark.parametrize("chunks", [0, -1, 4, True, 1.0])
@@ -230,6 +240,27 @@ def test_without_history_a_failed_now_leaves_no_trace_in_chunks_that_the_log_doe
     seen += story(world, None, None, None)
     assert {frame.prompt for frame in seen[-4:]} == {world.current_prompt}
     assert same_pixels(_replayed(world, tmp_path), seen)
+
+
+@pytest.mark.parametrize("fail_at", [1, 3])
+def test_a_prompt_that_leaves_a_replay_holds_as_far_as_its_failed_call_came(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fail_at: int
+) -> None:
+    world = dummy_world(history=0)
+    frames = story(world, "day", "rain", "snow")
+    world.log.save(tmp_path / "run.json")
+    executor = FailingExecutor("denoise", 0, RuntimeError)
+    with monkeypatch.context() as patch:
+        patch.setattr("magi_rt.backends.dummy.DummyExecutor", lambda: executor)
+        again = World.replay(tmp_path / "run.json")
+    again.advance()
+    executor.left = fail_at
+    with pytest.raises(RuntimeError):
+        again.advance("night")
+    off_the_path = fail_at > 1  # a step was done
+    assert again.replaying is not off_the_path
+    own = story(dummy_world(), "day", "night", None)
+    assert same_pixels(story(again, None, None), (own if off_the_path else frames)[8:])
 
 
 def _replayed(world: World, folder: Path) -> list[Frame]:

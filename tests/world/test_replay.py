@@ -144,6 +144,34 @@ def test_a_rewind_during_a_replay_stays_on_the_recorded_path(tmp_path: Path) -> 
     assert same_pixels(story(again, None, None, None), frames)
 
 
+def test_a_rewind_to_before_the_first_own_prompt_is_back_on_the_recorded_path(
+    tmp_path: Path,
+) -> None:
+    world = dummy_world()
+    frames = story(world, "day", "rain", "snow")
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    story(again, None, "night", None)
+    twin = again.fork()
+    again.rewind(2)
+    assert again.replaying and not twin.replaying
+    assert same_pixels(story(again, None, None), frames[8:])
+    twin.rewind(1)
+    assert not twin.replaying
+    assert same_pixels(twin.advance(), story(dummy_world(), "day", "night", None)[16:])
+
+
+def test_a_restored_world_follows_no_log(tmp_path: Path) -> None:
+    world = dummy_world()
+    story(world, "day", "rain", "snow")
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    again.advance()
+    again.restore(again.snapshot())
+    assert not again.replaying
+    assert same_pixels(again.advance(), story(dummy_world(), "day", None)[8:])
+
+
 def test_a_log_survives_writing_and_reading(tmp_path: Path) -> None:
     world = dummy_world(window=2)
     story(world, "day \U0001f31e", "\ud800 lone", "rain")

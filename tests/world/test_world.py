@@ -13,6 +13,7 @@ import pytest
 
 from magi_rt.errors import BackendError, ClosedWorldError, MagiError, OptionError, PromptError
 from magi_rt.world import World
+from magi_rt.world.actions import ActionMap
 from tests.world.kit import dummy_world, same_pixels, story
 
 
@@ -90,6 +91,15 @@ def test_a_prompt_left_from_outside_shapes_the_next_chunk() -> None:
     asked.advance("day")
     left.prompt("night")
     assert same_pixels(asked.advance("night"), left.advance())
+
+
+def test_a_key_that_says_nothing_leaves_no_prompt() -> None:
+    world, untold = dummy_world(), dummy_world()
+    world.prompt(ActionMap(keys={"n": "night"}).key("q"))
+    assert world.drop_prompts() == 0
+    assert same_pixels(world.advance(), untold.advance())
+    with pytest.raises(OptionError, match="'next' or 'now'"):
+        world.prompt(None, at="soon")
 
 
 def test_prompts_that_wait_can_be_dropped() -> None:
@@ -206,6 +216,7 @@ def test_a_closed_world_refuses_everything_but_closing() -> None:
         world.frames,
         lambda: world.restore(state),
         lambda: world.prompt("night"),
+        lambda: world.prompt(None),
     ]
     for call in calls:
         with pytest.raises(ClosedWorldError, match="closed"):
