@@ -21,8 +21,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,18 +84,6 @@ class CompiledExecutor(EagerExecutor):
         on_gpu = self.device.type == "cuda"
         self._pool = torch.cuda.graph_pool_handle() if on_gpu else None
         self._side = torch.cuda.Stream(self.device) if on_gpu else None
-
-    @classmethod
-    def open(
-        cls,
-        model: str | Path,
-        *,
-        device: str = "auto",
-        dtype: str = "auto",
-        attention: str = "auto",
-    ) -> Self:
-        """Load a model folder or a built-in world; errors as in :meth:`EagerExecutor.open`."""
-        return super().open(model, device=device, dtype=dtype, attention=attention)
 
     def expect(self, inputs: DenoiseInputs, cache: RollingKVCache) -> None:
         """A call of this kind will come; tensors may be on the meta device."""

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.backends.devices import choose_device
-from magi_rt.backends.eager import EagerExecutor, parts_of
+from magi_rt.backends.eager import EagerExecutor, Loaded, loaded, parts_of
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.backends.graph_inputs import TextRoom, VisibleRoom, shape_of
 from magi_rt.backends.kept_plans import plan_for
@@ -55,10 +55,47 @@ class TensorRTExecutor(EagerExecutor):
 
     A world waits for the pictures of a chunk before it denoises the next one, though both have
     streams of their own.
+
+    Args:
+        parts: the networks, in host memory; what PyTorch computes is brought to the card.
+        builder: builds engines.
+        target: the card they are built for.
+        lanes: the card's streams.
+        load: makes a plan's engine ready to run.
+        plans: where engines are kept, ``None`` for the user's cache.
+
+    Raises:
+        BackendError: the runtime is not installed.
     """
 
     packs = False  # graphs are made from plain layers
     batched_tokens = 0  # every branch is a call of its own, so one chain of engines answers all
+
+    def __init__(
+        self,
+        parts: Loaded,
+        builder: Builder,
+        target: Target,
+        lanes: Lanes,
+        load: Open,
+        plans: PlanCache | None = None,
+    ) -> None:
+        super().__init__(*parts)
+        self.builder, self.target, self.lanes, self._load = builder, target, lanes, load
+        self.plans = plans or PlanCache()
+        self.precision = "fp8" if self.config.engine.fp8_quant else self.info.dtype
+        self.networks = Networks(self.config, fingerprint, self.dit, self.vae)
+        self._texts, self._visible = TextRoom(), VisibleRoom(lanes.device)
+        self._chain: Chain | None = None
+        self._denoising, self._decoding = Scratch(lanes.device), Scratch(lanes.device)
+        self._decoders: dict[Grid, EngineSession] = {}
+        self._expected: dict[DenoiserShape, None] = {}
+        self._ranges = self.config.runtime.window_size + 1
+        reason = (
+            f"{builder.runtime} {builder.version()} for {target.name}, products in {self.precision}"
+        )
+        self.info = replace(self.info, name="tensorrt", reason=reason)
+        self.move(lanes.device)
 
     @classmethod
     def open(
@@ -95,44 +132,15 @@ class TensorRTExecutor(EagerExecutor):
         target = target_of(capability)
         working = target.usual_precision if dtype == "auto" else dtype
         target.check_precision("fp8" if locate(model).config.engine.fp8_quant else working)
-        runtime = runtime_for(target)  # all that may refuse comes before weights are read
-        opened = super().open(model, device="cpu", dtype=working, attention=attention)
-        opened.adopt(
-            find_builder(runtime),
+        # all that may refuse comes before weights are read
+        builder = find_builder(runtime_for(target))
+        return cls(
+            loaded(model, "cpu", working, attention),
+            builder,
             target,
             Lanes(place),
             lambda plan, scratch: EngineSession.open(plan, scratch, capability, card),
         )
-        opened.move(place)
-        return opened
-
-    def adopt(
-        self,
-        builder: Builder,
-        target: Target,
-        lanes: Lanes,
-        load: Open,
-        cache: PlanCache | None = None,
-    ) -> None:
-        """Take what builds engines, what loads them, and the card's streams; once, before a call.
-
-        Raises:
-            BackendError: the runtime is not installed.
-        """
-        self.builder, self.target, self.lanes, self._load = builder, target, lanes, load
-        self.plans = cache or PlanCache()
-        self.precision = "fp8" if self.config.engine.fp8_quant else self.info.dtype
-        self.networks = Networks(self.config, fingerprint, self.dit, self.vae)
-        self._texts, self._visible = TextRoom(), VisibleRoom(lanes.device)
-        self._chain: Chain | None = None
-        self._denoising, self._decoding = Scratch(lanes.device), Scratch(lanes.device)
-        self._decoders: dict[Grid, EngineSession] = {}
-        self._expected: dict[DenoiserShape, None] = {}
-        self._ranges = self.config.runtime.window_size + 1
-        reason = (
-            f"{builder.runtime} {builder.version()} for {target.name}, products in {self.precision}"
-        )
-        self.info = replace(self.info, name="tensorrt", reason=reason)
 
     def move(self, place: torch.device) -> None:
         """Bring what PyTorch computes to a card; what engines are built from stays where it is."""

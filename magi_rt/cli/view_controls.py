@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from magi_rt.errors import OptionError
-from magi_rt.world.actions import MOST_LETTERS, ActionMap, key_name
+from magi_rt.world.actions import ActionMap, key_name
+from magi_rt.world.prompt_text import CHARACTER_LIMIT
 
 OWN = {
     "enter": "type", "escape": "leave", "q": "leave", "p": "pause", "backspace": "rewind",
@@ -63,7 +64,7 @@ class Controls:
             return Order("prompt", text) if text else None
         elif key == "backspace":
             self.typed = typed[:-1]
-        elif len(key) == 1 and key.isprintable() and len(typed) < MOST_LETTERS:
+        elif len(key) == 1 and key.isprintable() and len(typed) < CHARACTER_LIMIT:
             self.typed = typed + key
         return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from magi_rt.errors import MagiError
 from magi_rt.stream.received import Received
+from magi_rt.world.prompt_text import CHARACTER_LIMIT
 
 TEXT_BYTES = 16_384
 """Longest message of a page that carries no picture."""
@@ -44,7 +45,7 @@ class Field:
     needed: bool = True
 
 
-_TEXT = Field(str, 0, 4000)
+_TEXT = Field(str, 0, CHARACTER_LIMIT)
 _NAME = Field(str, 1, 64)
 _CHUNK = Field(int, 0, 2**53)
 _PICTURE = Field(int, 0, 1, default=0, needed=False)
@@ -65,7 +66,7 @@ REQUESTS: Mapping[str, Mapping[str, Field]] = {
     "reset": {"seed": _SEED},
     "image": {
         "data": Field(str, 1, PICTURE_BYTES),
-        "text": Field(str, 0, 4000, needed=False),
+        "text": Field(str, 0, CHARACTER_LIMIT, needed=False),
     },
     "pause": {},
     "resume": {},

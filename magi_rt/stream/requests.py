@@ -16,6 +16,7 @@ from magi_rt.stream.request_fields import (
     Versions,
     Whole,
 )
+from magi_rt.world.prompt_text import CHARACTER_LIMIT
 
 VERSION = 1
 """Version of the protocol that is spoken here."""
@@ -26,7 +27,6 @@ IMAGE_BYTES = 8_388_608
 IMAGE_REQUEST_BYTES = IMAGE_BYTES + REQUEST_BYTES
 """Longest request with an image, in bytes; others end at ``REQUEST_BYTES``."""
 
-PROMPT_CHARACTERS = 4000
 SEED_LIMIT = 2**63
 FPS_RANGE = (1.0, 240.0)
 FORMATS = ("rgb8", "rgba8", "bgra8", "bgr8", "jpeg")
@@ -56,7 +56,7 @@ class Prompt:
 
     kind: ClassVar[str] = "prompt"
     rules: ClassVar[dict[str, Kind]] = {
-        "text": Text(characters=PROMPT_CHARACTERS),
+        "text": Text(characters=CHARACTER_LIMIT),
         "at": OneOf(("next", "now")),
         "flush": Flag(),
     }
@@ -72,7 +72,7 @@ class Reset:
     kind: ClassVar[str] = "reset"
     rules: ClassVar[dict[str, Kind]] = {
         "seed": Whole(0, SEED_LIMIT - 1),
-        "text": Text(characters=PROMPT_CHARACTERS),
+        "text": Text(characters=CHARACTER_LIMIT),
     }
     seed: int | None = None
     text: str | None = None

@@ -16,11 +16,10 @@ from types import MappingProxyType
 from typing import Any
 
 from magi_rt.errors import ConfigError, OptionError
+from magi_rt.world.prompt_text import CHARACTER_LIMIT
 
 MOST_BYTES = 2**16
 MOST_ENTRIES = 200
-MOST_LETTERS = 4000
-"""Longest prompt, as in :meth:`magi_rt.world.world.World.advance`."""
 
 WAYS = ("right", "up", "left", "down")
 """The directions of a pull, counted against the clock from the right."""
@@ -216,9 +215,9 @@ def _prompts(table: object, place: str) -> dict[str, str]:
 
 
 def _prompt(prompt: object, place: str) -> str:
-    if not isinstance(prompt, str) or len(prompt) > MOST_LETTERS:
+    if not isinstance(prompt, str) or len(prompt) > CHARACTER_LIMIT:
         raise ConfigError(
-            f"{place} must be a prompt of at most {MOST_LETTERS} characters, "
+            f"{place} must be a prompt of at most {CHARACTER_LIMIT} characters, "
             f"not {str(prompt)[:40]!r}",
             field=place,
         )

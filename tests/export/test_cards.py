@@ -44,7 +44,7 @@ def test_what_a_card_has_not_is_told_before_weights_are_read(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a card of 2018")
-    monkeypatch.setattr("magi_rt.backends.eager.loaded", None)
+    monkeypatch.setattr("magi_rt.backends.tensorrt.loaded", None)
     with pytest.raises(OptionError, match=r"needs compute capability 8\.0.*use 'float32'"):
         TensorRTExecutor.open("nano", dtype="bfloat16")
     for runtime in ("tensorrt_rtx", "tensorrt"):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from magi_rt.backends.eager import Loaded
 from magi_rt.backends.tensorrt import TensorRTExecutor
 from magi_rt.backends.tensorrt_lanes import Lanes
 from magi_rt.bench.subject import random_networks
@@ -103,17 +104,16 @@ def executor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, load: Load) -> Ten
     monkeypatch.setattr(chain, "PLAN_BYTES", 1)
     config, dit, vae, info = random_networks("tiny", device="cpu", dtype="float32")
     config = replace(config, runtime=replace(config.runtime, window_size=4))
-    made = TensorRTExecutor(config, dit, vae, None, info)
     cuda: Any = FakeCuda()
     lanes = Lanes(CPU, cuda, pinned=False)
-    made.adopt(
+    return TensorRTExecutor(
+        Loaded(config, dit, vae, None, info),
         TensorRTBuilder("tensorrt_rtx"),
         TARGETS["rtx4090"],
         lanes,
         lambda plan, scratch: pytest.fail("nothing is built here"),
         PlanCache(tmp_path),
     )
-    return made
 
 
 @pytest.mark.engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,11 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from magi_rt.backends.eager import EagerExecutor
+from magi_rt.backends.eager import EagerExecutor, Loaded, loaded
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.backends.tensorrt import TensorRTExecutor
 from magi_rt.backends.tensorrt_lanes import Lanes
 from magi_rt.backends.tensorrt_session import Scratch
+from magi_rt.errors import BackendError
 from magi_rt.export import chain
 from magi_rt.export.builders_tensorrt import TensorRTBuilder
 from magi_rt.export.compile import compile_recipe, identify
@@ -70,28 +72,22 @@ def play(_: TensorRTExecutor, part: Part, scratch: Scratch) -> Played:
 
 
 def on_a_card(
-    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, folder: Path, load: Any = None
+    plain: Loaded, monkeypatch: pytest.MonkeyPatch, folder: Path, load: Any = None
 ) -> TensorRTExecutor:
     """A world on a card that is not there; its engines are PyTorch's, unless ``load`` is given."""
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: None)
     monkeypatch.setattr(TensorRTBuilder, "version", lambda self: "1.7.1")
     if load is None:
         monkeypatch.setattr(TensorRTExecutor, "_ready", play)
-    made, cuda = copy.copy(plain), cast(Any, FakeCuda())
-    lanes, builder = Lanes(CPU, cuda, pinned=False), TensorRTBuilder("tensorrt_rtx")
-    made.adopt(builder, TARGETS["rtx4090"], lanes, load, PlanCache(folder))
-    return made
-
-
-def opened(dtype: str) -> TensorRTExecutor:
-    """nano as a card's executor has it before it takes a runtime."""
-    return super(TensorRTExecutor, TensorRTExecutor).open("nano", device="cpu", dtype=dtype)
+    lanes = Lanes(CPU, cast(Any, FakeCuda()), pinned=False)
+    builder, target = TensorRTBuilder("tensorrt_rtx"), TARGETS["rtx4090"]
+    return TensorRTExecutor(plain, builder, target, lanes, load, PlanCache(folder))
 
 
 @pytest.fixture(scope="module")
-def plain() -> TensorRTExecutor:
-    """Opened once; tests work on copies."""
-    return opened("float32")
+def plain() -> Loaded:
+    """nano's networks, read once for all tests."""
+    return loaded("nano", "cpu", "float32", "auto")
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +97,7 @@ def eager() -> EagerExecutor:
 
 
 @pytest.fixture
-def executor(
-    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> TensorRTExecutor:
+def executor(plain: Loaded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TensorRTExecutor:
     """nano in three engines of two layers each."""
     monkeypatch.setattr(chain, "PLAN_BYTES", 7_000_000)
     return on_a_card(plain, monkeypatch, tmp_path)
@@ -235,7 +229,7 @@ def test_what_compile_has_built_is_what_a_world_finds(
     plans = list(compile_recipe(recipe, networks, PlanCache(tmp_path)))
     assert built == [each.part for each in plans]
     assert built == ["decoder-2x8x8-raw", "denoiser-0-3", "denoiser-3-6"]
-    plain = opened("bfloat16")
+    plain = loaded("nano", "cpu", "bfloat16", "auto")
     executor = on_a_card(plain, monkeypatch, tmp_path, lambda plan, scratch: Blank(plan))
     frames(executor, 1, window=recipe.window, steps=recipe.steps, depth=recipe.history)
     assert len(built) == 3
@@ -260,6 +254,20 @@ def test_what_pytorch_computes_moves_to_the_card_and_what_engines_hold_does_not(
     assert executor.new_cache(8, 8, 4).keys.device.type == "meta"
 
 
+def test_an_executor_without_its_runtime_is_not_made(
+    plain: Loaded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", cast(Any, None))
+    lanes = Lanes(CPU, cast(Any, FakeCuda()), pinned=False)
+    builder, plans = TensorRTBuilder("tensorrt_rtx"), PlanCache(tmp_path)
+    with pytest.raises(BackendError, match="tensorrt_rtx cannot be imported"):
+        TensorRTExecutor(plain, builder, TARGETS["rtx4090"], lanes, play_nothing, plans)
+
+
+def play_nothing(plan: Plan, scratch: Scratch) -> Any:
+    raise AssertionError("an engine was loaded")
+
+
 def test_it_tells_its_runtime_card_and_format(executor: TensorRTExecutor) -> None:
     assert executor.info.name == "tensorrt"
     assert executor.info.reason == "tensorrt_rtx 1.7.1 for rtx4090, products in float32"
@@ -281,7 +289,7 @@ def test_what_compile_files_for_any_card_is_what_a_world_on_that_card_looks_for(
 
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "for this run"])
 def test_engines_are_built_and_loaded_while_the_worlds_own_card_is_the_current_one(
-    plain: TensorRTExecutor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: bool
+    plain: Loaded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: bool
 ) -> None:
     log: list[str] = []
     (tmp_path / "file").write_text("no folder of plans")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from magi_rt.backends.dummy import DummyExecutor
-from magi_rt.errors import OptionError, PromptError
+from magi_rt.demo.messages import REQUESTS
+from magi_rt.errors import ConfigError, OptionError, PromptError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.special_tokens import SPECIAL_ROWS, SpecialTokens
+from magi_rt.stream.requests import Prompt
+from magi_rt.world.actions import ActionMap
 from magi_rt.world.prompt_text import CHARACTER_LIMIT, plain_prompt
 from magi_rt.world.prompts import PromptBook
 from tests.world.kit import dummy_world, story
@@ -179,3 +184,18 @@ def test_control_characters_go_and_everything_readable_stays() -> None:
     assert plain_prompt("a\0b\x1b[31m\u0085c\td\r\ne\ud800") == "ab[31m c d e"
     family = "\U0001f469\u200d\U0001f467 ünï 中文"
     assert plain_prompt(family) == family
+
+
+def test_every_door_for_prompts_is_as_wide_as_the_worlds() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "magi_rt/demo/static/index.html").read_text("utf-8")
+    example = (root / "examples/11_asyncio_server.py").read_text("utf-8")
+    header = (root / "bindings/c/include/magi_rt.h").read_text("utf-8")
+    assert f'<input type="text" maxlength="{CHARACTER_LIMIT}"' in page
+    assert f'maxlength="{CHARACTER_LIMIT}"' in example and f"said[:{CHARACTER_LIMIT}]" in example
+    assert f"prompt: at most {CHARACTER_LIMIT:,} characters" in header
+    assert REQUESTS["prompt"]["text"].most == CHARACTER_LIMIT
+    longest = ActionMap.from_table({"start": "x" * CHARACTER_LIMIT})
+    assert Prompt.rules["text"].check("text", longest.start) == longest.start
+    with pytest.raises(ConfigError, match="at most 4000"):
+        ActionMap.from_table({"start": "x" * (CHARACTER_LIMIT + 1)})
