@@ -26,11 +26,14 @@ autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"
 
 # Nothing is fetched to build, so names of other packages have no links; ours must lead somewhere,
-# but for the parts of a log and a receipt, which are nobody's to make.
+# but for the parts of a log and a receipt, which are nobody's to make, and the finest settings of
+# a training, which are explained in their files.
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!magi_rt).*"),
     (r"py:class", r"magi_rt\.world\.(identity|start|orders|deadline|timeline)\.\w+"),
     (r"py:class", r"magi_rt\.stream\.(link\.Asked|received\.Memory)"),
+    (r"py:class", r"magi_rt\.models\.(vae\.ViTVAE|vae_config\.VAEConfig)"),
+    (r"py:class", r"magi_rt\.training\.(vae_clips|vae_loss|flow_settings|distill_loss)\.\w+"),
 ]
 
 ELSEWHERE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib.util
 import io
@@ -55,6 +56,19 @@ def loaded(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_examples_use_what_the_python_reference_explains() -> None:
+    reference = (EXAMPLES.parent / "docs" / "api.md").read_text("utf-8")
+    explained = set(re.findall(r"magi_rt(?:\.\w+)*\.(\w+)", reference))
+    for example in sorted(EXAMPLES.glob("*.py")):
+        ours = [
+            name.name
+            for node in ast.walk(ast.parse(example.read_text("utf-8")))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("magi_rt")
+            for name in node.names
+        ]
+        assert ours and set(ours) <= explained, example.name
 
 
 def run_any(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

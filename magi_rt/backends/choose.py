@@ -155,6 +155,12 @@ def _open_attentive(
     """PyTorch with a wished attention; the graph runtimes and the dummy have their own."""
     from magi_rt.backends.automatic import VARIABLE, wished
 
+    if model == "dummy" and backend in ("auto", "dummy"):
+        raise BackendError(
+            f"attention {attention!r} cannot be had from the dummy world, which computes none; "
+            "leave attention out",
+            field="attention",
+        )
     told = backend == "auto" and wished()
     with _named_by(f"{VARIABLE} says {told!r}" if told else ""):
         choice = resolve_backend(model, told or "eager" if backend == "auto" else backend)

@@ -17,7 +17,7 @@ SHOWN_PROMPTS = 12
 
 World = Annotated[
     str | None,
-    typer.Argument(metavar="[WORLD]", help="toybox, or path/to/world.py:ClassName."),
+    typer.Argument(metavar="[WORLD]", help="toybox, calm-toybox, or path/to/world.py:ClassName."),
 ]
 Folder = Annotated[
     Path | None, typer.Argument(metavar="[DIR]", help="Where the clips go; made if not there.")

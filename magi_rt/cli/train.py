@@ -46,7 +46,8 @@ Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N."
 Data = Annotated[
     str,
     typer.Option(
-        metavar="WORLD|DIR", help="toybox, path/to/world.py:ClassName, or a folder of recordings."
+        metavar="WORLD|DIR",
+        help="toybox, calm-toybox, path/to/world.py:ClassName, or a folder of recordings.",
     ),
 ]
 Workers = Annotated[
@@ -137,7 +138,7 @@ def train_dit_command(
 
       magi-rt train dit runs/mine --start nano-base --vae runs/vae/export --data clips --minutes 60
 
-      magi-rt train dit runs/finer --start nano-base --patch 1 --batch 6 --minutes 120
+      magi-rt train dit runs/finer --vae runs/vae/export --patch 1 --batch 6 --minutes 120
     """
     check_budget(minutes, steps, rate)
     check_beginning(vae, start)

@@ -100,7 +100,7 @@ def parse_presses(text: str, actions: ActionMap) -> list[Press]:
             )
         if key_name(key) not in known:
             near = get_close_matches(key_name(key), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise OptionError(
                 f"--press: no key {key!r}{hint} Keys are {', '.join(sorted(known))}", field="press"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,7 @@ def make_app(room: Room, door: Door) -> Starlette:
         if refusal := door.refusal(request):
             return PlainTextResponse(refusal, 403)
         path = room.recordings / Path(request.path_params["name"]).name
-        if path.suffix != ".mp4" or not path.is_file():
+        if path.suffix != ".mp4" or not os.path.isfile(path):
             return PlainTextResponse("there is no such recording", 404)
         return FileResponse(path, filename=path.name, headers=_safe())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import time
 from dataclasses import replace
@@ -147,7 +146,7 @@ class Room(Hall):
     ) -> None:
         try:
             content = base64.b64decode(data.rpartition(",")[2], validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error is one; other letters than ASCII raise it itself
             raise PageError("data must be a picture file as base64 or as a data: address") from None
         seed_image = self.pictures[0].client.seed_image
         self._follow(viewer, request, await self._call(seed_image, content, text=text))

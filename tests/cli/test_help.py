@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import magi_rt
 from magi_rt.cli.app import app
+from magi_rt.training.worlds import WORLDS
 
 VERBS = [
     "run", "demo", "view", "serve", "watch", "prompt", "stats", "keys", "plan", "doctor",
@@ -40,6 +41,12 @@ def test_the_help_of_every_verb_teaches_with_an_example(verb: str) -> None:
     shown = output(verb, "--help")
     assert "Example" in shown
     assert f"magi-rt {verb} " in shown.split("Example", 1)[1]
+
+
+@pytest.mark.parametrize("command", [("record",), ("train", "vae"), ("train", "dit")])
+def test_help_names_every_made_up_world(command: tuple[str, ...]) -> None:
+    shown = output(*command, "--help")
+    assert [name for name in WORLDS if not re.search(rf"[ |]{name},", shown)] == []
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -85,6 +85,8 @@ def refusal(*options: str) -> str:
         (["--backend", "quantum"], "unknown"),
         (["--device", "abacus"], "use 'auto', 'cpu', 'cuda' or 'cuda:N'"),
         (["--device", "cuda"], "runs on the CPU"),
+        (["--attention", "sdpa"], "computes none; leave attention out"),
+        (["--attention", "sdpa", "--backend", "dummy"], "computes none; leave attention out"),
         (["--dtype", "int3"], "use 'auto', 'float32', 'bfloat16'"),
         (["--prompt", "x" * 4001], "4,001 characters and the limit is 4,000"),
         (["--then", "nonsense"], "has no time in front"),

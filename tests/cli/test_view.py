@@ -94,11 +94,18 @@ def test_presses_are_read_in_the_order_of_their_times() -> None:
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("n", "KEY@SECONDS"), ("n@soon", "KEY@SECONDS"), ("n@-1", "KEY@"), ("lift@1", "'left'")],
+    [
+        ("n", "KEY@SECONDS"),
+        ("n@soon", "KEY@SECONDS"),
+        ("n@-1", "KEY@"),
+        ("lift@1", "did you mean 'left'? Keys are "),
+        ("zz@1", "no key 'zz'. Keys are "),
+    ],
 )
 def test_a_press_that_cannot_be_is_refused(text: str, sentence: str) -> None:
-    with pytest.raises(OptionError, match=sentence):
+    with pytest.raises(OptionError) as refused:
         parse_presses(text, NANO)
+    assert sentence in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,9 @@ def test_a_host_that_is_no_host_is_kept_out(tmp_path: Path) -> None:
             request = urllib.request.Request(server.url, headers={name: "http://[::1"})
             with pytest.raises(urllib.error.HTTPError, match="403"):
                 urllib.request.urlopen(request, timeout=WAIT_S)
+
+
+@pytest.mark.parametrize("name", ["none.mp4", "x" * 300 + ".mp4", "none.txt"])
+def test_a_recording_that_is_not_there_is_not_found(tmp_path: Path, name: str) -> None:
+    with demo(tmp_path) as server, pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{server.url}recordings/{name}", timeout=WAIT_S)
