@@ -15,7 +15,8 @@ class Frame:
     """One finished picture and where it belongs in the stream.
 
     Attributes:
-        pixels: [H, W, 3] uint8, sRGB, top row first.
+        pixels: [H, W, 3] uint8, sRGB, top row first. In frames of a world a view into the pictures
+            of the whole chunk: keep ``pixels.copy()`` of one, or all of them stay in memory.
         index: number of the picture, 0 for the first generated one.
         chunk: number of the chunk it was generated in, 0 for the first generated one.
         prompt: the prompt that shaped it (with several chunks in flight an older one than the

@@ -33,6 +33,16 @@ def test_a_gpu_repeats_itself_bit_for_bit(talking_model: Path) -> None:
     assert np.array_equal(first, frames(talking_model, "cuda", "bfloat16"))
 
 
+def test_a_snapshot_takes_no_memory_of_the_card_and_goes_on_there(talking_model: Path) -> None:
+    world = World.open(talking_model, seed=5, steps=8, window=2, device="cuda")
+    world.advance("a red ball")
+    state = world.snapshot()
+    assert {tensor.device.type for tensor in state.tensors.values()} == {"cpu"}
+    expected = [frame.pixels for frame in world.advance("night falls")]
+    world.restore(state)
+    assert np.array_equal([frame.pixels for frame in world.advance("night falls")], expected)
+
+
 def test_a_gpu_in_bfloat16_stays_near_float32(talking_model: Path) -> None:
     difference = frames(talking_model, "cuda", "bfloat16") - frames(talking_model, "cpu", "float32")
     assert float(np.abs(difference).mean()) < 8

@@ -255,10 +255,10 @@ class RollingKVCache:
         self.keys = self.values = self.keys.new_empty(0)
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """The kept chunks, oldest first: keys and values [layers, chunks, groups, tokens, d]."""
+        """The kept chunks in main memory, oldest first: [layers, chunks, groups, tokens, d]."""
         self.settle()
         slots = [self.slot(chunk) for chunk in self.chunks]
-        return {"keys": self.keys[:, slots].clone(), "values": self.values[:, slots].clone()}
+        return {"keys": self.keys[:, slots].cpu(), "values": self.values[:, slots].cpu()}
 
     def load_tensors(self, tensors: dict[str, Tensor], chunks: tuple[int, ...], base: int) -> None:
         """The inverse of :meth:`to_tensors`.

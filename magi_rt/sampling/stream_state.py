@@ -116,10 +116,12 @@ class StreamState:
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and a card that JSON can hold; :func:`from_tensors` is the inverse.
 
-        Text is kept as prompts: what the network needs of it is computed again.
+        The tensors lie in main memory. Text is kept as prompts: what the network needs of it is
+        computed again.
         """
         window = self.window
-        tensors = {"latents": self.latents.clone(), "pinned": self.beginning.pinned.clone()}
+        given = {"latents": self.latents, "pinned": self.beginning.pinned}
+        tensors = {name: value.to("cpu", copy=True) for name, value in given.items()}
         tensors |= {f"cache.{name}": value for name, value in self.cache.to_tensors().items()}
         card = {
             "seed": self.seed,

@@ -202,9 +202,9 @@ def _refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], place: str
     for name in table:
         if name not in known:
             near = get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"did you mean {near[0]!r}? It" if near else "it"
             raise ConfigError(
-                f"{place} has no entry {name!r}{hint} It may have {', '.join(known)}", field=name
+                f"{place} has no entry {name!r}; {hint} may have {', '.join(known)}", field=name
             )
 
 

@@ -6,9 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 from magi_rt.errors import ClosedWorldError, OptionError
 from magi_rt.frames import Frame
+from magi_rt.world.options import checked_rate, checked_whole
 
 WHEN_SLOW = ("wait", "drop_oldest")
 """What happens when frames are shown more slowly than they are made."""
@@ -213,21 +215,15 @@ def _work(make: Make, buffer: FrameBuffer, fps: float | None) -> None:
         buffer.fail(failure)
 
 
-def check_stream_options(fps: object, buffer: object, when_slow: object) -> None:
-    """Raise OptionError when an option of ``World.frames`` is outside its range."""
-    if fps is not None and (
-        isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps <= 1000
-    ):
-        raise OptionError(
-            f"fps is {fps!r}; it must be above 0 and at most 1000, or None for no clock",
-            field="fps",
-        )
-    if isinstance(buffer, bool) or not isinstance(buffer, int) or not 1 <= buffer <= BUFFER_LIMIT:
-        raise OptionError(
-            f"buffer is {buffer!r}; it must be a whole number of frames from 1 to {BUFFER_LIMIT}",
-            field="buffer",
-        )
+def checked_stream_options(fps: Any, buffer: Any, when_slow: object) -> tuple[float | None, int]:
+    """``fps`` and ``buffer`` of ``World.frames`` in Python's own types.
+
+    Raises:
+        OptionError: an option is outside its range.
+    """
     if when_slow not in WHEN_SLOW:
         raise OptionError(
             f"when_slow is {when_slow!r}; it must be 'wait' or 'drop_oldest'", field="when_slow"
         )
+    rate = None if fps is None else checked_rate("fps", fps)
+    return rate, checked_whole("buffer", buffer, 1, BUFFER_LIMIT)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 from magi_rt.errors import OptionError
@@ -94,11 +95,7 @@ class WorldOptions:
             self._set("adapt", tuple(checked_whole("adapt", each, 1, 1000) for each in self.adapt))
         if self.fps is None:
             return
-        number = isinstance(self.fps, int | float) and not isinstance(self.fps, bool)
-        if not number or not 0 < self.fps <= 1000:
-            raise OptionError(
-                f"fps is {self.fps!r}; it must be above 0 and at most 1000", field="fps"
-            )
+        self._set("fps", checked_rate("fps", self.fps))
         if self.adapt is False:
             raise OptionError(
                 "fps says which pace a world keeps by its step counts; give adapt=True with it",
@@ -155,6 +152,14 @@ def checked_whole(name: str, value: Any, least: int, most: int) -> int:
             f"{name} is {value!r}; it must be a whole number from {least} to {limit}", field=name
         )
     return number
+
+
+def checked_rate(name: str, value: Any) -> float:
+    """Frames per second of any library as Python's; OptionError outside 0 .. 1000."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not 0 < value <= 1000:
+        raise OptionError(f"{name} is {value!r}; it must be above 0 and at most 1000", field=name)
+    return float(value)
 
 
 def checked_size(size: object) -> tuple[int, int]:

@@ -80,7 +80,9 @@ def shape_of(machine: WorldMachine) -> SamplerShape:
 
 def _state_of(machine: WorldMachine, snapshot: Snapshot) -> StreamState:
     card = dict(snapshot.state)
-    given = card.get("given_chunks", 0)
+    given = card.get("given_chunks")
+    if type(given) is not int or given < 0:
+        raise SnapshotError(f"the snapshot is damaged: {given!r} chunks were given", field="state")
     depth = machine.pipeline.sampler.memory_depth(given)
     if card.get("depth") != depth:
         raise SnapshotError(
@@ -97,6 +99,7 @@ def _state_of(machine: WorldMachine, snapshot: Snapshot) -> StreamState:
     except ShapeError as error:
         raise SnapshotError(f"the snapshot is damaged: {error.message}") from error
     _check_state(machine, state)
+    _check_order(state, snapshot.chunks)
     return state
 
 
@@ -121,3 +124,38 @@ def _check_state(machine: WorldMachine, state: StreamState) -> None:
             "one with adapt=True",
             field="steps",
         )
+
+
+def _check_order(state: StreamState, shown: int) -> None:
+    """Raises SnapshotError when a file was changed so that its chunks no longer follow each other.
+
+    Args:
+        shown: chunks handed out.
+    """
+    window, cache, given = state.window, state.cache, state.beginning.chunks
+    flying, finished, stage = window.in_flight, window.finished, window.steps // window.size
+    last = window.next_index - len(flying) - 1  # the one before the oldest in flight
+    newest = flying[-1].steps_done if flying else 0
+    stairs = [
+        (last + 1 + place, newest + stage * (len(flying) - 1 - place))
+        for place in range(len(flying))
+    ]
+    # a finished chunk may be unread, and after a failure also unshown
+    ends = (last, last - 1) if finished else (last,)
+    kept = [tuple(range(max(0, end + 1 - cache.depth), end + 1)) for end in ends]
+    fits = {
+        "next_index": window.end is None and last >= given - 1,
+        "in_flight": [(each.index, each.steps_done) for each in flying] == stairs
+        and newest >= 0
+        and newest + stage * (len(flying) - 1) < window.steps,
+        "finished": finished is None
+        or (finished.index, finished.steps_done) == (last, window.steps),
+        "cached": cache.chunks in kept,
+        "cache_base": cache.chunks in kept and 0 <= cache.base <= min(cache.chunks, default=0),
+        "chunks": shown in [end + 1 - given for end in ends] and shown >= 0,
+    }
+    for name, right in fits.items():
+        if not right:
+            raise SnapshotError(
+                f"the snapshot is damaged: its {name} does not follow from the rest", field=name
+            )

@@ -54,6 +54,9 @@ class SamplerShape:
 class Snapshot:
     """All that a world is at one moment. It does not change when the world moves on.
 
+    It lies in main memory and takes none of a card; one of a large model is some gigabytes, so keep
+    many of them as files.
+
     Attributes:
         identity: the model that made it.
         shape: sampler settings and picture size.
@@ -62,7 +65,8 @@ class Snapshot:
         events: the prompts that led here.
         start: what the world began with.
         state: the stream's numbers as JSON values.
-        tensors: the stream's latents and memory.
+        tensors: the stream's latents [channels, frames, H, W] float32, and the keys and values that
+            the model looks back at, [layers, chunks, groups, tokens, d] in its working format.
         changes: the step counts that led here, in a world that keeps a deadline.
     """
 

@@ -13,7 +13,7 @@ from magi_rt.checkpoints.layout import spelled
 from magi_rt.errors import PromptError
 from magi_rt.frames import Frame
 from magi_rt.world.deadline import in_time
-from magi_rt.world.frame_loop import FrameBuffer, check_stream_options, stream_frames
+from magi_rt.world.frame_loop import FrameBuffer, checked_stream_options, stream_frames
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.options import WorldOptions, checked_size
 from magi_rt.world.orders import Order, checked_when
@@ -205,9 +205,9 @@ class World(WorldTravel):
             OptionError: an option is outside its range, or another loop runs on this world.
         """
         wanted = 2 * self.frames_per_chunk if buffer is None else buffer
-        check_stream_options(fps, wanted, when_slow)
+        rate, limit = checked_stream_options(fps, wanted, when_slow)
         self._refuse_closed()
-        return self._stream(FrameBuffer(wanted, when_slow), fps)
+        return self._stream(FrameBuffer(limit, when_slow), rate)
 
     def _stream(self, buffer: FrameBuffer, fps: float | None) -> Generator[Frame, None, None]:
         with self._lock:

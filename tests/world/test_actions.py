@@ -103,7 +103,11 @@ def test_a_file_round_trips(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[key]\na = 'x'", "did you mean 'keys'"),
-        ("[pull]\nlefft = 'x'", "did you mean 'left'"),
+        (
+            "[pull]\nlefft = 'x'",
+            "'lefft'; did you mean 'left'\\? It may have right, up",
+        ),
+        ("foo = 'x'", "has no entry 'foo'; it may have start, keys, pull, suggestions"),
         ("[keys]\na = 3", "keys.a must be a prompt"),
         ("keys = 3", "must be a table"),
         ("suggestions = 3", r"must be \[\[suggestions\]\]"),

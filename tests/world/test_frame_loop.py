@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pytest
 
 from magi_rt.errors import ClosedWorldError, OptionError, PromptError
@@ -199,10 +200,21 @@ def test_one_loop_at_a_time_runs_on_a_world() -> None:
     assert next(world.frames(fps=None)).index >= 0
 
 
+def test_numbers_of_numpy_are_taken() -> None:
+    fps: Any = np.float32(1000)
+    buffer: Any = np.int64(4)
+    stream = dummy_world().frames(fps=fps, buffer=buffer)
+    assert same_pixels(list(islice(stream, 16)), story(dummy_world(), None, None))
+    stream.close()
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"fps": 0},
+        {"fps": True},
+        {"fps": np.float32("nan")},
+        {"buffer": np.float32(8)},
         {"fps": -1},
         {"fps": 1001},
         {"fps": float("nan")},

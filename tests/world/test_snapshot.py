@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,62 @@ def test_a_snapshot_with_a_wrong_card_is_refused(
     with pytest.raises(SnapshotError, match=words):
         world.restore(Snapshot.load(saved))
     assert world.chunks == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("in_flight", {"in_flight": [{"index": 2, "prompt": "", "steps_done": 99}]}),
+        ("in_flight", {"in_flight": [{"index": 2, "prompt": "", "steps_done": -1}]}),
+        ("in_flight", {"in_flight": [{"index": 3, "prompt": "", "steps_done": 4}]}),
+        ("finished", {"finished": {"index": 1, "prompt": "", "steps_done": 7}}),
+        ("finished", {"finished": {"index": 2, "prompt": "", "steps_done": 8}}),
+        ("finished", {"in_flight": []}),
+        ("cached", {"finished": None}),
+        ("cached", {"cached": [5]}),
+        ("cached", {"cached": ["0"]}),
+        ("cache_base", {"cache_base": 1}),
+        ("in_flight", {"next_index": 9}),
+        ("next_index", {"end": 4}),
+        ("next_index", {"given_chunks": 3}),
+        ("chunks", {"given_chunks": 2}),
+        ("state", {"given_chunks": -1}),
+        ("state", {"given_chunks": "none"}),
+    ],
+)
+def test_a_snapshot_whose_chunks_do_not_follow_each_other_is_refused_and_changes_nothing(
+    saved: Path, name: str, changes: dict[str, Any]
+) -> None:
+    state = Snapshot.load(saved)
+    world, twin = dummy_world(window=2), dummy_world(window=2)
+    story(world, "day", "rain")
+    story(twin, "day", "rain")
+    world.restore(state)
+    story(world, None)
+    story(twin, None)
+    with pytest.raises(SnapshotError, match="damaged") as refused:
+        world.restore(replace(state, state={**state.state, **changes}))
+    assert refused.value.field == name
+    assert world.rewindable == 1
+    assert same_pixels(world.advance(), twin.advance())
+
+
+@pytest.mark.parametrize("chunks", [0, 4, -1])
+def test_a_snapshot_that_has_shown_another_number_of_chunks_is_refused(
+    saved: Path, chunks: int
+) -> None:
+    with pytest.raises(SnapshotError, match="its chunks does not follow"):
+        dummy_world(window=2).restore(replace(Snapshot.load(saved), chunks=chunks))
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+@pytest.mark.parametrize("given", [0, 12, 16, 32])
+def test_snapshots_of_every_age_and_beginning_are_taken(window: int, given: int) -> None:
+    video = np.full((given, 32, 32, 3), 90, dtype=np.uint8) if given else None
+    world, other = dummy_world(window=window, video=video), dummy_world(window=window)
+    for _ in range(12):
+        other.restore(world.snapshot())
+        assert same_pixels(world.advance(), other.advance())
 
 
 def test_a_snapshot_that_lacks_a_tensor_is_refused(saved: Path) -> None:

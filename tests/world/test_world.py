@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from magi_rt.errors import BackendError, ClosedWorldError, MagiError, OptionError, PromptError
 from magi_rt.world import World
 from magi_rt.world.actions import ActionMap
+from magi_rt.world.options import WorldOptions
 from tests.world.kit import dummy_world, same_pixels, story
 
 
@@ -148,6 +150,14 @@ def test_whole_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
     world.log.save(tmp_path / "run.json")
     assert World.replay(tmp_path / "run.json").log.options == plain.log.options
     assert world.anew(seed=two).log.options.seed == 2
+
+
+def test_a_pace_of_numpy_is_taken_and_can_be_logged() -> None:
+    fps: Any = np.float32(24)
+    assert json.loads(json.dumps(WorldOptions(adapt=True, fps=fps).to_dict()))["fps"] == 24
+    for wrong in (np.float32("nan"), np.float64(0), np.bool_(True), "24"):
+        with pytest.raises(OptionError, match="above 0 and at most 1000"):
+            WorldOptions(adapt=True, fps=wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("options", "words"), REFUSED_OPTIONS)
