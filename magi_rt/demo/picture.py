@@ -9,7 +9,7 @@ import io
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 
 from magi_rt.errors import MagiError
 from magi_rt.stream.client import WorldClient
-from magi_rt.stream.events import Event, NewEpoch, PromptShows, ServerEnds
+from magi_rt.stream.events import Event, Heartbeat, NewEpoch, PromptShows, ServerEnds
 from magi_rt.stream.received import Received
 
 STRIP_CHUNKS = 240
@@ -126,6 +126,14 @@ class Picture:
         """A server that was started anew counts chunks and prompts from 0 again."""
         self.strip.clear()
         self._texts = {0: ""}
+        self._loop.create_task(self._greet_again())
+
+    async def _greet_again(self) -> None:
+        """It may show another world, at another size and pace."""
+        with contextlib.suppress(MagiError):
+            self.facts = await self._loop.run_in_executor(self._pen, self.client.hello)
+            self.paused = self.facts.paused
+            self._texts.setdefault(self.facts.prompt, self.facts.text)
         self._tell(self.card())
 
     def _begin_chunk(self, received: Received) -> None:
@@ -156,10 +164,21 @@ class Picture:
             self._texts[event.prompt] = event.text
             while len(self._texts) > _TEXTS_KEPT:
                 self._texts.pop(min(number for number in self._texts if number))
+        elif isinstance(event, Heartbeat):
+            self._beat(event)
         elif isinstance(event, NewEpoch):
             self._tell({"event": "epoch", "picture": self.number, "reason": event.reason})
         elif isinstance(event, ServerEnds):
             self._tell({"event": "ended", "picture": self.number, "reason": event.reason})
+
+    def _beat(self, heartbeat: Heartbeat) -> None:
+        """Pace and pause, which other clients of the server change too."""
+        self.facts = replace(self.facts, fps=heartbeat.fps)
+        if heartbeat.paused == self.paused:
+            return
+        self.paused = heartbeat.paused
+        if self.number == 0:  # the second picture stands while the first does
+            self._tell({"event": "paused", "paused": self.paused})
 
     def close(self) -> None:
         """Lets go of the connection; waits for its threads."""

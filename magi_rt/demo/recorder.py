@@ -26,10 +26,12 @@ class Recorder:
 
     Args:
         path: of the mp4, which is there whole after ``finish``.
-        fps, height, width: of the frames.
+        fps: of the video; frames shown at another pace are repeated or passed over, so that it
+            lasts as long as what it shows.
+        height, width: of the frames.
 
     Attributes:
-        frames: written or waiting; at most ten minutes of them are taken.
+        frames: of the video, written or waiting; at most ten minutes of them are taken.
         left_out: so many came too fast.
     """
 
@@ -37,8 +39,9 @@ class Recorder:
         scale = max(1, round(GOOD_SIDE / min(height, width)))
         self.path, self.frames, self.left_out = path, 0, 0
         self._most = round(LONGEST_S * fps)
+        self._fps, self._owed = fps, 0.0
         self._writer = VideoWriter(path, fps=fps, height=height, width=width, scale=scale)
-        self._waiting: queue.Queue[Received | None] = queue.Queue(QUEUE_FRAMES)
+        self._waiting: queue.Queue[tuple[Received, int] | None] = queue.Queue(QUEUE_FRAMES)
         self._failure: MagiError | None = None
         self._thread = threading.Thread(target=self._work, name="magi_rt recorder", daemon=True)
         self._thread.start()
@@ -48,16 +51,21 @@ class Recorder:
         """Whether it takes no more."""
         return self.frames >= self._most
 
-    def take(self, received: Received) -> None:
-        """One more frame; returns at once."""
+    def take(self, received: Received, fps: float) -> None:
+        """One more frame, shown for 1 / ``fps`` seconds; returns at once."""
         if self.full:
             return
-        try:
-            self._waiting.put_nowait(received)
-        except queue.Full:
-            self.left_out += 1
+        self._owed += self._fps / fps
+        times = round(self._owed)
+        if not times:
             return
-        self.frames += 1
+        self._owed -= times
+        try:
+            self._waiting.put_nowait((received, times))
+        except queue.Full:
+            self.left_out += times
+            return
+        self.frames += times
 
     def finish(self) -> Path:
         """The whole video.
@@ -74,10 +82,13 @@ class Recorder:
         return self.path
 
     def _work(self) -> None:
-        while (received := self._waiting.get()) is not None:
+        while (waiting := self._waiting.get()) is not None:
+            received, times = waiting
             if self._failure is None:
                 try:
-                    self._writer.write(np.ascontiguousarray(received.pixels[..., :3]))
+                    pixels = np.ascontiguousarray(received.pixels[..., :3])
+                    for _ in range(times):
+                        self._writer.write(pixels)
                 except MagiError as error:
                     self._failure = error
 

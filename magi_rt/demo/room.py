@@ -123,9 +123,13 @@ class Room(Hall):
                     second.paused = True
             except BaseException:
                 await self._close_second()
+                self.tell(self.card())  # a page that came meanwhile has seen two
                 raise
             self.tell(self.card())
             self.tell(second.card())
+            if second.newest is not None:  # no page knew whose it was, and a paused one stays
+                for each in self.viewers.values():
+                    each.refresh(second.number, second.newest)
 
     async def _unfork(self, viewer: Viewer, request: PageRequest) -> None:
         async with self._changing:
@@ -185,8 +189,9 @@ class Room(Hall):
             return await self.finish_recording()
         picture, facts = self.pictures[0], self.pictures[0].facts
         path = free_name(self.recordings)
-        self.recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
-        picture.on_frame = self.recorder.take
+        recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
+        self.recorder = recorder
+        picture.on_frame = lambda received: recorder.take(received, picture.facts.fps)
         self.tell(self.card())
         return {}
 

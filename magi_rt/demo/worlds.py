@@ -125,7 +125,7 @@ class LocalWorlds:
 
     def fork(self, client: WorldClient, chunk: int, start: str = "") -> WorldClient:
         client.fork(_FORK)
-        world = self._servers[0].forked(_FORK)
+        world = self._servers[0].take_fork(_FORK)
         try:
             if chunk < world.chunks:
                 world.rewind(world.chunks - chunk)

@@ -178,13 +178,15 @@ class WorldServer:
 
     # The world behind it, from any thread
 
-    def forked(self, name: str) -> World:
-        """A twin of a fork that a client had made, for a second server; the caller closes it.
+    def take_fork(self, name: str) -> World:
+        """A fork that a client had made, for a second server; it is the caller's to close.
+
+        It is no fork of this server any more: clients cannot restore it, and it counts as none.
 
         Raises:
             OptionError: no fork has that name.
         """
-        return self._steered.forked(name)
+        return self._steered.take_fork(name)
 
     @property
     def log(self) -> RunLog:

@@ -184,16 +184,16 @@ class SteeredWorld:
         self._forks[name] = branch
         return sorted(self._forks)
 
-    def forked(self, name: str) -> World:
-        """A twin of a fork, whose owner the caller is; any thread may ask.
+    def take_fork(self, name: str) -> World:
+        """A fork, which is forgotten here and whose owner the caller is; any thread may ask.
 
         Raises:
             OptionError: no fork has that name.
         """
-        branch = self._forks.get(name)
+        branch = self._forks.pop(name, None)
         if branch is None:
             raise OptionError(f"there is no fork named {name!r}; fork first", field="name")
-        return branch.world.fork()
+        return branch.world
 
     def snapshot(self, name: str, unseen: int) -> int:
         """Writes the world as it was after the last chunk that was seen; returns the bytes.

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,35 @@ def test_a_second_picture_that_cannot_be_set_up_leaves_one_picture(
         assert page.ask("fork", chunk=1)["error"] == "no answer within 10 s"
         assert page.ask("fork", chunk=1)["ok"]
         assert page.until_frame(picture=1)[5] >= 1
+
+
+def test_a_second_picture_of_a_paused_world_is_seen_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = WorldClient.pause
+
+    def late(client: WorldClient) -> None:
+        whole(client)
+        time.sleep(0.5)  # all frames that a paused world shows have come by now
+
+    with demo(tmp_path) as server, Page(server) as page:
+        page.until_frame(chunk=2)
+        page.ask("pause")
+        monkeypatch.setattr(WorldClient, "pause", late)
+        place = len(page.events)
+        page.send("fork", chunk=1)
+        page.since(place, "picture", picture=1)
+        page.newest.pop(1, None)  # the page could not show what came before its card
+        page.until("stats", picture=1)
+        assert page.newest[1][5] >= 1
+
+
+def test_a_closed_second_picture_keeps_no_fork_of_the_first_world(tmp_path: Path) -> None:
+    with demo(tmp_path) as server, Page(server) as page:
+        page.until_frame(chunk=2)
+        assert page.ask("fork", chunk=1)["ok"] and page.ask("unfork")["ok"]
+        assert server.room.pictures[0].client.fork("mine") == ["mine"]
+        assert page.ask("fork", chunk=1)["ok"], "another one may be opened"
 
 
 def test_a_world_that_cannot_be_served_is_closed(tmp_path: Path) -> None:

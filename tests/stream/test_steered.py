@@ -258,6 +258,21 @@ def test_a_fork_can_be_restored_twice() -> None:
     assert same_pixels(list(first.frames), list(world.advance().frames))
 
 
+def test_a_fork_that_was_taken_is_the_callers_and_makes_room_for_another() -> None:
+    world = steered()
+    world.advance()
+    for number in range(8):
+        world.fork(f"f{number}", 0)
+    taken = world.take_fork("f3")
+    with pytest.raises(OptionError, match="no fork named 'f3'"):
+        world.take_fork("f3")
+    assert world.restore("f3") is None
+    assert "one-more" in world.fork("one-more", 0)
+    expected = list(world.advance().frames)
+    world.close()
+    assert same_pixels(list(taken.advance()), expected)
+
+
 def test_at_most_eight_forks_are_kept() -> None:
     world = steered()
     names = [world.fork(f"f{number}", 0) for number in range(8)][-1]
