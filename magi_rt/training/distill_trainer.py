@@ -49,7 +49,7 @@ def train_distill(
     minutes: float | None = None,
     steps: int | None = None,
     batch: int = 12,
-    openings: int = 0,
+    openings: int = 12,
     steps_per_shard: int = 36,
     shards: str | Path | None = None,
     like: tuple[str | Path, str | Path] | None = None,
