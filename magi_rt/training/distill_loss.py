@@ -37,7 +37,8 @@ class DistillSettings:
     history_noise: as in FlowSettings.
     own_history: share of batches whose history the student makes itself.
     opening_text: least scale of the prompt in the teacher's first chunks, where no history says
-        what there is; None: that of its other chunks. A student has it folded in and costs no more.
+        what there is, at the times at which prompts are guided at all (scales above 1); None: that
+        of its other chunks. A student has it folded in and costs no more.
     """
 
     shortest: int = 4

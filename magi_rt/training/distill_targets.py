@@ -93,7 +93,8 @@ class Teacher:
         guidance = Guidance.from_config(config)
         opening = guidance
         if opening_text is not None:
-            opening = replace(guidance, text=tuple(max(one, opening_text) for one in guidance.text))
+            more = [max(one, opening_text) if one > 1 else one for one in guidance.text]
+            opening = replace(guidance, text=tuple(more))
         return cls(dit, guidance_table(guidance), guidance_table(opening))
 
     @torch.no_grad()

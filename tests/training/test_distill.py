@@ -178,6 +178,8 @@ def test_first_chunks_may_be_guided_more_than_those_with_a_history(
         torch.testing.assert_close(chunk(found, 0), chunk(wanted, 0))
         torch.testing.assert_close(found[:, :, WIDTH:], rest[:, :, WIDTH:])
         assert not torch.allclose(chunk(found, 0), chunk(rest, 0), atol=1e-3)
+    late = after_history(sight, [60] * CHUNKS)
+    assert torch.equal(only_first.velocity(late, text), usual.velocity(late, text))
 
 
 def test_the_teacher_says_so_of_several_chunks_in_flight_too(
