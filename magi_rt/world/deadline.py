@@ -10,16 +10,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError, SnapshotError
 from magi_rt.planner.steps import fitting_steps
-
-if TYPE_CHECKING:
-    from magi_rt.frames import Frame
-    from magi_rt.world.orders import Order
-    from magi_rt.world.timeline import Timeline
 
 LATE = 0.95
 """A median beyond this share of a chunk's own duration is late: fewer steps from now on."""
@@ -136,16 +131,6 @@ class Deadline:
         known = len(self._times) >= LEAST and steps == self._steps
         middle = median(self._times) if known else None
         return Adaptation(self.allowed, steps, self.target_s, middle, changes, self.late)
-
-
-def in_time(timeline: Timeline, orders: Sequence[Order], deadline: Deadline | None) -> list[Frame]:
-    """The next chunk, with as many steps as the deadline leaves."""
-    if deadline is None:
-        return timeline.advance(orders)
-    whole, begun = timeline.window_is_full, deadline.clock()
-    frames = timeline.advance(orders, deadline.choose(timeline.steps))
-    deadline.measured(timeline.steps, deadline.clock() - begun, counts=whole)
-    return frames
 
 
 def allowed_steps(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from magi_rt.backends.base import EngineInfo
-from magi_rt.world.deadline import Adaptation
+from magi_rt.world.deadline import Adaptation, Deadline
 from magi_rt.world.frame_loop import FrameLoop
-from magi_rt.world.machine import deadline_of
-from magi_rt.world.orders import Order
 from magi_rt.world.packing import log_of
-from magi_rt.world.prompt_text import CHARACTER_LIMIT, shortened
+from magi_rt.world.prompt_text import CHARACTER_LIMIT
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.timeline import Timeline
-
-UNREAD = " counts as no prompt, because cleaning leaves nothing of it: say it in English words"
 
 
 @dataclass(frozen=True)
@@ -32,18 +27,11 @@ class PromptLimits:
 
 
 class WorldFacts:
-    """The read-only half of a world.
+    """The read-only part of a world, whose fields ``World`` makes."""
 
-    Attributes:
-        notes: sentences on what was chosen or changed while opening (a stretched picture, ...), and
-            on the last prompt of which nothing could be read.
-    """
-
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
-        self._deadline = deadline_of(timeline.machine)
-        self._loop = FrameLoop()
-        self.notes: list[str] = [*timeline.machine.notes, *timeline.notes]
+    _timeline: Timeline
+    _deadline: Deadline | None
+    _loop: FrameLoop
 
     @property
     def delay_chunks(self) -> int:
@@ -122,10 +110,3 @@ class WorldFacts:
     def _unseen(self) -> int:
         """Chunks of which a running loop has shown nothing."""
         return self._loop.unseen(self.chunks)
-
-    def _note_unread(self, orders: Sequence[Order]) -> None:
-        """Says in the notes which prompt, the latest alone, was read as none."""
-        for order in orders:
-            if self._timeline.machine.book.says_nothing(order.prompt):
-                self.notes[:] = [note for note in self.notes if not note.endswith(UNREAD)]
-                self.notes.append(f"{shortened(order.prompt)!r}{UNREAD}")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from magi_rt.errors import ClosedWorldError, SnapshotError
 from magi_rt.world.facts import WorldFacts
-from magi_rt.world.orders import Order, WaitingOrders
+from magi_rt.world.orders import WaitingOrders
 from magi_rt.world.snapshot import Snapshot
-from magi_rt.world.timeline import Timeline
+from magi_rt.world.turns import Turns
 
 
 class WorldTravel(WorldFacts):
-    """The half of a world that jumps; what jumps drops the prompts that wait."""
+    """The part of a world that jumps; what jumps drops the prompts that wait."""
 
-    def __init__(self, timeline: Timeline, waiting: Sequence[Order] = ()) -> None:
-        super().__init__(timeline)
-        self._lock = timeline.machine.lock
-        self._waiting = WaitingOrders(waiting)
-        self._closed = False
+    _lock: Turns
+    _waiting: WaitingOrders
+    _closed: bool
 
     def snapshot(self) -> Snapshot:
         """The world at this moment, to be restored later or saved with ``.save(path)``.

@@ -12,14 +12,16 @@ from typing import Any, Self
 from magi_rt.checkpoints.layout import spelled
 from magi_rt.errors import PromptError
 from magi_rt.frames import Frame
-from magi_rt.world.deadline import in_time
-from magi_rt.world.frame_loop import FrameBuffer, checked_stream_options, stream_frames
-from magi_rt.world.machine import WorldMachine
+from magi_rt.world.frame_loop import FrameBuffer, FrameLoop, checked_stream_options, stream_frames
+from magi_rt.world.machine import WorldMachine, deadline_of
 from magi_rt.world.options import WorldOptions, checked_size
-from magi_rt.world.orders import Order, checked_when
+from magi_rt.world.orders import Order, WaitingOrders, checked_when
+from magi_rt.world.prompt_text import shortened
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.timeline import Timeline
 from magi_rt.world.travel import WorldTravel
+
+UNREAD = " counts as no prompt, because cleaning leaves nothing of it: say it in English words"
 
 
 class World(WorldTravel):
@@ -34,10 +36,20 @@ class World(WorldTravel):
     call finds the world as it was before. Only a world without ``history`` (large ones by default)
     keeps what such a call has computed once a step was done: its prompt holds, and the next
     ``advance`` goes on from there to the same frames.
+
+    Attributes:
+        notes: sentences on what was chosen or changed while opening (a stretched picture, ...), and
+            on the last prompt of which nothing could be read.
     """
 
     def __init__(self, timeline: Timeline, waiting: Sequence[Order] = ()) -> None:
-        super().__init__(timeline, waiting)
+        self._timeline = timeline
+        self._lock = timeline.machine.lock
+        self._waiting = WaitingOrders(waiting)
+        self._deadline = deadline_of(timeline.machine)
+        self._loop = FrameLoop()
+        self._closed = False
+        self.notes: list[str] = [*timeline.machine.notes, *timeline.notes]
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="magi_rt asyncio")
 
     @classmethod
@@ -141,9 +153,26 @@ class World(WorldTravel):
         with self._lock:
             self._refuse_closed()
             with self._waiting.begun(self.chunks, given) as orders:
-                frames = in_time(self._timeline, orders, self._deadline)
+                frames = self._in_time(orders)
             self._note_unread(orders)
             return frames
+
+    def _in_time(self, orders: Sequence[Order]) -> list[Frame]:
+        """The next chunk, with as many steps as the deadline leaves."""
+        timeline, deadline = self._timeline, self._deadline
+        if deadline is None:
+            return timeline.advance(orders)
+        whole, begun = timeline.window_is_full, deadline.clock()
+        frames = timeline.advance(orders, deadline.choose(timeline.steps))
+        deadline.measured(timeline.steps, deadline.clock() - begun, counts=whole)
+        return frames
+
+    def _note_unread(self, orders: Sequence[Order]) -> None:
+        """Says in the notes which prompt, the latest alone, was read as none."""
+        for order in orders:
+            if self._timeline.machine.book.says_nothing(order.prompt):
+                self.notes[:] = [note for note in self.notes if not note.endswith(UNREAD)]
+                self.notes.append(f"{shortened(order.prompt)!r}{UNREAD}")
 
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.
