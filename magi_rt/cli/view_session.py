@@ -6,6 +6,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from magi_rt.cli.view_controls import Order
@@ -117,7 +118,7 @@ class Session:
             self._talk.submit(self._learn)
         recorder = self._recorder
         if recorder is not None:
-            recorder.take(received)
+            recorder.take(received, self.facts.fps)
             if recorder.full:
                 self._talk.submit(self._end_if_full)
 
@@ -133,7 +134,7 @@ class Session:
             if len(self._texts) > _TEXTS_KEPT:
                 del self._texts[min(self._texts)]
         elif isinstance(event, Heartbeat):
-            self.paused = event.paused
+            self.paused, self.facts = event.paused, replace(self.facts, fps=event.fps)
 
     def note(self, text: str) -> None:
         """Tells the user something for some seconds."""

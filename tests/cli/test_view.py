@@ -178,6 +178,14 @@ def test_a_recording_is_a_video_of_the_world_alone(session: Session, tmp_path: P
     assert read_video(path, fps=60, limit=100).shape[1:] == (512, 512, 3)
 
 
+def test_a_recording_has_the_pace_that_another_client_has_set(
+    session: Session, server: WorldServer
+) -> None:
+    with WorldClient(server.address) as other:
+        other.set(fps=12)
+        wait_for(lambda: session.facts.fps == 12, "the other's pace")
+
+
 def test_a_recording_that_is_left_running_is_finished_at_the_end(
     server: WorldServer, tmp_path: Path
 ) -> None:

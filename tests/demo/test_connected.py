@@ -21,11 +21,8 @@ def film(path: Path) -> tuple[int, Fraction, int, int]:
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         assert video.average_rate is not None
-        return (
-            sum(1 for _ in container.decode(video)),
-            video.average_rate,
-            (video.height, video.width),
-        )
+        frames = sum(1 for _ in container.decode(video))
+        return frames, video.average_rate, video.height, video.width
 
 
 def recorded(page: Page, folder: Path, chunks: int) -> tuple[dict[str, Any], Path]:
@@ -80,7 +77,7 @@ def test_a_video_whose_pace_changes_lasts_as_long_as_what_it_shows(tmp_path: Pat
         shown = page.newest[0][6] - begun
         told = page.ask("record", on=False)
         frames, rate, *_ = film(tmp_path / Path(told["file"]).name)
-        assert (frames, rate) == (told["frames"], 24)
+        assert frames == told["frames"] and rate == 24
         # each was shown for a sixth of a second; some came before and after these were counted
         assert 4 * shown <= frames <= 4 * (shown + 4) + 24
 
