@@ -101,6 +101,7 @@ class Maker:
         self._reports: deque[Report] = deque()
         self._holds = 0
         self._rest_until_s = 0.0
+        self._failure = ""
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="magi_rt maker", daemon=True)
 
@@ -195,6 +196,7 @@ class Maker:
         except Exception as error:
             self._failed(error)
             return
+        self._failure = ""
         self.counts.chunks += 1
         self.counts.making_s += time.monotonic() - begun_s
         with self._changed:
@@ -203,10 +205,12 @@ class Maker:
     def _failed(self, error: Exception) -> None:
         self.counts.failures += 1
         given_up = self._steered.give_up_prompts()
-        expected = isinstance(error, PromptError)
-        _log.error("a chunk could not be made: %s", error, exc_info=not expected)
+        said = _sentence(error)
+        known = isinstance(error, PromptError) or said == self._failure
+        self._failure = said
+        _log.error("a chunk could not be made: %s", error, exc_info=not known)
         for prompt in given_up:
-            self._report(NotDone("failed", _sentence(error), prompt=prompt))
+            self._report(NotDone("failed", said, prompt=prompt))
         if not given_up:
             self._rest_until_s = time.monotonic() + REST_S
 

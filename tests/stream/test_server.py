@@ -14,10 +14,19 @@ import pytest
 import zmq
 
 from magi_rt.errors import MagiError, OptionError, PromptError
+from magi_rt.stream import maker
 from magi_rt.stream.events import Heartbeat, ServerEnds
 from magi_rt.stream.server import WorldServer
 from magi_rt.world import World
-from tests.stream.serving_kit import LIMIT_S, RawControl, RawFrames, applied, receipts, served
+from tests.stream.serving_kit import (
+    LIMIT_S,
+    RawControl,
+    RawFrames,
+    applied,
+    receipts,
+    served,
+    wait_for,
+)
 from tests.world.kit import dummy_world
 
 
@@ -195,6 +204,34 @@ def test_a_server_whose_world_ran_out_of_memory_goes_on(monkeypatch: pytest.Monk
         assert (accepted["type"], last["code"]) == ("accepted", "failed")
         full.clear()
         assert applied(control, "prompt", text="snow")["prompt"] == 2
+
+
+def test_a_world_that_stays_broken_is_told_at_length_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    advance, full = World.advance, threading.Event()
+
+    def without_memory(world: World, *given: Any) -> Any:
+        if full.is_set():
+            raise MemoryError("14 GiB are not there")
+        return advance(world, *given)
+
+    monkeypatch.setattr(World, "advance", without_memory)
+    monkeypatch.setattr(maker, "REST_S", 0.02)
+    with served() as server:
+
+        def grows(count: str, by: int) -> None:
+            before = server.stats()[count]
+            wait_for(lambda: server.stats()[count] >= before + by, f"more {count}")
+
+        for times in (1, 2):
+            full.set()
+            grows("failures", 3)
+            full.clear()
+            grows("frames_shown", 30)
+            told = [each for each in caplog.records if "14 GiB" in each.getMessage()]
+            assert len(told) >= 3 * times
+            assert sum(bool(each.exc_info) for each in told) == times
 
 
 def test_at_the_end_everybody_is_told() -> None:

@@ -27,7 +27,6 @@ const state = {
   live: false,
   steering: true,
   chosen: 0,
-  slow: 0,
 };
 const panes = [];
 const chosen = () => panes[state.chosen] ?? panes[0];
@@ -151,10 +150,12 @@ const hear = {
   stats(stats) {
     const pane = panes[stats.picture];
     if (!pane) return;
-    const late = stats.frames_late - (pane.stats?.frames_late ?? stats.frames_late);
     pane.count(stats);
-    if (stats.picture === 0) state.slow = late > 0 && !stats.paused ? state.slow + 1 : Math.max(0, state.slow - 1);
-    if (stats.picture === 0) state.paused = Boolean(stats.paused ?? state.paused);
+    const paused = Boolean(stats.paused ?? state.paused);
+    if (stats.picture === 0 && paused !== state.paused) {
+      state.paused = paused;
+      showTools(state);
+    }
     showState();
     if (pane === chosen()) panel.show(pane, state.room);
   },
@@ -210,7 +211,8 @@ function stateWords() {
   if (!state.live) return ["wait", "Warming up"];
   if (stats && !stats.connected) return ["bad", "The world's server does not answer"];
   if (state.paused) return ["warn", "Paused"];
-  if (state.slow >= 3) return ["warn", "Slower than real time", `· ${panes[0].screen.fps().toFixed(0)} of ${stats.fps} pictures a second`];
+  if (panes.some((pane) => pane.broken)) return ["bad", "The world makes no pictures", "· its terminal says why"];
+  if (panes[0].slow >= 3) return ["warn", "Slower than real time", `· ${panes[0].screen.fps().toFixed(0)} of ${stats.fps} pictures a second`];
   return ["good", `Live · ${panes[0].facts?.model ?? ""}`];
 }
 

@@ -6,12 +6,18 @@ import { Screen } from "./screen.js";
 import { Strip } from "./strip.js";
 
 const WAITING = 32;
+const AT_PACE = 0.85;
+const SLOW_MOST = 6;
 const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 export class Pane {
   facts = null;
   stats = null;
   text = "";
+  /** Seconds in which too few pictures were shown, less those with enough; 0 to 6. */
+  slow = 0;
+  /** The world fails to make pictures, and none is left to show. */
+  broken = false;
   #link;
   #expected = new Map();
   #receipt;
@@ -50,10 +56,21 @@ export class Pane {
 
   /** The counters of the last second. */
   count(stats) {
+    if (this.stats) this.#judge(stats, (name) => stats[name] - this.stats[name]);
     this.stats = stats;
     const newest = (this.screen.frame?.chunk ?? 0) + stats.chunks_ready;
     this.#oldest = newest + 1 - (stats.rewindable ?? Infinity);
     this.#mark();
+  }
+
+  // A stall is late once, however long it lasts, so pictures are counted, too, give or take one.
+  #judge(stats, grown) {
+    const shown = grown("frames_shown");
+    const late = grown("frames_late") > 0 || shown + 1 < AT_PACE * stats.fps;
+    this.slow += late && !stats.paused ? 1 : -1;
+    this.slow = Math.min(SLOW_MOST, Math.max(0, this.slow));
+    if (shown > 0) this.broken = false;
+    else if (grown("failures") > 0) this.broken = true;
   }
 
   // Entries come after their frames, and a paused picture paints no other frame.

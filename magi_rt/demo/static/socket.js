@@ -3,6 +3,7 @@
 const FIRST_MS = 300;
 const LONGEST_MS = 8000;
 const SILENCE_MS = 12000;
+const BROKEN = 1006;
 const CLOSED_TO_US = 4403;
 const FULL = 4429;
 const HEAD_BYTES = 32;
@@ -37,10 +38,13 @@ export class Link extends EventTarget {
   /** Connects now, if it is not connected. */
   again() {
     if (this.#socket && this.#socket.readyState <= WebSocket.OPEN) return;
+    // one that is still closing will never answer
+    if (this.#socket) this.#lost(this.#socket, BROKEN, "");
     clearTimeout(this.#timer);
     const socket = new WebSocket(this.#address);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => {
+      if (socket !== this.#socket) return;
       this.#heard = performance.now();
       if (typeof data === "string") this.#hear(JSON.parse(data));
       else this.onframe(readFrame(data));

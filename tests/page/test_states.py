@@ -1,0 +1,113 @@
+"""The line above the picture says how the world is, and no question stays open."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from magi_rt.demo.worlds import RemoteWorlds
+from magi_rt.stream.client import WorldClient
+from magi_rt.stream.server import WorldServer
+from magi_rt.stream.steered import MadeChunk, SteeredWorld
+from magi_rt.world import World
+from tests.demo.pages import demo
+from tests.page.visits import Browser
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+
+
+def test_a_world_that_breaks_while_it_is_shown_is_called_broken_until_it_goes_on(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance, full = SteeredWorld.advance, threading.Event()
+
+    def without_memory(world: SteeredWorld) -> MadeChunk:
+        if full.is_set():
+            raise MemoryError("14 GiB are not there")
+        return advance(world)
+
+    monkeypatch.setattr(SteeredWorld, "advance", without_memory)
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(1)
+        full.set()
+        visit.reads("#state", "The world makes no pictures")
+        full.clear()
+        visit.reads("#state", "Live")
+
+
+def test_a_world_far_behind_its_clock_is_called_slow(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = SteeredWorld.advance
+
+    def slowly(world: SteeredWorld) -> MadeChunk:
+        time.sleep(2.2)  # for a third of a second of pictures
+        return advance(world)
+
+    monkeypatch.setattr(SteeredWorld, "advance", slowly)
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(1)
+        visit.reads("#state", "Slower than real time")
+        for _ in range(10):  # and stays so
+            visit.page.wait_for_timeout(300)
+            visit.reads("#state", "Slower than real time")
+
+
+def test_a_world_that_somebody_else_has_paused_goes_on_with_one_press(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with (
+        WorldServer(World.open("dummy"), f"ipc://{tmp_path}/world") as shown,
+        demo(tmp_path, RemoteWorlds(shown.address)) as server,
+        WorldClient(shown.address) as other,
+    ):
+        visit = browser.visit(server.url).until_chunk(1)
+        other.pause()
+        visit.reads("#pause", "Go on")
+        visit.find("#pause").click()
+        visit.reads("#pause", "Pause")
+        chunk = visit.number("chunk")
+        visit.until_chunk(chunk + 2)
+
+
+QUESTION = """async () => {
+  const { Link } = await import(new URL("static/socket.js", location.href));
+  const sockets = [];
+  class Silent {
+    static OPEN = 1;
+    readyState = 1;
+    constructor() { sockets.push(this); }
+    send() {}
+    close() { this.readyState = 2; }
+  }
+  const own = window.WebSocket;
+  window.WebSocket = Silent;
+  try {
+    const link = new Link("ws://nowhere");
+    let lost = 0;
+    link.addEventListener("lost", () => (lost += 1));
+    link.again();
+    const asked = link.ask("prompt", { text: "it snows" });
+    sockets[0].close();
+    link.again();
+    sockets[0].onclose({ code: 1006, reason: "" });
+    const open = new Promise((resolve) => setTimeout(resolve, 1000, "still open"));
+    return [sockets.length, lost, await Promise.race([asked, open])];
+  } finally {
+    window.WebSocket = own;
+  }
+}"""
+
+
+def test_a_question_is_answered_when_its_connection_is_replaced(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url)
+        connections, lost, answer = visit.page.evaluate(QUESTION)
+        assert (connections, lost) == (2, 1)
+        assert answer == {"ok": False, "error": "The connection was lost."}
