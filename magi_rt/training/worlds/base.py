@@ -112,7 +112,11 @@ class World(Protocol):
         ...
 
     def caption(self, state: Any, row: int, random: Random, split: str) -> Prompt:
-        """A prompt that describes the start of one clip."""
+        """A prompt that describes one clip as it is in this state.
+
+        Asked at the start, and again of later chunks whose prompt has held for two chunks before:
+        by then what it changed should be over, or the words say what the picture does not show.
+        """
         ...
 
     def prompt(self, state: Any, row: int, random: Random, split: str) -> Prompt:
