@@ -123,6 +123,15 @@ def train_dit_command(
         int | None,
         typer.Option(min=1, max=2, help="Latents along a token's side; 2, or that of --start."),
     ] = None,
+    text_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="First teach the text encoder what stands beside each word; 600, or 0 with "
+            "--start. Not of the budget.",
+        ),
+    ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Through torch.compile, which pays on a GPU.")
     ] = False,
@@ -148,7 +157,7 @@ def train_dit_command(
     outcome = train_dit(
         out, vae, minutes=minutes, steps=steps, batch=batch or 12, seed=seed, rate=rate,
         device=device, workers=workers, layers=layers, patch=patch, compiled=compiled,
-        start=start, data=data, resume=not fresh,
+        start=start, data=data, text_steps=text_steps, resume=not fresh,
     )  # fmt: skip
     conclude(outcome, out)
 

@@ -31,8 +31,9 @@ from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_measure import Distance
 from magi_rt.training.distill_start import fresh_student, heir
 from magi_rt.training.distill_targets import Teacher
+from magi_rt.training.dit_beginning import Trainee
 from magi_rt.training.dit_growth import with_patches
-from magi_rt.training.dit_trainer import HELD_OUT_SEED, Trainee, held_out_feed, optimisers
+from magi_rt.training.dit_trainer import HELD_OUT_SEED, held_out_feed, optimisers
 from magi_rt.training.flow_settings import Clips
 from magi_rt.training.latent_shards import ShardStore
 from magi_rt.training.loop import Loop, Outcome, Plan

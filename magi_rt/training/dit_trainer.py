@@ -2,64 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from magi_rt.backends.devices import choose_device
 from magi_rt.backends.fingerprint import fingerprint
-from magi_rt.checkpoints.layout import missing_text_encoder, resolve
-from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
-from magi_rt.config import ModelConfig
-from magi_rt.errors import CheckpointError, OptionError
-from magi_rt.models.dit import VideoDiT
-from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.models.vae import ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.codec import Codec
-from magi_rt.training.dit_growth import with_patches
-from magi_rt.training.dit_init import initialise
+from magi_rt.training.dit_beginning import Trainee, begin, spoken_prompts, teach_words
 from magi_rt.training.flow_loss import FlowLoss
 from magi_rt.training.flow_settings import FlowSettings
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
-from magi_rt.training.loop import Loop, Outcome, Plan
-from magi_rt.training.nano import (
-    CHUNKS_PER_CLIP,
-    LAYERS,
-    PATCH,
-    PICTURE,
-    RUNTIME,
-    model_of,
-    nano_config,
-)
-from magi_rt.training.nano_text import (
-    build_text_encoder,
-    regrown_text_encoder,
-    save_text_encoder,
-)
-from magi_rt.training.recordings.source import ClipSource, open_source
+from magi_rt.training.loop import CHECKPOINT, Loop, Outcome, Plan
+from magi_rt.training.nano import CHUNKS_PER_CLIP, PATCH, PICTURE, RUNTIME, nano_config
+from magi_rt.training.nano_text import save_text_encoder
+from magi_rt.training.recordings.source import open_source
 from magi_rt.training.samples import story_from, write_story
 from magi_rt.training.seeds import seeded
+from magi_rt.training.text_context import STEPS
 
 HELD_OUT_SEED = 7_777_778
 HELD_OUT_BATCHES = 4
-TOKENIZER_CLIPS = 400
 OWN_HISTORY = 0.15
 """Share of the batches whose history the model makes itself, where nothing else is asked for."""
-
-
-class Trainee(nn.Module):
-    """What is trained together: the denoiser and the encoder of its prompts."""
-
-    def __init__(self, dit: VideoDiT, text: nn.Module) -> None:
-        super().__init__()
-        self.dit, self.text = dit, text
 
 
 class FlowLesson:
@@ -100,6 +73,7 @@ def train_dit(
     device: str = "cpu",
     workers: int = 0,
     compiled: bool = False,
+    text_steps: int | None = None,
     resume: bool = True,
     settings: FlowSettings | None = None,
     plan: Mapping[str, Any] | None = None,
@@ -118,6 +92,9 @@ def train_dit(
         batch, openings: clips of eight chunks, and further clips of one, per step.
         steps_per_shard: a new shard of clips is made after this many steps, always on the CPU;
         workers: by so many processes ahead of time, or by this one for 0.
+        text_steps: of the text encoder by itself, before the budget begins, in which it learns
+            what stands beside each word (text_context.py); None for 600 where it is fresh and none
+            where it comes from ``start``. About a minute and a half for 600 on two cores.
         compiled: runs the denoiser through torch.compile, which pays on a GPU.
         plan: further fields of Plan. clips: other fields of ShardRecipe.
 
@@ -171,6 +148,10 @@ def train_dit(
         "scale": codec.scale,
         "data": source.identity,
     }
+    taught = (STEPS if start is None else 0) if text_steps is None else text_steps
+    card |= {"text_steps": taught} if taught else {}
+    if taught and not (folder / CHECKPOINT).exists():
+        teach_words(trainee, tokenizer, source, seed=seed, steps=taught, in_use=start is not None)
     sizes = trainee.dit.config
     card |= asdict(settings) | {"layers": sizes.num_layers}
     if sizes.patch_size != PATCH:
@@ -182,88 +163,6 @@ def train_dit(
         return loop.run(resume=resume)
     finally:
         store.close()
-
-
-def begin(
-    vae_dir: str | Path | None,
-    start: str | Path | None,
-    prompts: Sequence[str],
-    seed: int,
-    layers: int | None = None,
-    patch: int | None = None,
-) -> tuple[Codec, Trainee, Any]:
-    """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model.
-
-    The tokenizer is made for ``prompts`` in either case.
-
-    Raises:
-        CheckpointError: no trained auto-encoder in ``vae_dir``, or ``start`` is no whole model.
-        OptionError: neither is given, or ``start`` is distilled or has other sizes.
-    """
-    if start is None:
-        if vae_dir is None:
-            raise OptionError(
-                "give vae_dir, to train from nothing, or start, to go on from a model",
-                field="start",
-            )
-        sizes = model_of(LAYERS if layers is None else layers, PATCH if patch is None else patch)
-        trainee, tokenizer = fresh_trainee(prompts, seed, sizes)
-        return Codec.from_export(Path(vae_dir)), trainee, tokenizer
-    model = resolve(start)
-    if model.config.engine.distill:
-        raise OptionError(
-            f"{start} is distilled, and guidance cannot be trained into it again; go on from its "
-            "teacher, as in nano-base, and distil that",
-            field="start",
-        )
-    codec = Codec.from_model(model) if vae_dir is None else Codec.from_export(Path(vae_dir))
-    if model.text_encoder is None:
-        raise CheckpointError(missing_text_encoder(model), field="text_encoder")
-    sizes = model.config.model
-    wanted = model_of(sizes.num_layers if layers is None else layers, sizes.patch_size)
-    if replace(sizes, caption_max_length=wanted.caption_max_length) != wanted:
-        raise OptionError(
-            f"the denoiser of {start} is {sizes}, and this trainer makes {wanted}; "
-            "leave start out to train from nothing",
-            field="start",
-        )
-    known = T5TextEncoder.from_folder(
-        model.text_encoder, sizes.caption_max_length, sizes.caption_channels
-    )
-    encoder, tokenizer = regrown_text_encoder(known.model, known.tokenizer, prompts)
-    dit = with_caption_rows(load_denoiser(model), wanted.caption_max_length)
-    dit = with_patches(dit, sizes.patch_size if patch is None else patch)
-    trainee = Trainee(dit, encoder.float()).train().requires_grad_(True)
-    return codec, trainee, tokenizer
-
-
-@torch.no_grad()
-def with_caption_rows(dit: VideoDiT, rows: int) -> VideoDiT:
-    """The same denoiser for longer or shorter prompts; its null caption is repeated or cut."""
-    null = dit.y_embedder.null_caption_embedding
-    if len(null) == rows:
-        return dit
-    weights = dict(dit.state_dict())
-    weights["y_embedder.null_caption_embedding"] = null[torch.arange(rows) % len(null)]
-    other = VideoDiT(replace(dit.config, caption_max_length=rows))
-    other.load_state_dict(weights)
-    return other
-
-
-def fresh_trainee(
-    prompts: Sequence[str], seed: int, sizes: ModelConfig | None = None
-) -> tuple[Trainee, Any]:
-    """An untrained denoiser and text encoder that follow from the seed, and the tokenizer."""
-    dit = VideoDiT(sizes or model_of())
-    initialise(dit, seed)
-    encoder, tokenizer = build_text_encoder(prompts, seed)
-    return Trainee(dit, encoder), tokenizer
-
-
-def spoken_prompts(source: ClipSource, seed: int) -> list[str]:
-    """Prompts as clips have them, for fitting the tokenizer."""
-    told = source.prompts(TOKENIZER_CLIPS, CHUNKS_PER_CLIP, seeded(seed, 4), "train")
-    return [prompt for clip in told for prompt in clip]
 
 
 def held_out_feed(folder: Path, recipe: ShardRecipe, vae: ViTVAE, batch: int) -> ClipFeed:

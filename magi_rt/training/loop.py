@@ -31,6 +31,7 @@ KEPT_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(8 * GIB),
     "MALLOC_TOP_PAD_": str(GIB // 4),
 }
+CHECKPOINT = "checkpoint.safetensors"
 BAD_STEPS = 20  # this many steps without a finite gradient in a row end the run
 
 Evaluate = Callable[[int], Mapping[str, float]]
@@ -158,7 +159,7 @@ class Loop:
         return Outcome(state.step, state.elapsed_s, finished, state.averaged)
 
     def _take_up(self, resume: bool) -> None:
-        path = self.folder / "checkpoint.safetensors"
+        path = self.folder / CHECKPOINT
         self.folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             if not resume:
@@ -167,7 +168,7 @@ class Loop:
         keep_lines(self.folder / "log.jsonl", self.state.step)
 
     def _save(self) -> None:
-        path = self.folder / "checkpoint.safetensors"
+        path = self.folder / CHECKPOINT
         save_run(path, self.module, self.optimisers, self.state, self.card)
 
     def _step(self) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.errors import OptionError
 from magi_rt.training.clip_feed import ClipFeed, Drawn, FeedPlan, PromptReader, worth
-from magi_rt.training.dit_trainer import begin, fresh_trainee, spoken_prompts
+from magi_rt.training.dit_beginning import begin, fresh_trainee, spoken_prompts
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.nano_text import (
     build_text_encoder,

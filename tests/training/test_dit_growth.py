@@ -11,9 +11,9 @@ from torch import Tensor
 from magi_rt.errors import OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.training.distill_start import heir
+from magi_rt.training.dit_beginning import begin
 from magi_rt.training.dit_growth import with_patches
 from magi_rt.training.dit_init import initialise
-from magi_rt.training.dit_trainer import begin
 from magi_rt.training.nano import model_of
 
 
