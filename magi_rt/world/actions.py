@@ -88,7 +88,10 @@ class ActionMap:
             table = tomllib.loads(content.decode())
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"the action map {path} is not TOML: {error}") from error
-        return cls.from_table(table)
+        try:
+            return cls.from_table(table)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error.message}", field=error.field) from error
 
     @classmethod
     def of(cls, model: str | Path) -> ActionMap:

@@ -122,8 +122,9 @@ def test_a_file_round_trips(tmp_path: Path) -> None:
 def test_a_wrong_map_is_refused_with_what_it_may_have(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as refused:
         ActionMap.load(path)
+    assert "wrong.toml" in refused.value.message
 
 
 def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
