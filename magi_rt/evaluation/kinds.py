@@ -29,12 +29,15 @@ class Kind:
 
     ``standing``: clauses that hold before the video. ``ask``: the change asked of a room, ``None``
     where it makes no sense. ``lead``: frames that the standing clauses have before the video.
+    ``late``: what takes hold for the last two chunks of the video, after which a room may not show
+    any more what goes on in it.
     """
 
     name: str
     standing: Callable[[Random], Clauses]
     ask: Ask
     lead: int = QUICK
+    late: Callable[[Facts], Clauses] | None = None
 
 
 def _gravity(value: str) -> Kind:
@@ -75,10 +78,15 @@ def _floating(random: Random) -> Clauses:
     return (Meaning("gravity", "none"),)
 
 
-def _slow_or_frozen(random: Random) -> Clauses:
+def _slow_or_pulled(random: Random) -> Clauses:
     if random.random() < 0.5:
         return (Meaning("gravity", "none"), Meaning("pace", "slow"))
-    return (Meaning("gravity", random.choice(WAYS)), Meaning("pace", "freeze"))
+    return (Meaning("gravity", random.choice(WAYS)), Meaning("pace", "normal"))
+
+
+def _frozen_unless_slow(facts: Facts) -> Clauses:
+    """A frozen room does not show what pulls in it, so the video shows it before."""
+    return () if facts.pace == "slow" else (Meaning("pace", "freeze"),)
 
 
 def _wind(facts: Facts, random: Random) -> Meaning:
@@ -128,7 +136,9 @@ KINDS = (
     Kind("push", _pulled, _push, REST),
     Kind("freeze", _floating, _always(Meaning("pace", "freeze"))),
     Kind("slow", _floating, _always(Meaning("pace", "slow"))),
-    Kind("normal pace", _slow_or_frozen, _always(Meaning("pace", "normal")), 0),
+    Kind(
+        "normal pace", _slow_or_pulled, _always(Meaning("pace", "normal")), 0, _frozen_unless_slow
+    ),
     Kind("colour", _nothing, _colour),
     Kind("appear", _nothing, _appear),
     Kind("vanish", _nothing, _vanish),

@@ -158,7 +158,7 @@ def _filmed(kind: Kind, random: Random, frames_per_chunk: int) -> _Film:
     rooms = world.apply(rooms, [kind.standing(random) for _ in rooms.facts])
     for _ in range(kind.lead):
         rooms = world.step(rooms)
-    lead = run_chunk(world, rooms, _none(), max(PREFIX_FRAMES, frames_per_chunk))
+    lead = _video(world, rooms, kind, frames_per_chunk)
     asked = [kind.ask(facts, random) for facts in lead[-1].facts]
     script: list[Clauses] = [() if meaning is None else (meaning,) for meaning in asked]
 
@@ -169,6 +169,14 @@ def _filmed(kind: Kind, random: Random, frames_per_chunk: int) -> _Film:
         return made[1:]
 
     return _Film(lead, asked, goes_on(script), goes_on(_none()))
+
+
+def _video(world: toybox.Toybox, rooms: State, kind: Kind, frames_per_chunk: int) -> list[State]:
+    if kind.late is None:
+        return run_chunk(world, rooms, _none(), max(PREFIX_FRAMES, frames_per_chunk))
+    early = run_chunk(world, rooms, _none(), max(PREFIX_FRAMES // 2, frames_per_chunk))
+    late = [kind.late(facts) for facts in early[-1].facts]
+    return early + run_chunk(world, early[-1], late, 2 * frames_per_chunk)
 
 
 def _none() -> list[Clauses]:

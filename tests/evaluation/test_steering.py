@@ -16,7 +16,7 @@ from magi_rt.evaluation.steering import Outcome, run_trials, scores
 from magi_rt.evaluation.trials import CHUNKS, Trial, draw_trials
 from magi_rt.training.worlds.base import Meaning
 from magi_rt.training.worlds.toybox_prompts import filled, phrasings
-from magi_rt.training.worlds.toybox_scene import COLOURS
+from magi_rt.training.worlds.toybox_scene import COLOURS, DIRECTIONS
 from tests.evaluation.stub_worlds import FrozenWorld, frozen, perfect
 
 HELD_STILL = ("freeze",)
@@ -94,6 +94,21 @@ def test_the_same_seed_draws_the_same_trials_and_another_seed_others() -> None:
     assert (first.prompt, first.seed) == (again.prompt, again.seed)
     assert np.array_equal(first.video, again.video) and np.array_equal(first.truth, again.truth)
     assert not np.array_equal(first.video, other.video)
+
+
+def test_a_room_that_is_asked_to_go_on_has_shown_what_pulls_in_it() -> None:
+    (kind,) = (each for each in KINDS if each.name == "normal pace")
+    paces: list[str] = []
+    for trial in draw_trials(8, seed=0, kinds=[kind]):
+        paces.append(trial.question.pace)
+        if trial.question.pace != "freeze":
+            continue
+        moved = np.diff(trial.before.centre, axis=0)
+        way = np.array(DIRECTIONS[trial.question.gravity])
+        assert np.nanmax(moved[:15] @ way) > 0.2
+        assert np.nanmax(np.abs(moved[16:])) < 0.01
+        assert (trial.video[16] == trial.video[-1]).all()
+    assert set(paces) == {"freeze", "slow"}
 
 
 def test_longer_chunks_lead_to_longer_videos() -> None:
