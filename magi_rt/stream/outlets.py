@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import zmq
 
 from magi_rt.stream.formats import Bytes, convert, encode_jpeg, payload_bytes
 from magi_rt.stream.ring import BufferRing, Slot
 from magi_rt.stream.shared_frames import SharedFramesError, SharedWriter
-from magi_rt.stream.topics import ANY, BYTES_PER_PIXEL, Topic
-from magi_rt.stream.wire import HEADER_BYTES, FrameHeader, pack_header, packed_head
+from magi_rt.stream.topics import ANY, Topic
+from magi_rt.stream.wire import HEADER_BYTES, FrameHeader, pack_sent, packed_head
 
 HEAD_ROOM = 2 * HEADER_BYTES
 """Bytes before the pixels of a packed frame, into which topic and header are written."""
@@ -129,8 +128,9 @@ class Outlets:
         made = self._make(picture, kind)
         copy = made.slot is not None and not made.slot.tracked
         self.copied += copy
-        parts = [topic.name, pack_header(stamped(picture.header, kind, made.size, flags))]
-        tracker = self._send_parts(socket, parts, made.data, copy)
+        parts = [topic.name, pack_sent(picture.header, *kind, made.size, flags)]
+        tracked = made.slot is not None and not copy
+        tracker = self._send_parts(socket, parts, made.data, copy, tracked)
         if made.slot is not None:
             made.slot.sent(tracker)
         return True
@@ -163,30 +163,31 @@ class Outlets:
 
     @staticmethod
     def _send_parts(
-        socket: Socket, parts: list[bytes], data: Bytes | bytes, copy: bool
+        socket: Socket, parts: list[bytes], data: Bytes | bytes, copy: bool, tracked: bool
     ) -> zmq.MessageTracker | None:
         for part in parts:
             socket.send(part, _MORE)
         buffer = data if isinstance(data, bytes) else data.data
-        sent = socket.send(buffer, _NOW, copy=copy, track=not copy)
+        sent = socket.send(buffer, _NOW, copy=copy, track=tracked)
         return sent if isinstance(sent, zmq.MessageTracker) else None
 
     def _send_packed(self, socket: Socket, topic: Topic, picture: Picture, flags: int) -> None:
         kind = self._kind(topic)
         made = self._make(picture, kind)
         if isinstance(made.data, bytes):
-            head = pack_header(stamped(picture.header, kind, made.size, flags))
+            head = pack_sent(picture.header, *kind, made.size, flags)
             socket.send(packed_head(topic.name, head) + made.data, _NOW, copy=False)
             return
         words = (topic.format, topic.rows, "packed")
         slot = self._ring(words, HEAD_ROOM + made.size).take()
         slot.data[HEAD_ROOM:] = made.data
-        header = pack_header(stamped(picture.header, kind, made.size, flags))
+        header = pack_sent(picture.header, *kind, made.size, flags)
         head = packed_head(topic.name, header)
         begin = HEAD_ROOM - len(head)
         slot.data[begin:HEAD_ROOM] = bytearray(head)
         self.copied += not slot.tracked
-        slot.sent(self._send_parts(socket, [], slot.data[begin:], not slot.tracked))
+        tracked = slot.tracked
+        slot.sent(self._send_parts(socket, [], slot.data[begin:], not tracked, tracked))
 
     def _send_shared(self, socket: Socket, topic: Topic, picture: Picture, flags: int) -> bool:
         kind = (topic.format, topic.rows)
@@ -203,7 +204,7 @@ class Outlets:
         else:
             convert(picture.pixels, *kind, pixels)
         place = (slot, writer.end(slot))
-        header = pack_header(stamped(picture.header, kind, size, flags, place))
+        header = pack_sent(picture.header, *kind, size, flags, place)
         socket.send(topic.name, _MORE)
         socket.send(header, _NOW)
         return True
@@ -217,19 +218,3 @@ class Outlets:
         for writer in self._shared.values():
             writer.close()
         self._shared.clear()
-
-
-def stamped(
-    header: FrameHeader,
-    kind: Kind,
-    size: int,
-    flags: int,
-    shared: tuple[int, int] | None = None,
-) -> FrameHeader:
-    """The header of a frame in a format, of ``size`` bytes, that is handed to the socket now."""
-    pixel_format, rows = kind
-    return replace(
-        header, format=pixel_format, rows=rows, size=size, flags=header.flags | flags,
-        stride=header.width * BYTES_PER_PIXEL.get(pixel_format, 0), shared=shared,
-        sent_ns=time.monotonic_ns(),
-    )  # fmt: skip

@@ -7,6 +7,7 @@ together.
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,38 @@ class FrameHeader:
 
 
 def pack_header(header: FrameHeader) -> bytes:
-    """The header as it is sent."""
+    """The header as it is."""
+    return _packed(_values(header))
+
+
+def pack_sent(
+    header: FrameHeader,
+    pixel_format: str,
+    rows: str,
+    size: int,
+    flags: int,
+    shared: tuple[int, int] | None = None,
+) -> bytes:
+    """The header for a format, of ``size`` bytes, that is handed to the socket now.
+
+    ``flags`` are added to its own. No second header is made, which would take longer than all else
+    that is done for a small picture.
+    """
+    values = _values(header)
+    values["format"], values["rows"], values["size"] = pixel_format, rows, size
+    values["stride"] = header.width * BYTES_PER_PIXEL.get(pixel_format, 0)
+    values["flags"] = header.flags | flags
+    if shared is not None:
+        values["shared"] = {"slot": shared[0], "turn": shared[1]}
+    values["sent_ns"] = time.monotonic_ns()
+    return _packed(values)
+
+
+def _packed(values: dict[str, Any]) -> bytes:
+    return bytes(msgpack.packb(values, buf_size=HEADER_BYTES))
+
+
+def _values(header: FrameHeader) -> dict[str, Any]:
     values: dict[str, Any] = {
         "version": VERSION,
         "stream": header.stream,
@@ -107,7 +139,7 @@ def pack_header(header: FrameHeader) -> bytes:
         values["steps"] = header.steps
     if header.shared is not None:
         values["shared"] = {"slot": header.shared[0], "turn": header.shared[1]}
-    return bytes(msgpack.packb(values))
+    return values
 
 
 def unpack_header(data: bytes | memoryview) -> FrameHeader:

@@ -13,7 +13,14 @@ from magi_rt.bench import stream_transport
 from magi_rt.bench.measure import Numbers
 from magi_rt.bench.stream_peer import Reading, Sending
 from magi_rt.bench.stream_run import run
-from magi_rt.bench.stream_transport import bench_transport, gaps_ms, growth_mb, in_turn, medians
+from magi_rt.bench.stream_transport import (
+    bench_transport,
+    gaps_ms,
+    growth_mb,
+    in_turn,
+    medians,
+    pooled,
+)
 from magi_rt.bench.stream_ways import OURS, SHARED, WAYS
 from magi_rt.cli.app import app
 from magi_rt.errors import BackendError, OptionError
@@ -42,6 +49,16 @@ def test_gaps_growth_and_medians_of_what_was_found() -> None:
     assert gaps_ms([7]) == [0.0]
     assert growth_mb([5_000_000, 9_000_000, 6_000_000]) == 4.0
     assert medians([{"fps": 1.0}, {"fps": 9.0}, {"fps": 2.0}]) == {"fps": 2.0}
+
+
+def test_latencies_are_percentiles_of_the_pictures_of_all_rounds() -> None:
+    calm = {"ages_ms": [1.0] * 150, "cpu_ms_per_frame": 2.0}
+    rough = {"ages_ms": [1.0] * 149 + [90.0], "cpu_ms_per_frame": 4.0}
+    found = pooled([calm, rough, calm])
+    assert found["latency_ms_p50"] == found["latency_ms_p99"] == 1.0
+    assert (found["frames"], found["cpu_ms_per_frame"]) == (450, 2.0)
+    assert pooled([rough, rough, rough, rough, rough])["latency_ms_p99"] == 1.0
+    assert pooled([rough] * 3 + [{**rough, "ages_ms": [90.0] * 9}])["latency_ms_p99"] == 90.0
 
 
 @pytest.mark.slow

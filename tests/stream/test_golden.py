@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from magi_rt.stream.wire import (
     check_topic,
     pack_header,
     pack_packed,
+    pack_sent,
     unpack_header,
     unpack_packed,
 )
@@ -100,6 +101,26 @@ def test_a_faulty_message_is_refused_with_the_code_of_the_index(entry: dict[str,
 def test_a_header_written_here_is_read_alike(entry: dict[str, Any]) -> None:
     header = unpack_header(content(entry))
     assert unpack_header(pack_header(header)) == header
+
+
+@pytest.mark.parametrize("entry", entries("header", valid=True))
+def test_a_header_on_its_way_out_is_the_picture_s_with_what_its_format_changes(
+    entry: dict[str, Any],
+) -> None:
+    header = replace(unpack_header(content(entry)), shared=None)
+    sent = unpack_header(pack_sent(header, "bgra8", "bottom", header.height * header.width * 4, 2))
+    assert sent.sent_ns > 0
+    assert sent == replace(
+        header,
+        format="bgra8",
+        rows="bottom",
+        stride=4 * header.width,
+        size=4 * header.width * header.height,
+        flags=header.flags | 2,
+        sent_ns=sent.sent_ns,
+    )
+    place = pack_sent(header, "rgb8", "top", header.height * header.width * 3, 0, (3, 8))
+    assert unpack_header(place).shared == (3, 8)
 
 
 def test_headers_frames_and_events_are_written_byte_for_byte_as_the_files() -> None:

@@ -12,6 +12,7 @@ import zmq
 
 from magi_rt.errors import MagiError, OptionError, ShapeError
 from magi_rt.stream.formats import decode_jpeg, raw_pixels
+from magi_rt.stream.outgoing import LOCAL_SEND_BYTES, Outgoing
 from magi_rt.stream.publisher import FramePublisher
 from magi_rt.stream.ring import BufferRing
 from magi_rt.stream.shared_frames import SharedReader
@@ -27,6 +28,19 @@ ORDER = {"rgb8": [0, 1, 2], "rgba8": [0, 1, 2], "bgr8": [2, 1, 0], "bgra8": [2, 
 def publisher() -> Iterator[FramePublisher]:
     with FramePublisher("tcp://127.0.0.1:*") as made:
         yield made
+
+
+@pytest.mark.parametrize(
+    ("address", "limited"), [("tcp://127.0.0.1:*", True), ("tcp://0.0.0.0:*", False)]
+)
+def test_only_tcp_that_stays_on_this_machine_has_a_small_send_buffer(
+    address: str, limited: bool
+) -> None:
+    outgoing = Outgoing(address, None, None)
+    try:
+        assert (outgoing.socket.getsockopt(zmq.SNDBUF) == LOCAL_SEND_BYTES) is limited
+    finally:
+        outgoing.close()
 
 
 @pytest.mark.parametrize("name", [name.decode() for name in TOPICS])
