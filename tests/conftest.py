@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 # Most tests open many models of random weights, none of which is worth converting to graphs; the
 # tests of the other executors name them.
 os.environ.setdefault("MAGI_RT_BACKEND", "eager")
+
+# A shell has jobs in its background ignore Ctrl-C, and their children too; tests of it send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

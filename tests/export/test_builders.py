@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,17 +46,9 @@ def test_the_builder_tells_how_far_it_is(tmp_path: Path) -> None:
     assert all(0.0 <= share <= 1.0 for _, share in told)
 
 
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """Ctrl-C interrupts, also where tests run in the background of a shell, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize("arrives", ["is raised", "comes as a signal"])
 def test_an_interrupt_during_a_build_comes_out_as_that_interrupt_and_leaves_no_plan(
-    tmp_path: Path, arrives: str, heeded: None
+    tmp_path: Path, arrives: str
 ) -> None:
     needs("tensorrt_rtx")
 
