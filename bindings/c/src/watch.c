@@ -1,4 +1,5 @@
-/* Who the server is, whether it is there, and what it tells besides frames. */
+/* Who the server is, whether it is there, and what it tells besides frames. A new state is set last,
+ * so that whoever sees it can read what belongs to it: the trouble, the stream, the pace. */
 #include <string.h>
 
 #include "network.h"
@@ -25,10 +26,10 @@ void mg_watch_silence(mg_network *network)
     if (mg_client_state(client) != MAGI_STATE_CONNECTED) return;
     uint64_t silent_ns = network->now_ns - atomic_load(&client->heard_ns);
     if (silent_ns < client->settings.lost_after_ns) return;
-    mg_client_set_state(client, MAGI_STATE_LOST);
     mg_client_say(client, MAGI_LOG_WARNING, "nothing heard from %s for %u ms: lost, listening on",
                   client->settings.frames, (unsigned)(silent_ns / 1000000));
     mg_frames_silent(network);
+    mg_client_set_state(client, MAGI_STATE_LOST);
 }
 
 static void begin_stream(mg_network *network, const char *stream)
@@ -80,14 +81,14 @@ void mg_watch_event(mg_network *network, const mg_event *event)
     if (event->type == MG_EVENT_BYE) {
         char reason[101];
         mg_text_copy(event->reason, reason, sizeof reason);
-        mg_client_set_state(client, MAGI_STATE_ENDED);
         mg_client_say(client, MAGI_LOG_WARNING, "the server ended: %s", reason);
+        mg_client_set_state(client, MAGI_STATE_ENDED);
         return;
     }
+    bool heartbeat = event->type == MG_EVENT_HEARTBEAT;
+    if (heartbeat) learn_pace(network, event);
     mg_watch_heard(network);
-    if (event->type != MG_EVENT_HEARTBEAT) return;
-    learn_pace(network, event);
-    if (event->seq > network->gate.seq) mg_frames_ask_again(network, event->seq);
+    if (heartbeat && event->seq > network->gate.seq) mg_frames_ask_again(network, event->seq);
 }
 
 void mg_watch_malformed(mg_network *network, const char *what)
