@@ -2,12 +2,15 @@
 
 During play a student goes on from its own chunks and no longer from its teacher's. Here, as there,
 the teacher says what should follow; and since it is asked about the very same history, its answer
-is right however far the student has strayed. So chunks can be remade from nearly pure noise.
+is right however far the student has strayed. So chunks can be remade from nearly pure noise. Where
+chunks were made on top of such a history, these are what is made noisy, and not the truth: a noisy
+truth would say that all is where it would have been had the student not strayed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,20 +27,29 @@ from magi_rt.training.distill_targets import (
 from magi_rt.training.flow_settings import Clips
 from magi_rt.training.packed_dit import TextBatch
 
-History = Callable[[Clips, TextBatch, torch.Generator], Tensor]
-"""Clips and their prompts -> what the student finds in its memory, shaped like the latents."""
+
+class Lived(NamedTuple):
+    """Both shaped like the latents of the clips: what the student finds in its memory, and for each
+    chunk what follows from those before it."""
+
+    history: Tensor
+    follows: Tensor
+
+
+History = Callable[[Clips, TextBatch, torch.Generator], Lived]
+"""Clips and their prompts -> what the student lives through."""
 
 STRIDE = 8
 """Own chunks are made in steps of 1/8, as the built-in world makes them."""
 BEGINNINGS = (1, 2, 4)
 """Steps that a remade chunk skips: after them it is 0.5, 2 and 10 % truth."""
 SECOND_ROUND = 0.5
-"""Chance that chunks are remade once more, on top of those made before."""
+"""Chance that chunks are made once more, on top of those made before."""
 
 
-def truth(clips: Clips, text: TextBatch, generator: torch.Generator) -> Tensor:
+def truth(clips: Clips, text: TextBatch, generator: torch.Generator) -> Lived:
     """The history that really was."""
-    return clips.latents
+    return Lived(clips.latents, clips.latents)
 
 
 class OwnHistory:
@@ -52,15 +64,14 @@ class OwnHistory:
         self.dit, self.sight, self.share = dit, sight, share
 
     @torch.no_grad()
-    def __call__(self, clips: Clips, text: TextBatch, generator: torch.Generator) -> Tensor:
-        """[B, channels, R * chunk_width, H, W] float32."""
-        history = clips.latents
+    def __call__(self, clips: Clips, text: TextBatch, generator: torch.Generator) -> Lived:
+        """[B, channels, R * chunk_width, H, W] float32 each."""
         if torch.rand((), generator=generator) >= self.share:
-            return history
+            return truth(clips, text, generator)
         again = torch.rand((), generator=generator) < SECOND_ROUND
-        for _ in range(1 + int(again)):
-            history = self._remade(history, clips, text, generator)
-        return history
+        history = self._remade(clips.latents, clips, text, generator)
+        follows = self._remade(history, clips, text, generator) if again else clips.latents
+        return Lived(history, follows)
 
     def _remade(
         self, history: Tensor, clips: Clips, text: TextBatch, generator: torch.Generator

@@ -115,11 +115,12 @@ class DistillLoss:
     ) -> tuple[Situation, Tensor]:
         """Noisy chunks, and which of their frames count [B, N * chunk_width]."""
         staircase = torch.rand((), generator=generator) < self.settings.staircase_share
-        history = self.history(clips, text, generator)
-        history = worn(history, self.settings.history_noise, generator)
+        history, follows = self.history(clips, text, generator)
+        chunks = clips.prompt.shape[1]
+        history = worn(history, chunks, self.settings.history_noise, generator)
         build = self._in_flight if staircase else self._after_history
         layout, place, flying = build(clips, history, stride, generator)
-        clean = clips.latents.repeat(1, 1, place.shape[1] // layout.chunks, 1, 1)
+        clean = follows.repeat(1, 1, place.shape[1] // layout.chunks, 1, 1)
         noise = torch.randn(clean.shape, generator=generator)
         noisy = torch.lerp(noise, clean, per_frame(grid_times()[place], clean))
         picture = clips.latents[:, :, 0]

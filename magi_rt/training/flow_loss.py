@@ -53,11 +53,16 @@ def staircase_times(clips: int, chunks: int, generator: torch.Generator) -> tupl
     return torch.where(behind < 0, torch.ones_like(t), t), clean
 
 
-def worn(latents: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """History as the model will meet it: half of the clips with up to ``most`` of noise."""
-    size = (latents.shape[0], 1, 1, 1, 1)
+def worn(latents: Tensor, chunks: int, most: float, generator: torch.Generator) -> Tensor:
+    """History as the model will meet it: half of the chunks with up to ``most`` of noise.
+
+    Each chunk has its own share, so that older chunks are at times better than the newest, and
+    looking further back pays.
+    """
+    size = (latents.shape[0], chunks)
     share = torch.rand(size, generator=generator) * most
     share = share * (torch.rand(size, generator=generator) < 0.5)
+    share = share.repeat_interleave(latents.shape[2] // chunks, 1)[:, None, :, None, None]
     return (1 - share) * latents + share * torch.randn(latents.shape, generator=generator)
 
 
@@ -73,7 +78,8 @@ class FlowLoss:
         own = torch.rand((), generator=generator) < self.settings.own_history
         history = relived(self.dit, clips, text, self.settings, generator) if own else clips.latents
         build = self._staircase if staircase else self._history
-        history = worn(history, self.settings.history_noise, generator)
+        chunks = clips.prompt.shape[1]
+        history = worn(history, chunks, self.settings.history_noise, generator)
         batch, target, counted = build(clips, history, generator)
         device = self.dit.rope.bands.device
         velocity = packed_velocity(self.dit, batch.to(device), text)

@@ -31,7 +31,7 @@ class FlowSettings:
     copies: noisy copies of every chunk in the history layout, each with its own time and noise.
     staircase_share: share of batches in the staircase layout.
     uniform_share: share of chunks whose time is uniform instead of shifted logit-normal.
-    history_noise: largest noise share of a clean chunk; half of the clips get none.
+    history_noise: largest noise share of a clean chunk; half of the chunks get none.
     caption_dropout: share of noisy chunks whose caption is dropped, among those whose prompt goes
         on and first ones: so that "no text" means "go on as you are", and never shows a surprise.
     own_history: share of batches whose history is the model's own.

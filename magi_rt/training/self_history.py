@@ -16,7 +16,7 @@ from magi_rt.training.flow_settings import Clips, FlowSettings
 from magi_rt.training.packed_dit import TextBatch, history_batch, packed_velocity
 
 STEPS = 3
-EARLIEST, LATEST = 0.15, 0.85
+EARLIEST, LATEST = 0.1, 0.5
 """Between these times a chunk is taken up again; below, too little of the truth would be left."""
 SECOND_ROUND = 0.5
 

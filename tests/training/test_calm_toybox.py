@@ -45,7 +45,7 @@ def test_most_rooms_have_come_to_rest_on_any_wall() -> None:
 
 def test_prompts_hold_longer_than_in_the_toybox() -> None:
     held = {
-        name: spans(open_source(name, 16).prompts(ROOMS, 8, seeded(2)))
+        name: spans(open_source(name, 16).prompts(ROOMS, 24, seeded(2)))
         for name in ("calm-toybox", "toybox")
     }
     calm, lively = (sum(spans) / len(spans) for spans in held.values())
@@ -60,6 +60,21 @@ def test_it_asks_for_all_that_the_toybox_asks_for_and_for_pulls_most() -> None:
     asked = Counter(clause.kind for clause in clauses)
     assert set(asked) == set(KINDS)
     assert asked.most_common(1)[0][0] == "gravity"
+
+
+def test_some_prompts_say_what_holds_already_and_nothing_follows_from_them() -> None:
+    world, random = CalmToybox(16), Random(6)
+    state = world.sample(ROOMS, seeded(6))
+    asked = [world.prompt(state, row, random).meaning for row in range(ROOMS)]
+    after = world.apply(state, asked).facts
+    passing = {"wind", "jump", "push"}
+    idle = [
+        not any(clause.kind in passing for clause in clauses) and now == before
+        for clauses, now, before in zip(asked, after, state.facts, strict=True)
+    ]
+    assert 0.03 < sum(idle) / ROOMS < 0.15
+    for kind in ("gravity", "light", "weather", "pace"):
+        assert any(c.kind == kind for some, no in zip(asked, idle, strict=True) if no for c in some)
 
 
 def test_the_same_generator_gives_the_same_film() -> None:

@@ -20,7 +20,7 @@ from magi_rt.training.distill_grid import (
     stride_cycle,
     strides_of_step,
 )
-from magi_rt.training.distill_history import OwnHistory
+from magi_rt.training.distill_history import Lived, OwnHistory
 from magi_rt.training.distill_layouts import AfterHistory, InFlight, Sight
 from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_start import fresh_student, heir
@@ -348,12 +348,15 @@ def test_few_places_lie_where_all_is_noise_and_none_is_left_out() -> None:
 def test_a_history_of_ones_own_takes_the_place_of_the_truth(
     dit: VideoDiT, teacher: Teacher, text: TextBatch, sight: Sight
 ) -> None:
-    lived = torch.full_like(some_clips(2).latents, 0.5)
+    lived = Lived(*(torch.full_like(some_clips(2).latents, value) for value in (0.5, 3.0)))
     settings = DistillSettings(staircase_share=0.0, history_noise=0.0)
     loss = DistillLoss(dit, dit, teacher, sight, settings, history=lambda *_: lived)
     generator = torch.Generator().manual_seed(0)
     situation, _ = loss._situation(some_clips(2), text, torch.tensor([1, 2]), generator)
-    assert torch.equal(situation.layout.history, lived)
+    assert torch.equal(situation.layout.history, lived.history)
+    late = grid_times()[situation.place] > 0.5
+    shown = situation.noisy.unflatten(2, (late.shape[1], -1)).mean((1, 3, 4, 5))
+    assert late.any() and bool((shown[late] > 1.2).all()), "what follows is made noisy, not truth"
 
 
 def test_each_network_brings_its_own_null_caption(dit: VideoDiT, text: TextBatch) -> None:
@@ -369,8 +372,12 @@ def test_own_history_is_made_from_noise_by_the_student_but_keeps_given_pictures(
     clips, student = some_clips(3, given=True), fresh_student(dit)
     always, never = (OwnHistory(student, sight, share) for share in (1.0, 0.0))
     generator = torch.Generator().manual_seed(2)
-    assert torch.equal(never(clips, text, generator), clips.latents)
-    lived = [always(clips, text, torch.Generator().manual_seed(seed)) for seed in (2, 2, 3)]
+    assert all(torch.equal(one, clips.latents) for one in never(clips, text, generator))
+    lives = [always(clips, text, torch.Generator().manual_seed(seed)) for seed in range(8)]
+    rounds = [torch.equal(life.follows, clips.latents) for life in lives]
+    assert any(rounds) and not all(rounds), "once or twice"
+    assert not any(torch.equal(life.follows, life.history) for life in lives)
+    lived = [always(clips, text, torch.Generator().manual_seed(seed))[0] for seed in (2, 2, 3)]
     assert torch.equal(lived[0], lived[1])
     assert not torch.equal(lived[0], lived[2])
     assert (lived[0] - clips.latents).square().mean() > 0.1

@@ -15,7 +15,7 @@ from magi_rt.models.inputs import Branch, DenoiseInputs
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
 from magi_rt.training import self_history
 from magi_rt.training.dit_init import initialise
-from magi_rt.training.flow_loss import FlowLoss, shifted_logit_normal, staircase_times
+from magi_rt.training.flow_loss import FlowLoss, shifted_logit_normal, staircase_times, worn
 from magi_rt.training.flow_settings import Clips, FlowSettings
 from magi_rt.training.nano import model_of
 from magi_rt.training.packed_dit import (
@@ -271,6 +271,15 @@ def test_a_model_that_knows_the_answer_lives_the_truth(dit: VideoDiT, text: Text
         patch.setattr(self_history, "packed_velocity", velocity)
         history = relived(dit, clips, text, FlowSettings(), torch.Generator().manual_seed(1))
     torch.testing.assert_close(history, clips.latents, rtol=1e-4, atol=1e-4)
+
+
+def test_each_chunk_of_history_is_worn_for_itself_and_half_of_them_not_at_all() -> None:
+    latents = torch.ones(64, 2, 8 * WIDTH, 4, 4)
+    seen = worn(latents, 8, 0.2, torch.Generator().manual_seed(1)) - latents
+    by_chunk = seen.unflatten(2, (8, WIDTH)).abs().amax((1, 3, 4, 5))
+    clean = by_chunk == 0
+    assert 0.4 < float(clean.float().mean()) < 0.6
+    assert bool((clean.any(1) & ~clean.all(1)).float().mean() > 0.9)
 
 
 def test_a_history_lived_again_keeps_the_pictures_that_were_given(

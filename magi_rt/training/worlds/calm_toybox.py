@@ -19,7 +19,7 @@ from magi_rt.training.worlds.toybox_physics import step
 from magi_rt.training.worlds.toybox_prompts import prompt_words
 from magi_rt.training.worlds.toybox_rules import apply
 from magi_rt.training.worlds.toybox_scene import State
-from magi_rt.training.worlds.toybox_script import draw_clauses, seen_in
+from magi_rt.training.worlds.toybox_script import draw_clauses, seen_in, standing_clause
 
 KINDS = {
     "gravity": 0.5,
@@ -29,7 +29,7 @@ KINDS = {
     "jump": 0.14,
     "push": 0.1,
     "colour": 0.15,
-    "pace": 0.25,
+    "pace": 0.3,
     "appear": 0.08,
     "vanish": 0.08,
 }
@@ -37,8 +37,10 @@ KINDS = {
 PULLED = 0.6
 """Share of rooms whose pull is drawn anew, all ways alike; things begin on any wall."""
 PULLS = ("down", "up", "left", "right", "none")
-PACED = {"slow": 0.1, "freeze": 0.12}
+PACED = {"slow": 0.1, "freeze": 0.15}
 """Shares of rooms in which time does not go at its normal pace."""
+RESTATED = 0.08
+"""Share of prompts that say again what holds already."""
 SETTLED = 0.65
 """Share of rooms that have been left alone before their clip begins,"""
 SETTLING = 120
@@ -66,7 +68,11 @@ class CalmToybox(Toybox):
         )
 
     def prompt(self, state: State, row: int, random: Random, split: str = "train") -> Prompt:
-        clauses = draw_clauses(state.facts[row], random, seen_in(state, row), KINDS)
+        facts = state.facts[row]
+        if random.random() < RESTATED:
+            clauses: Clauses = (standing_clause(facts, random),)
+        else:
+            clauses = draw_clauses(facts, random, seen_in(state, row), KINDS)
         return Prompt(prompt_words(clauses, random, split), clauses)
 
 

@@ -101,6 +101,18 @@ def draw_clause(kind: str, facts: Facts, random: Random, seen: Seen = ANYTHING) 
     return Meaning(kind, value, thing.colour, thing.shape)
 
 
+def standing_clause(facts: Facts, random: Random) -> Meaning:
+    """A clause that says what holds in this room already, so that nothing follows from it."""
+    held = {
+        "gravity": facts.gravity,
+        "light": facts.light,
+        "weather": facts.weather,
+        "pace": facts.pace,
+    }
+    kind = random.choice(("gravity", "gravity", "light", "weather", "pace"))
+    return Meaning(kind, held[kind])
+
+
 def _jumpers(facts: Facts, seen: Seen) -> tuple[Thing, ...]:
     return tuple(thing for thing in facts.things if thing.place in seen.grounded)
 
