@@ -22,19 +22,22 @@ api = pytest.importorskip("playwright.sync_api", reason="pip install playwright"
 expect = api.expect
 
 
-def test_the_drawn_room_is_the_worlds_own_pixel_for_pixel(tmp_path: Path, browser: Browser) -> None:
+@pytest.mark.parametrize("pull", ["left", "none"])
+def test_the_drawn_room_is_the_worlds_own_pixel_for_pixel(
+    pull: str, tmp_path: Path, browser: Browser
+) -> None:
     things = (Thing("red", "ball", True, 0), Thing("green", "box", False, 1))
-    facts = Facts(things, "down", "dusk", "clear")
+    facts = Facts(things, pull, "dusk", "clear")
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(0)
         visit.find("#pencil").click()
         visit.find("#draw-clear").click()
-        choose(visit, colour="red", shape="ball", size="large", time="dusk")
+        choose(visit, colour="red", shape="ball", size="large", time="dusk", pull=pull)
         place(visit, 20, 24)
         choose(visit, colour="green", shape="box", size="small")
         place(visit, 44, 40)
         visit.page.wait_for_timeout(100)
-        visit.shot("drawing")
+        visit.shot(f"drawing-{pull}")
         drawn = visit.pixels(visit.find("#draw-room"))
         words = (visit.find("#draw-words").text_content() or "").strip("“”")
     far = np.abs(drawn.astype(int) - rendered(facts, [(20.0, 24.0), (44.0, 40.0)])).max()
@@ -47,7 +50,7 @@ def test_a_drawn_start_begins_a_world_with_its_words(tmp_path: Path, browser: Br
         visit = browser.visit(server.url).until_chunk(2)
         visit.find("#pencil").click()
         visit.find("#draw-play").click()
-        words = "a large red ball and a small blue box in a room by day, gravity pulls down"
+        words = "a large red ball and a small blue box in a room by day, gravity points down"
         expect(visit.find('.strip button[data-chunk="0"]')).to_have_attribute(
             "aria-label", f"Moment 0, {words}"
         )

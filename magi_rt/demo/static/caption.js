@@ -2,14 +2,14 @@
 
 const TIMES = { day: "by day", dusk: "at dusk", night: "at night" };
 const PULLS = {
-  down: "gravity pulls down",
-  up: "gravity pulls up",
-  left: "gravity pulls left",
-  right: "gravity pulls right",
-  none: "there is no gravity",
+  down: "gravity points down",
+  up: "gravity points up",
+  left: "gravity points left",
+  right: "gravity points right",
+  none: "no gravity",
 };
 
-/** For example "a large red ball and a small blue box in a room by day, gravity pulls left". */
+/** For example "a large red ball and a small blue box in a room by day, gravity points left". */
 export function caption(things, time, pull) {
   const names = things.map(({ colour, shape, large }) => `a ${large ? "large" : "small"} ${colour} ${shape}`);
   const last = names.pop() ?? "nothing";
