@@ -153,6 +153,7 @@ class StaticText:
         """Copies the prompts that are not there already."""
         for place, text in enumerate(texts):
             if self._told[place] is not text:
+                self._told[place] = None  # an interrupt would leave a mixture
                 self.keys[:, place, :, : text.tokens].copy_(text.keys)
                 self.values[:, place, :, : text.tokens].copy_(text.values)
                 self.mask[place, :, :, : text.tokens].fill_(True)

@@ -25,6 +25,7 @@ from magi_rt.backends.graph_inputs import Call, TextRoom, calls_of, shape_of
 from magi_rt.backends.graph_runtime import GraphOrder, GraphRuntime, Runner
 from magi_rt.backends.kept_plans import plan_for
 from magi_rt.backends.remembered import Remembered
+from magi_rt.backends.room import room_for
 from magi_rt.errors import BackendError, MagiError
 from magi_rt.export.graphs import DecoderGraph, DenoiserShape, examples
 from magi_rt.export.lean import LeanDenoiser, lean_sizes
@@ -126,8 +127,10 @@ class GraphExecutor(EagerExecutor):
         begun = time.perf_counter()
         expected, self._expected = self._expected, {}
         for shape in expected:
-            sizes = lean_sizes(self.config.model, shape)
-            velocity = self._denoiser(shape)([*examples(sizes, torch.float32).values()])[0]
+            inputs = [*examples(lean_sizes(self.config.model, shape), torch.float32).values()]
+            run = self._denoiser(shape)
+            with self._refusals(shape.name), room_for("the first call"):
+                velocity = run(inputs)[0]
             if not velocity.isfinite().all():
                 raise BackendError(
                     f"{self.runtime.name} computes {shape.name} to what is no number here; "
@@ -136,7 +139,9 @@ class GraphExecutor(EagerExecutor):
                 )
         width = self.config.runtime.chunk_width
         for height, across in {(shape.height, shape.width) for shape in expected}:
-            self.decode(torch.zeros(self.config.model.latent_channels, width, height, across))
+            latents = torch.zeros(self.config.model.latent_channels, width, height, across)
+            with self._refusals("the decoder"), room_for("the first pictures"):
+                self.decode(latents)
         return time.perf_counter() - begun
 
     def _forward(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
@@ -217,20 +222,20 @@ class GraphExecutor(EagerExecutor):
                 written.
         """
         plan = plan_for(self, self.plans, self._identity(order), partial(self._save, order))
-        with self._refusals(order):
+        with self._refusals(order.name):
             return self.runtime.load(plan.folder, torch.get_num_threads())
 
     def _save(self, order: GraphOrder, into: Path) -> None:
         name, folder = self.runtime.name, self.plans.folder
         logger.info("%s converts %s, once; it is kept in %s", name, order.name, folder)
         # a folder that cannot be written is no refusal: another one is tried
-        refusals = self._refusals(order, passing=(MagiError, OSError))
+        refusals = self._refusals(order.name, passing=(MagiError, OSError))
         with refusals, torch.inference_mode(False), torch.no_grad():
             self.runtime.save(order, into)
 
     @contextmanager
     def _refusals(
-        self, order: GraphOrder, passing: tuple[type[Exception], ...] = (MagiError,)
+        self, graph: str, passing: tuple[type[Exception], ...] = (MagiError,)
     ) -> Iterator[None]:
         """What a runtime raises, as errors of this package."""
         try:
@@ -240,7 +245,7 @@ class GraphExecutor(EagerExecutor):
         except Exception as error:  # runtimes have classes of their own
             told = " ".join(str(error).split())[:400]
             raise BackendError(
-                f"{self.runtime.name} refuses {order.name} in {self.runtime.precision}: {told}; "
+                f"{self.runtime.name} refuses {graph} in {self.runtime.precision}: {told}; "
                 "use another dtype, or backend='eager', which runs everything",
                 field="backend",
             ) from error

@@ -20,8 +20,12 @@ def plan_for(holder: object, plans: PlanCache, identity: PlanIdentity, build: Bu
     Raises:
         BackendError: temporary files cannot be written either.
     """
+
+    def waiting() -> None:
+        logger.info("another process builds %s; it is waited for", identity.graph)
+
     try:
-        return plans.get(identity, build)
+        return plans.get(identity, build, waiting)
     except OSError as error:
         # as text: a log that is kept would keep the error, and that the holder
         told = str(error)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from magi_rt.backends.graph_runner import GraphExecutor
 from magi_rt.backends.graph_runtime import GraphOrder, Runner
+from magi_rt.backends.openvino_kept import kept_in
 from magi_rt.errors import BackendError
 from magi_rt.export.builders import missing
 
 PLAN = "plan.xml"
-COMPILED = "openvino"  # in the plan's folder: what OpenVINO made of it for this processor
 
 
 class OpenVINORuntime:
@@ -31,7 +31,8 @@ class OpenVINORuntime:
         dtype: "auto", "float32" or "bfloat16".
 
     Raises:
-        BackendError: OpenVINO is not installed, or the processor has no bfloat16.
+        BackendError: OpenVINO is not installed or does not run here, or the processor has no
+            bfloat16.
     """
 
     name = "openvino"
@@ -39,8 +40,12 @@ class OpenVINORuntime:
 
     def __init__(self, dtype: str = "auto") -> None:
         self._ov = import_openvino()
-        self._core = self._ov.Core()
-        has_bfloat16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        try:
+            self._core = self._ov.Core()
+            able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        except RuntimeError as error:  # for one, a part of it cannot be loaded
+            raise missing("openvino", "openvino", error) from error
+        has_bfloat16 = "BF16" in able
         if dtype == "bfloat16" and not has_bfloat16:
             raise BackendError(
                 "this processor has no bfloat16 instructions; use dtype='float32' or 'auto'",
@@ -75,12 +80,18 @@ class OpenVINORuntime:
             # Two worlds on one machine would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
-        plan, kept = str(folder / PLAN), {"CACHE_DIR": str(folder / COMPILED)}
-        try:
-            compiled = self._core.compile_model(plan, "CPU", {**settings, **kept})
-        except RuntimeError:  # for one, the folder cannot be written
-            compiled = self._core.compile_model(plan, "CPU", settings)
-        return _OpenVINORunner(self._ov, compiled)
+        with kept_in(folder) as kept:
+            return _OpenVINORunner(self._ov, self._compiled(folder / PLAN, settings, kept))
+
+    def _compiled(self, plan: Path, settings: dict[str, Any], kept: Path | None) -> Any:
+        if kept is not None:
+            try:
+                return self._core.compile_model(
+                    str(plan), "CPU", {**settings, "CACHE_DIR": str(kept)}
+                )
+            except RuntimeError:  # for one, the folder cannot be written
+                pass
+        return self._core.compile_model(str(plan), "CPU", settings)
 
 
 class OpenVINOExecutor(GraphExecutor):
@@ -106,8 +117,9 @@ class _OpenVINORunner:
         for place, tensor in enumerate(inputs):
             if self._given[place] is tensor:
                 continue  # the same memory as in the last call
+            self._given[place] = None  # an interrupt may come before or after what follows
             self._request.set_input_tensor(place, self._tensor(tensor.numpy(), shared_memory=True))
-            self._given[place] = tensor  # after it is so, as interrupts go
+            self._given[place] = tensor
         self._request.infer()
         return self._outputs
 

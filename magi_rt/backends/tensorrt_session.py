@@ -117,6 +117,7 @@ class EngineSession:
             self._bind(spec, inputs[name])
         memory = self._scratch.memory
         if self._lent is not memory:
+            self._lent = None  # an interrupt may come before or after what follows; so below
             self._context.set_device_memory(memory.data_ptr(), memory.nbytes)
             self._lent = memory
         if not self._context.execute_async_v3(stream):
@@ -137,10 +138,12 @@ class EngineSession:
             raise _failed(self.plan, f"input {spec.name} must be contiguous and on {self.device}")
         shape = tuple(tensor.shape)
         if spec.dynamic and self._shapes.get(spec.name) != shape:
+            self._shapes.pop(spec.name, None)
             self._context.set_input_shape(spec.name, shape)
             self._shapes[spec.name] = shape
         address = tensor.data_ptr()
         if self._addresses.get(spec.name) != address:
+            self._addresses.pop(spec.name, None)
             self._context.set_tensor_address(spec.name, address)
             self._addresses[spec.name] = address
 

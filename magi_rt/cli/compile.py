@@ -14,6 +14,7 @@ from magi_rt.errors import OptionError
 if TYPE_CHECKING:
     from magi_rt.export.compile import Built
     from magi_rt.export.parts import Networks
+    from magi_rt.export.plan_cache import PlanCache
     from magi_rt.export.recipes import Recipe
 
 RecipeName = Annotated[
@@ -27,6 +28,14 @@ Runtime = Annotated[
 ]
 Size = Annotated[str | None, typer.Option(help="Height x width in pixels, 256x256 for one.")]
 Window = Annotated[int | None, typer.Option(help="The most chunks in flight.")]
+History = Annotated[
+    int | None,
+    typer.Option(help="Finished chunks in memory; as many as a world of that window has."),
+]
+Prune = Annotated[
+    float | None,
+    typer.Option(metavar="DAYS", help="Remove plans unused for so many days, and do nothing else."),
+]
 RandomLayers = Annotated[
     int | None,
     typer.Option(min=1, help="Try the build with so many layers of random weights."),
@@ -44,8 +53,10 @@ def compile(
     runtime: Runtime = None,
     size: Size = None,
     window: Window = None,
+    history: History = None,
     random_layers: RandomLayers = None,
     plans: Into = None,
+    prune: Prune = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -69,10 +80,16 @@ def compile(
     from magi_rt.export.parts import random_layers as networks_of_random_layers
     from magi_rt.export.plan_cache import PlanCache
 
+    if prune is not None:
+        _prune(PlanCache(plans), prune, as_json)
+        return
     height, width = _sides(size)
-    wanted = _recipe(recipe, model, target).changed(
+    named = _recipe(recipe, model, target)
+    if window is not None and history is None:
+        history = _memory(model or named.model, named.steps, window)
+    wanted = named.changed(
         target=target, precision=precision, runtime=runtime, height=height, width=width,
-        window=window,
+        window=window, history=history,
     )  # fmt: skip
     if wanted.place.capability is None:
         if random_layers is not None:
@@ -87,6 +104,37 @@ def compile(
         networks = open_networks(wanted, fingerprint, model)
     for built in _with_bar(wanted, networks, PlanCache(plans), without_bar(quiet)):
         _say(built, as_json)
+    _tell_where(plans)
+
+
+def _tell_where(plans: Path | None) -> None:
+    """Worlds look in the user's cache alone."""
+    from magi_rt.export.plan_cache import CACHE_VARIABLE, PlanCache
+
+    if plans is not None and plans.absolute() != PlanCache().folder.absolute():
+        typer.echo(
+            f"Worlds look for plans in {PlanCache().folder}, not in {plans}: for them to find "
+            f"these, move them there or set {CACHE_VARIABLE} to a folder whose plans/ holds them.",
+            err=True,
+        )
+
+
+def _memory(model: str, steps: int, window: int) -> int:
+    """How many finished chunks a world of this window keeps."""
+    from magi_rt.checkpoints.layout import locate
+    from magi_rt.presets import PRESETS
+    from magi_rt.sampling.schedule import SamplerConfig
+
+    config = PRESETS[model] if model in PRESETS else locate(model).config
+    return SamplerConfig.from_config(config, steps, window).memory_depth()
+
+
+def _prune(cache: PlanCache, days: float, as_json: bool) -> None:
+    for place, size in cache.prune(days):
+        if as_json:
+            typer.echo(json.dumps({"removed": str(place), "bytes": size}))
+        else:
+            for_tables().print(f"removed {place}, {size / 1e6:.1f} MB", soft_wrap=True)
 
 
 def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:

@@ -68,8 +68,11 @@ class _ToldCache(PlanCache):
             build(into)
             self.progress(identity.graph, "running", 1.0)
 
+        def wait() -> None:
+            self.progress(identity.graph, "another process is building it", 0.0)
+
         try:
-            plan = super().get(identity, told, waiting)
+            plan = super().get(identity, told, wait)
         except OSError as error:
             raise unwritable(self.folder, error) from error
         self.found.append(Built(identity.graph, plan))

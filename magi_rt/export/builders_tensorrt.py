@@ -71,9 +71,15 @@ class TensorRTBuilder:
         return str(import_runtime(self.runtime).__version__)
 
     def flags(self, target: Target, precision: str) -> tuple[str, ...]:
-        """Typed always; TensorRT for RTX also names the card."""
-        named = self.runtime == "tensorrt_rtx"
-        return ("strongly typed", *((f"compute capability {_name(target)}",) if named else ()))
+        """Typed always; TensorRT for RTX names the capability, TensorRT the card that is here.
+
+        TensorRT tunes an engine to the very card: on another one of the same capability it may
+        be slow or fail.
+        """
+        if self.runtime == "tensorrt_rtx":
+            return ("strongly typed", f"compute capability {_name(target)}")
+        here = torch.cuda.get_device_name() if torch.cuda.is_available() else "no card"
+        return ("strongly typed", f"built on {here}")
 
     def build(self, order: BuildOrder, into: Path, progress: Progress = silent) -> None:
         """Parse the graph and write ``plan.engine``.

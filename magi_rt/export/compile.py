@@ -105,7 +105,8 @@ def build_part(
     Raises:
         BackendError: the graph cannot be written, or the runtime refuses it.
     """
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".graph-") as room:
+    # in the plan's own folder, so that what a killed build leaves goes with the rest of it
+    with tempfile.TemporaryDirectory(dir=into, prefix=".graph-") as room:
         tell("exporting", 0.0)
         path = Path(room) / f"{part.name}.onnx"
         with spelled_out(part.graph):

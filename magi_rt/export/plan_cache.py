@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from magi_rt.errors import BackendError
-from magi_rt.export.manifest import Manifest, PlanIdentity, mark_files
+from magi_rt.errors import BackendError, OptionError
+from magi_rt.export.manifest import MANIFEST, Manifest, PlanIdentity, mark_files
 
 CACHE_VARIABLE = "MAGI_RT_CACHE"
 LOCK_POLL_S = 0.2
+DAY_S = 86_400.0
 BUILD_LIMIT_S = 6 * 3600.0  # a waiter gives up after this; no build takes so long
+
+logger = logging.getLogger(__name__)
 
 BuildInto = Callable[[Path], None]
 """Writes a plan's files into an empty folder."""
@@ -110,9 +115,34 @@ class PlanCache:
             waiting()
             lock.acquire(timeout=BUILD_LIMIT_S, poll_interval=LOCK_POLL_S)
         try:
-            return _whole(place, identity) or _build(place, identity, build)
+            return _whole(place, identity, to_build=True) or _build(place, identity, build)
         finally:
             lock.release()
+
+    def prune(self, days: float) -> list[tuple[Path, int]]:
+        """Removes plans that nobody has opened for so many days; returns them and their bytes.
+
+        Plans that another process is building, or that cannot be removed, stay.
+
+        Raises:
+            OptionError: days is below 0.
+        """
+        import filelock
+
+        if not days >= 0:
+            raise OptionError(f"days is {days}; it must be 0 or more", field="days")
+        removed = []
+        for manifest in sorted(self.folder.glob(f"[!.]*/{MANIFEST}")):
+            place = manifest.parent
+            lock = filelock.FileLock(place.with_name(f".{place.name}.lock"))
+            with suppress(OSError, filelock.Timeout), lock.acquire(timeout=0):
+                if time.time() - manifest.stat().st_mtime < days * DAY_S:
+                    continue
+                size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+                manifest.unlink()  # half removed, it is no plan any more
+                shutil.rmtree(place)
+                removed.append((place, size))
+        return removed
 
 
 def unwritable(folder: Path, error: OSError) -> BackendError:
@@ -134,14 +164,18 @@ def open_plan(folder: Path, wanted: PlanIdentity | None = None) -> Plan:
     if wanted is not None:
         manifest.check(wanted, folder)
     manifest.check_files(folder)
+    with suppress(OSError):  # of a folder that may only be read
+        os.utime(folder / MANIFEST)  # when it was used last, for prune
     return Plan(folder, manifest)
 
 
-def _whole(place: Path, identity: PlanIdentity) -> Plan | None:
-    """The plan when it is there, undamaged and may be read."""
+def _whole(place: Path, identity: PlanIdentity, to_build: bool = False) -> Plan | None:
+    """The plan when it is there, undamaged and may be read; told where it is to be built again."""
     try:
         return open_plan(place, identity) if place.is_dir() else None
-    except (BackendError, OSError):
+    except (BackendError, OSError) as error:
+        if to_build:
+            logger.warning("%s; it is built again", str(error).split("; remove ")[0])
         return None
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from magi_rt.backends.graph_inputs import shape_of, visible_chunks
 from magi_rt.backends.graph_runtime import GraphOrder
-from magi_rt.backends.openvino import OpenVINOExecutor
+from magi_rt.backends.openvino import OpenVINOExecutor, _OpenVINORunner
 from magi_rt.errors import BackendError
 from magi_rt.export.graphs import HIDDEN
 from magi_rt.models.inputs import Branch, DenoiseInputs
@@ -128,6 +130,51 @@ def test_what_openvino_compiles_is_kept_with_its_plan(plans: Path) -> None:
     assert any((path / "openvino").is_dir() for path in folders)
 
 
+def test_what_openvino_compiled_is_used_only_as_it_was_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    latents = torch.zeros(16, 2, *SIZE)
+    right = graph_executor("openvino", tmp_path).decode(latents)
+    (blob,) = tmp_path.glob("*/openvino/*.blob")
+    whole = blob.read_bytes()
+    middle = len(whole) // 2
+    blob.write_bytes(whole[:middle] + bytes(4096) + whole[middle + 4096 :])
+    assert torch.equal(graph_executor("openvino", tmp_path).decode(latents), right)
+    assert "not as it was written" in caplog.text
+    caplog.clear()
+    assert torch.equal(graph_executor("openvino", tmp_path).decode(latents), right)
+    assert not caplog.text, "made anew once, then kept"
+
+
+def test_an_interrupted_call_does_not_leave_another_streams_memory_bound() -> None:
+    class Request:
+        def __init__(self) -> None:
+            self.bound, self.interrupts = torch.zeros(1), False
+
+        def get_output_tensor(self, place: int) -> SimpleNamespace:
+            return SimpleNamespace(data=np.zeros(1, dtype=np.float32))
+
+        def set_input_tensor(self, place: int, tensor: torch.Tensor) -> None:
+            self.bound = tensor
+            if self.interrupts:
+                raise KeyboardInterrupt
+
+        def infer(self) -> None: ...
+
+    request = Request()
+    compiled = SimpleNamespace(inputs=[0], outputs=[0], create_infer_request=lambda: request)
+    shared = SimpleNamespace(Tensor=lambda array, shared_memory: torch.from_numpy(array))
+    runner = _OpenVINORunner(shared, compiled)
+    one, other = torch.ones(1), torch.full((1,), 2.0)
+    runner([one])
+    request.interrupts = True
+    with pytest.raises(KeyboardInterrupt):
+        runner([other])
+    request.interrupts = False
+    runner([one])
+    assert torch.equal(request.bound, one)
+
+
 @pytest.mark.parametrize(
     ("step", "kind"), [("save", RuntimeError), ("load", RuntimeError), ("load", OSError)]
 )
@@ -198,6 +245,35 @@ def test_a_runtime_that_computes_nonsense_is_not_used(
     monkeypatch.setattr(executor, "_ready", lambda order: lambda inputs: nonsense)
     with pytest.raises(BackendError, match="to what is no number"):
         executor.warm_up()
+
+
+def test_a_runtime_that_fails_in_its_first_call_is_refused_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = graph_executor("openvino", tmp_path)
+    sampler = SamplerConfig.from_config(executor.config, 8, 1, None)
+    rehearse(executor, sampler, SIZE, executor.expect)
+
+    def fail(inputs: object) -> list[torch.Tensor]:
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr(executor, "_ready", lambda order: fail)
+    with pytest.raises(BackendError, match="could not create a primitive; use another"):
+        executor.warm_up()
+
+
+def test_openvino_without_its_plugin_for_processors_is_told_as_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from magi_rt.backends import openvino
+
+    def get_property(*_: str) -> str:
+        raise RuntimeError("Cannot load library libopenvino_intel_cpu_plugin.so")
+
+    broken = SimpleNamespace(Core=lambda: SimpleNamespace(get_property=get_property))
+    monkeypatch.setattr(openvino, "import_openvino", lambda: broken)
+    with pytest.raises(BackendError, match="Cannot load library"):
+        openvino.OpenVINORuntime()
 
 
 def test_a_gpu_is_refused_before_anything_is_loaded() -> None:

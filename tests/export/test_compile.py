@@ -16,7 +16,7 @@ from magi_rt.export.parts import Networks, open_networks, parts_of, random_layer
 from magi_rt.export.plan_cache import PlanCache, open_plan
 from magi_rt.export.recipes import Recipe, read_recipe
 from magi_rt.world import World
-from tests.export.kit import needs
+from tests.export.kit import identity, needs
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -138,6 +138,63 @@ def test_after_the_verb_a_world_on_the_processor_opens_without_converting_anythi
     with caplog.at_level(logging.INFO):
         World.open("nano", backend="openvino").advance("a red ball")
     assert "converts" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wishes", "window", "history"),
+    [
+        (["rtx4090-4.5b-256"], 4, 1),
+        (["rtx4090-4.5b-256", "--window", "1"], 1, 4),
+        (["rtx4090-4.5b-256", "--window", "2"], 2, 3),
+        (["rtx4090-4.5b-256", "--window", "1", "--history", "6"], 1, 6),
+    ],
+)
+def test_engines_are_built_for_the_memory_of_a_world_with_that_window(
+    wishes: list[str], window: int, history: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from magi_rt.cli.app import app
+    from magi_rt.export import parts
+
+    asked: list[Recipe] = []
+
+    def stop(recipe: Recipe, *_: object) -> None:
+        asked.append(recipe)
+        raise OptionError("far enough")
+
+    monkeypatch.setattr(parts, "random_layers", stop)
+    CliRunner().invoke(app, ["compile", *wishes, "--random-layers", "1", "--quiet"])
+    assert [(recipe.window, recipe.history) for recipe in asked] == [(window, history)]
+
+
+def test_plans_that_worlds_do_not_find_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from magi_rt.cli import compile as verb
+    from magi_rt.cli.app import app
+
+    monkeypatch.setenv("MAGI_RT_CACHE", str(tmp_path))
+    monkeypatch.setattr(verb, "_with_bar", lambda *_: iter(()))
+    here, apart = (
+        CliRunner().invoke(app, ["compile", "cpu-nano", "--plans", str(tmp_path / folder)])
+        for folder in ("plans", "apart")
+    )
+    assert (here.exit_code, here.stderr, apart.exit_code) == (0, "", 0)
+    assert "MAGI_RT_CACHE" in apart.stderr
+
+
+def test_old_plans_are_removed_by_the_verb(tmp_path: Path) -> None:
+    from magi_rt.cli.app import app
+
+    def build(into: Path) -> None:
+        (into / "plan").write_text("x")
+
+    place = PlanCache(tmp_path).get(identity(), build).folder
+    kept, gone = (
+        CliRunner().invoke(app, ["compile", "--plans", str(tmp_path), "--prune", days])
+        for days in ("1", "0")
+    )
+    assert (kept.output, kept.exit_code, gone.exit_code) == ("", 0, 0)
+    assert place.name in "".join(gone.output.split()) and not place.exists()
 
 
 @pytest.mark.parametrize(

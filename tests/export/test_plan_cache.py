@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from magi_rt.backends.kept_plans import plan_for
 from magi_rt.cli.compile_cpu import _ToldCache
-from magi_rt.errors import BackendError
+from magi_rt.errors import BackendError, OptionError
 from magi_rt.export.plan_cache import PlanCache, default_cache, open_plan
 from tests.export.kit import identity
 
@@ -69,7 +70,7 @@ def test_another_identity_is_another_plan(tmp_path: Path) -> None:
 
 
 def test_a_damaged_plan_is_refused_when_opened_and_built_again_when_asked_for(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = PlanCache(tmp_path)
     place = cache.get(identity(), build).folder
@@ -77,6 +78,7 @@ def test_a_damaged_plan_is_refused_when_opened_and_built_again_when_asked_for(
     with pytest.raises(BackendError, match="sha256"):
         cache.find(identity())
     assert cache.get(identity(), build).fresh
+    assert caplog.text.count("has sha256") == 1 and "it is built again" in caplog.text
     assert open_plan(place, identity()).manifest.identity == identity()
 
 
@@ -109,6 +111,22 @@ def test_what_a_killed_build_left_is_swept_away(tmp_path: Path) -> None:
     (left / "half").write_bytes(b"half")
     plan = cache.get(identity(), build)
     assert set(plan.manifest.files) == {"plan.engine"} and not left.exists()
+
+
+def test_plans_unused_for_long_are_removed_and_those_in_use_stay(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    old, young, busy = (
+        cache.get(identity(weights=name), build).folder for name in ("old", "young", "busy")
+    )
+    for folder in (old, young, busy):
+        os.utime(folder / "manifest.json", (1e9, 1e9))
+    assert not cache.get(identity(weights="young"), refuse).fresh, "opened, so used today"
+    with filelock.FileLock(busy.with_name(f".{busy.name}.lock")):
+        removed = cache.prune(30)
+    assert [place for place, _ in removed] == [old] and removed[0][1] > len(b"an engine")
+    assert not old.exists() and young.is_dir() and busy.is_dir()
+    with pytest.raises(OptionError, match="days is -1"):
+        cache.prune(-1)
 
 
 def _ask(folder: str, barrier: threading.Barrier, log: str) -> None:

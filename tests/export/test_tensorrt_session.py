@@ -55,6 +55,26 @@ def test_a_session_reads_and_writes_where_the_tensors_lie(
     assert again.data_ptr() == out.data_ptr() and torch.equal(out, 2 * (x + 1))
 
 
+def test_an_interrupted_call_does_not_leave_another_streams_memory_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = fake_trt.Engine()
+    session = opened(tmp_path, monkeypatch, engine)
+    context = engine.context
+    assert context is not None
+    one, other = numbers(), numbers() + 5
+    session.run({"x": one}, stream=1)
+
+    def interrupted(name: str, address: int) -> bool:
+        context.addresses[name] = address
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(context, "set_tensor_address", interrupted)
+        session.run({"x": other}, stream=1)
+    assert torch.equal(session.run({"x": one}, stream=1)["out"], 2 * one)
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
