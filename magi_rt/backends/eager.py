@@ -17,7 +17,7 @@ from magi_rt.backends.packed import pack
 from magi_rt.backends.ranges import CrossAttention, SelfAttention
 from magi_rt.backends.remembered import Remembered
 from magi_rt.checkpoints.layout import resolve
-from magi_rt.checkpoints.networks import load_denoiser, load_vae
+from magi_rt.checkpoints.networks import check_beside, load_denoiser, load_vae
 from magi_rt.config import MagiConfig
 from magi_rt.errors import PromptError, ShapeError
 from magi_rt.models.attention import choose_attention, describe_attention
@@ -221,6 +221,7 @@ def loaded(model: str | Path, device: str, dtype: str, attention: str) -> Loaded
     how = describe_attention(choose_attention(place, working, attention), attention)
     channels, tokens = folder.config.model.caption_channels, folder.special_tokens
     special_tokens = None if tokens is None else SpecialTokens.read(tokens, channels)
+    check_beside(folder)
     mark = Fingerprint()
     dit = load_denoiser(folder, device=place, params_dtype=working, seen=_part(mark, "dit"))
     vae = load_vae(folder, device=place, dtype=working, seen=_part(mark, "vae"))

@@ -15,8 +15,18 @@ SAID = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
 """Words in the errors of PyTorch and of NVIDIA's libraries that have no class of their own."""
 
 
+LESS = (
+    "open with a smaller size=, with window=1 or with history=0, and close worlds and forks that "
+    "are done"
+)
+SMALLER = (
+    "take a smaller model or its 8-bit variant, or a device with more memory, and close worlds of "
+    "other models"
+)
+
+
 @contextmanager
-def room_for(what: str) -> Iterator[None]:
+def room_for(what: str, advice: str = LESS) -> Iterator[None]:
     """Inside, or in a function that it decorates, memory that runs out is a BackendError.
 
     What the failed call held is given back at once, not when the error is forgotten, so that a
@@ -24,6 +34,7 @@ def room_for(what: str) -> Iterator[None]:
 
     Args:
         what: needs the room, for the message.
+        advice: the way out.
     """
     try:
         yield
@@ -32,9 +43,8 @@ def room_for(what: str) -> Iterator[None]:
             raise
         traceback.clear_frames(error.__traceback__)
         raise BackendError(
-            f"there is no room in memory for {what} ({_told(error)}); open with a smaller size=, "
-            "with window=1 or with history=0, and close worlds and forks that are done: "
-            "magi-rt plan says what fits"
+            f"there is no room in memory for {what} ({_told(error)}); {advice}: magi-rt plan says "
+            "what fits"
         ) from error
 
 

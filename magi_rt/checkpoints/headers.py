@@ -244,12 +244,14 @@ def _refuse_absent(file: Path) -> None:
             f"{packed} is compressed; unpack it first, for example with: zstd -d {packed.name}"
         )
     pickles = sorted(f.name for f in file.parent.glob("*") if f.suffix in PICKLE_SUFFIXES)
-    if pickles:
+    whole = len(list(file.parent.glob("*.safetensors")))
+    if pickles and not whole:
         raise CheckpointError(
             f"{file.parent} holds only pickle files ({name_some(pickles)}); loading a pickle can "
             f"run any code, so only safetensors is read: convert them to {file.name} first"
         )
-    raise CheckpointError(f"weight file {file} does not exist")
+    beside = f"; {whole} other safetensors files are there: fetch this one again" if whole else ""
+    raise CheckpointError(f"weight file {file} does not exist{beside}")
 
 
 def name_some(names: list[str], limit: int = 4) -> str:

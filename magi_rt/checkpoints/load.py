@@ -6,6 +6,8 @@ Weights are memory mapped and assigned: what needs no cast and stays on the CPU 
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -16,6 +18,8 @@ from magi_rt.checkpoints.expected import Role, expected_tensors
 from magi_rt.checkpoints.headers import StoredTensor, WeightFiles, name_some
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
 
 FLOATS = ("F32", "BF16", "F16")
 """Stored types that may be cast to the run-time type."""
@@ -46,6 +50,10 @@ def check_tensors(
 ) -> None:
     """Compares headers with what a network needs; reads no weights.
 
+    Published files are loaded non-strictly (contract 2). Here a tensor that would be another of the
+    network's own, such as of a layer too many, is refused: it is a sign of other weights. Any other
+    one is left out, and a warning says so.
+
     Args:
         shapes: every tensor the network needs, by name.
         dtypes: the run-time dtype of each; a float8 tensor must be stored as such, any other as
@@ -58,10 +66,18 @@ def check_tensors(
     """
     stored = files.tensors
     extra = [n for n in stored if n not in shapes and not n.startswith(ignored or ("\0",))]
+    kin = {_pattern(name) for name in shapes}
+    foreign = [name for name in extra if _pattern(name) not in kin]
+    extra = [name for name in extra if _pattern(name) in kin]
     wrong = [n for n, shape in shapes.items() if n in stored and stored[n].shape != tuple(shape)]
     kinds = [n for n in shapes if n in stored and stored[n].dtype not in _allowed(dtypes[n])]
     _refuse(files, "lacks", "tensors", [n for n in shapes if n not in stored])
     _refuse(files, "holds", "tensors this model does not have", extra)
+    if foreign:
+        logger.warning(
+            "%s holds %d tensors that this package has no use for: %s; they are left out",
+            files.folder, len(foreign), name_some(foreign),
+        )  # fmt: skip
     _refuse(
         files, "holds", "tensors of another shape", wrong,
         [f"{n} is {_size(stored[n].shape)}, not {_size(shapes[n])}" for n in wrong],
@@ -105,6 +121,11 @@ def load_into(
     module.load_state_dict(
         {name: weights[source] for name, source in sources.items()}, strict=True, assign=True
     )
+
+
+def _pattern(name: str) -> str:
+    """A name with its numbers left open."""
+    return re.sub(r"\d+", "#", name)
 
 
 def _allowed(dtype: torch.dtype) -> tuple[str, ...]:

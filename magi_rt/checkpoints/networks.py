@@ -9,10 +9,11 @@ import torch
 
 from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_denoiser, missing_vae
-from magi_rt.checkpoints.load import Seen, load_into, run_time_dtypes
+from magi_rt.checkpoints.load import Seen, check_tensors, load_into, run_time_dtypes
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
 from magi_rt.models.dit import VideoDiT
+from magi_rt.models.text_encoder import check_folder
 from magi_rt.models.vae import VAEConfig, ViTVAE
 
 
@@ -67,6 +68,26 @@ def load_vae(
     vae = vae_skeleton(model.vae, model.config)
     load_into(vae, files, dict.fromkeys(vae.state_dict(), dtype), device=device, seen=seen)
     return vae.eval().requires_grad_(False)
+
+
+def check_beside(model: ModelFolder) -> None:
+    """Refuses what stands beside the denoiser before any weight is read; reads headers only.
+
+    Raises:
+        CheckpointError, ConfigError: as in :func:`load_vae`, or the text encoder's files are
+            absent, pickled or of another width.
+    """
+    if model.denoiser is None:
+        raise CheckpointError(missing_denoiser(model), field="denoiser")
+    if model.vae is None:
+        raise CheckpointError(missing_vae(model), field="vae")
+    files = open_weights(model.vae, VAE_WEIGHTS)
+    tensors = vae_skeleton(model.vae, model.config).state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    check_tensors(files, shapes, dict.fromkeys(shapes, torch.float32))
+    if model.text_encoder is not None:
+        check_folder(model.text_encoder, model.config.model.caption_channels)
+        open_weights(model.text_encoder)
 
 
 def vae_skeleton(folder: Path, config: MagiConfig) -> ViTVAE:

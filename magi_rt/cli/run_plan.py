@@ -99,6 +99,7 @@ def plan_run(wishes: RunWishes) -> RunPlan:
         )
     out, sheet = _outputs(wishes)
     config = check_model(wishes.model, options)
+    _check_told(wishes)
     frames = max(1, round(wishes.seconds * config.runtime.fps))
     _check_start(wishes, config)
     return RunPlan(
@@ -150,6 +151,19 @@ def _story(wishes: RunWishes) -> Story:
     if not told:
         return default_story(wishes.seconds)
     return told_story(wishes.prompt or "", wishes.then, wishes.seconds)
+
+
+def _check_told(wishes: RunWishes) -> None:
+    """The story that is told without one is of the built-in world, in its words."""
+    from magi_rt.checkpoints.layout import BUILT_IN
+
+    told = wishes.prompt is not None or wishes.then or wishes.image or wishes.video
+    if not told and wishes.model not in (*BUILT_IN, "dummy"):
+        raise OptionError(
+            f"{wishes.model} is not the built-in world, whose story would be told: say what to "
+            'show with --prompt "...", or --prompt "" for nothing',
+            field="prompt",
+        )
 
 
 def check_model(model: str, options: WorldOptions) -> MagiConfig:

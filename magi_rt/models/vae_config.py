@@ -13,6 +13,7 @@ from magi_rt.errors import ConfigError
 
 Grid = tuple[int, int, int]
 
+DROP_RATES = ("drop_rate", "attn_drop_rate", "drop_path_rate")
 OPTIONAL_KEYS: dict[str, Any] = {
     "with_cls_token": True,
     "norm_code": False,
@@ -80,14 +81,16 @@ class VAEConfig(ConfigSection):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, section: str | None = None) -> Self:
-        """Builds the sizes from a ``ddconfig`` object; flags the model never varies may be absent.
+        """Builds the sizes from a ``ddconfig`` object; flags the model never varies may be absent,
+        and rates of dropout may stand there as long as they are 0.
 
         Raises:
             ConfigError: a key is missing, unknown, wrongly typed or has an unsupported value.
         """
         given: Any = data
         if isinstance(data, Mapping):
-            given = {**OPTIONAL_KEYS, "model_type": "vit", **data}
+            said = {key: value for key, value in data.items() if not _idle(key, value)}
+            given = {**OPTIONAL_KEYS, "model_type": "vit", **said}
         return super().from_dict(given, section=section or "ddconfig")
 
     @classmethod
@@ -136,3 +139,8 @@ class VAEConfig(ConfigSection):
     def patch_volume(self) -> int:
         """Pixels of one token."""
         return self.patch_length * self.patch_size**2
+
+
+def _idle(key: str, value: object) -> bool:
+    """True for a setting that changes nothing here at the value it has."""
+    return (key in DROP_RATES and value == 0) or (key == "qk_scale" and value is None)

@@ -147,7 +147,8 @@ def denoiser_bytes(subject: Subject, precision: Precision | None) -> float:
     caption = (model.hidden_size + model.gate_hidden + model.caption_max_length) * (
         model.caption_channels
     )
-    narrow = precision is not None and precision.eight_bits
+    stored = subject.config.engine.fp8_quant
+    narrow = stored if precision is None else precision.eight_bits
     middle = (model.num_layers - 2) * layer * (1 if narrow else wide)
     return 2 * layer * wide + middle + model.num_layers * beside * wide + 4 * (ends + caption)
 

@@ -11,7 +11,7 @@ from magi_rt.planner.chips import CPU, GPUS, Chip, Precision, precisions_of
 from magi_rt.planner.memory import GIB, Memory, denoiser_bytes, world_memory
 from magi_rt.planner.speed import Timing, timing
 from magi_rt.planner.steps import fitting_steps, taught_steps
-from magi_rt.planner.work import Subject
+from magi_rt.planner.work import Subject, is_published_shape
 
 Size = tuple[int, int]
 
@@ -121,11 +121,14 @@ def _choice(
 
 
 def _ways(subject: Subject, chip: Chip, wish: Wish) -> tuple[Precision, ...]:
-    """What a wish leaves open; weights of 8 bits are for 8-bit products."""
-    if chip.name == CPU:
-        return wish.precisions or (FLOAT32,)
-    ways = wish.precisions or tuple(precisions_of(chip, proven=True))
+    """What a wish leaves open; weights of 8 bits are for 8-bit products, and must be there."""
     narrow = subject.config.engine.fp8_quant
+    if chip.name == CPU:
+        return () if narrow else wish.precisions or (FLOAT32,)
+    ways = wish.precisions or tuple(precisions_of(chip, proven=True))
+    engine = subject.config.engine
+    if is_published_shape(subject.config.model) and not engine.distill and not wish.precisions:
+        return tuple(way for way in ways if not way.eight_bits)  # no such weights were published
     return tuple(way for way in ways if way.eight_bits or not narrow)
 
 

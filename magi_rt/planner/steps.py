@@ -36,6 +36,14 @@ def _shortest(config: MagiConfig) -> int:
 
 
 def fitting_steps(config: MagiConfig, window: int) -> tuple[int, ...]:
-    """Those of :func:`taught_steps` that divide among the chunks in flight and noise stages."""
+    """Those of :func:`taught_steps` that divide among the chunks in flight and noise stages.
+
+    Distilled models take 12 steps of three sizes, which all chunks in flight must share.
+    """
     stages = len(config.runtime.noise2clean_kvrange) or 1
-    return tuple(n for n in taught_steps(config) if n % window == 0 and n % stages == 0)
+    mixed = config.engine.distill and 12 // window % 3 != 0
+    return tuple(
+        n
+        for n in taught_steps(config)
+        if n % window == 0 and n % stages == 0 and not (n == 12 and mixed)
+    )

@@ -110,6 +110,12 @@ class SamplerConfig:
                 f"{_fitting(self.window)} steps, or a window of 1",
                 field="steps",
             )
+        if self.distill and self.steps == 12 and self.steps_per_stage % 3:
+            raise OptionError(
+                f"12 steps of a distilled model are of three sizes, and {self.window} chunks in "
+                "flight would be at different ones; use a window of 1, 2 or 4",
+                field="window",
+            )
         stages = len(self.visibility.by_stage) or 1
         if self.steps % stages:
             raise OptionError(

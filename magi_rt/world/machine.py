@@ -8,9 +8,11 @@ from typing import Any
 
 from magi_rt.backends.base import Executor, Prepares
 from magi_rt.backends.choose import may_be_replaced, open_executor, open_instead
-from magi_rt.backends.room import room_for
+from magi_rt.backends.room import SMALLER, room_for
+from magi_rt.checkpoints.layout import SPECIAL_TOKENS
 from magi_rt.errors import BackendError, SnapshotError
 from magi_rt.frames import Frame
+from magi_rt.planner.work import is_published_shape
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk, emitted
 from magi_rt.sampling.rehearsal import rehearse
 from magi_rt.sampling.schedule import SamplerConfig
@@ -87,7 +89,7 @@ class WorldMachine:
         )
 
     @classmethod
-    @room_for("the model's weights")
+    @room_for("the model's weights", SMALLER)
     def _of(cls, model: str, options: WorldOptions) -> WorldMachine:
         check_options(model, options)
         executor = open_executor(
@@ -131,7 +133,7 @@ class WorldMachine:
             size=size,
             paces=allowed or (sampler.steps,),
         )
-        return replace(machine, notes=_made_ready(machine))
+        return replace(machine, notes=(*_made_ready(machine), *_unspoken(executor)))
 
     def anew(self, moment: Moment, seed: int | None, image: Any) -> WorldMachine:
         """The same with another seed or first picture, None for the moment's.
@@ -241,6 +243,16 @@ def _made_ready(machine: WorldMachine) -> tuple[str, ...]:
         sampler = machine.pipeline.sampler.at_steps(steps)
         rehearse(executor, sampler, machine.latent_size, executor.expect)
     return (f"{executor.info.name} made itself ready in {executor.warm_up():.1f} s",)
+
+
+def _unspoken(executor: Executor) -> tuple[str, ...]:
+    """Says so when a published model goes without the words that it was launched with."""
+    if executor.special_tokens is not None or not is_published_shape(executor.config.model):
+        return ()
+    return (
+        f"prompts go without the learned tokens for quality and duration: put {SPECIAL_TOKENS} "
+        "(example/assets of the published code) into the model folder",
+    )
 
 
 def deadline_of(machine: WorldMachine) -> Deadline | None:

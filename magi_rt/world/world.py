@@ -81,8 +81,9 @@ class World(WorldTravel):
                 float 0..1. Any size; it is stretched to the world's.
             video: video to continue: a file name (resampled to the world's frame rate), or
                 [T, H, W, 3] at the world's frame rate. The first 32 frames are used.
-            seed, steps, window, depth, size: see :class:`magi_rt.world.options.WorldOptions`;
-                ``None`` is the model's own.
+            seed: 0 unless told otherwise, whatever the model's configuration says.
+            steps, window, depth, size: see :class:`magi_rt.world.options.WorldOptions`; ``None`` is
+                the model's own.
             backend, device, dtype, attention: what computes, where and how; the same.
             history, adapt, fps: the same.
 

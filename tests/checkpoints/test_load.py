@@ -87,9 +87,18 @@ def test_a_missing_tensor_is_named(model_folder: Path) -> None:
     assert "lacks 1 tensors" in error.message
 
 
-def test_an_extra_tensor_is_named(model_folder: Path) -> None:
-    error = refusal(edited(model_folder, lambda t: t.update(surplus=torch.ones(1))))
-    assert error.field == "surplus"
+def test_a_tensor_of_a_layer_too_many_is_named(model_folder: Path) -> None:
+    more = QUERY.replace("layers.1.", "layers.9.")
+    error = refusal(edited(model_folder, lambda t: t.update({more: t[QUERY].clone()})))
+    assert error.field == more != QUERY
+
+
+def test_a_tensor_that_no_network_has_is_left_out_with_a_warning(
+    model_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = edited(model_folder, lambda t: t.update(surplus=torch.ones(1)))
+    assert "surplus" not in load_denoiser(resolve(folder)).state_dict()
+    assert "surplus" in caplog.text
 
 
 def test_a_misshapen_tensor_is_named_with_both_shapes(model_folder: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_broken_model_folder_is_refused_by_name(
     monkeypatch.chdir(work)
     harm, names = DAMAGES[damage]
     harm(model_folder)
-    option = [] if verb == "inspect" else ["--seconds", "0.1", "--quiet", "--model"]
+    option = [] if verb == "inspect" else ["--prompt", "", "--seconds", "0.1", "--quiet", "--model"]
     result = invoke(verb, *option, str(model_folder))
     assert result.exit_code == 2
     assert names in result.stderr and result.stderr.count("\n") == 1
@@ -98,7 +98,14 @@ def test_run_opens_a_folder_in_the_published_layout(
     assert video.shape[1] * 32 == video.shape[2] * 48, "height x width, enlarged alike"
 
 
+def test_the_story_of_the_built_in_world_is_not_told_by_others(talking_model: Path) -> None:
+    result = invoke("run", "--model", str(talking_model), "--seconds", "1")
+    assert result.exit_code == 2 and "--prompt" in result.stderr
+
+
 def test_a_size_the_model_cannot_make_is_refused_with_one_that_it_can(talking_model: Path) -> None:
-    result = invoke("run", "--model", str(talking_model), "--size", "40x64", "--seconds", "1")
+    result = invoke(
+        "run", "--model", str(talking_model), "--size", "40x64", "--seconds", "1", "--prompt", ""
+    )
     assert result.exit_code == 2
     assert "try 32x64" in result.stderr or "try 48x64" in result.stderr

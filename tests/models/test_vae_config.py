@@ -38,6 +38,11 @@ def test_the_published_sizes_give_the_published_grid() -> None:
     assert published.grid == (4, 32, 32)
 
 
+def test_settings_that_change_nothing_may_stand_there() -> None:
+    idle = {"qk_scale": None, "drop_rate": 0.0, "attn_drop_rate": 0, "drop_path_rate": 0.0}
+    assert VAEConfig.from_card(card(**idle)) == VAEConfig.from_card(card())
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -54,7 +59,8 @@ def test_the_published_sizes_give_the_published_grid() -> None:
         ({"video_length": 3}, "multiple of patch_length, 2"),
         ({"num_heads": 3}, "multiple of num_heads, 3"),
         ({"embed_dim": 48}, "multiple of a patch's 32"),
-        ({"qk_scale": None}, "unknown keys: qk_scale"),
+        ({"qk_scale": 0.1}, "unknown keys: qk_scale"),
+        ({"drop_rate": 0.1}, "unknown keys: drop_rate"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key(changes: dict[str, Any], words: str) -> None:

@@ -129,6 +129,14 @@ def test_an_8_bit_variant_is_never_promised_16_bit_speed() -> None:
     assert not nothing["fits"] and nothing["nearest"][0].startswith("slower: ")
 
 
+def test_base_models_are_promised_no_8_bit_weights_and_processors_none_at_all() -> None:
+    roomy = ("--gpu", "h100", "--fps", "0.01", "--all")
+    ways = {each["precision"] for each in answer("-m", "4.5b-base", *roomy)["choices"]}
+    assert ways == {"bf16"}
+    refused = asked("--model", "4.5b-distill-fp8", "--gpu", "cpu")
+    assert refused.exit_code == 2 and "emulates them" in refused.stderr
+
+
 def test_eight_bits_of_a_16_bit_variant_are_said_to_need_other_weights() -> None:
     needed = "fp8: needs weights in 8 bits, which 4.5B-distill has not"
     assert needed in answer("--gpu", "rtx4090")["notes"]
@@ -151,7 +159,8 @@ def test_a_model_is_offered_only_the_steps_that_it_was_taught() -> None:
     assert taught_steps(PRESETS["4.5B-base"]) == (64,)
     assert taught_steps(PRESETS["24B-distill"]) == (8, 12, 16, 32, 64)
     assert taught_steps(subject_of("nano").config) == (4, 8, 12, 16, 32, 64)
-    assert fitting_steps(PRESETS["24B-distill"], 3) == (12,)
+    assert fitting_steps(PRESETS["24B-distill"], 3) == ()
+    assert fitting_steps(PRESETS["24B-distill"], 2) == (8, 12, 16, 32, 64)
 
 
 def with_steps(config: MagiConfig, num_steps: int, shortest: int | None = None) -> MagiConfig:

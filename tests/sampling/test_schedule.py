@@ -106,6 +106,14 @@ def test_a_wrong_wish_is_refused_with_value_limit_and_way_out(
     assert [word for word in words if word not in refusal.value.message] == []
 
 
+def test_chunks_in_flight_of_a_distilled_model_share_the_size_of_every_step() -> None:
+    distilled = small_config(distill=True, noise2clean_kvrange=(5, 4, 3, 2))
+    for window in (1, 2, 4):
+        assert sampler(distilled, steps=12, window=window).window == window
+    with pytest.raises(OptionError, match="use a window of 1, 2 or 4"):
+        sampler(distilled, steps=12, window=3)
+
+
 def test_a_models_own_steps_and_window_may_be_asked_for_by_their_numbers() -> None:
     config = replace(BASE, runtime=replace(BASE.runtime, num_steps=20, window_size=5))
     assert sampler(config, steps=20, window=5) == sampler(config)

@@ -244,7 +244,7 @@ def test_counts_can_be_chosen_or_bounded(model: Path) -> None:
         ({"adapt": "yes"}, "True, False or step counts"),
         ({"adapt": True, "fps": 0}, "above 0"),
         ({"fps": 24}, "give adapt=True"),
-        ({"adapt": True, "window": 3, "steps": 12}, "12 steps with a window of 3"),
+        ({"adapt": True, "window": 3, "steps": 12}, "use a window of 1, 2 or 4"),
     ],
 )
 def test_wishes_that_cannot_be_met_are_refused(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from magi_rt.backends import eager
 from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.backends.room import room_for
 from magi_rt.errors import BackendError, MagiError
@@ -44,6 +46,15 @@ def test_every_kind_of_full_memory_is_told_with_what_it_was_for_and_the_way_out(
     assert f"no room in memory for the next chunk ({said}" in caught.value.message
     assert "size=" in caught.value.message and "history=0" in caught.value.message
     assert len(caught.value.message) < 500
+
+
+def test_weights_that_do_not_fit_are_not_answered_with_smaller_pictures(
+    monkeypatch: pytest.MonkeyPatch, talking_model: Path
+) -> None:
+    monkeypatch.setattr(eager, "load_denoiser", run_out)
+    with pytest.raises(BackendError, match="8-bit variant") as caught:
+        World.open(talking_model, backend="eager")
+    assert "the model's weights" in caught.value.message and "size=" not in caught.value.message
 
 
 def test_other_errors_pass_as_they_are() -> None:
