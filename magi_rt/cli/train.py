@@ -28,7 +28,7 @@ train = typer.Typer(
 
       magi-rt train distill runs/fast --teacher runs/dit/export --minutes 60
 
-      magi-rt run --model runs/fast/export
+      magi-rt run --model runs/fast/export --prompt "a red ball"
     """,
 )
 
