@@ -133,7 +133,7 @@ def run(
 
       magi-rt run --image photo.png -p "night falls" --seed 7 -o night.mp4
 
-      magi-rt run --model ~/models/4.5B-distill --window 4 --size 720x720 --prompt "a harbour at dawn"
+      magi-rt run --model ~/models/4.5B-distill --window 4 --size 720x720 -p "a harbour at dawn"
     """
     wishes = RunWishes(
         prompt=prompt, then=tuple(then or ()), seconds=seconds, image=image, video=video, seed=seed,
