@@ -20,6 +20,8 @@ from magi_rt.models.special_tokens import (
 from magi_rt.sampling.stream_state import ChunkText
 from magi_rt.world.prompt_text import plain_prompt
 
+UNREAD = " counts as no prompt, because cleaning leaves nothing of it: say it in English words"
+CUT = " is longer than is read: the model takes"
 KEPT = 64
 KEPT_BYTES = 2**30
 
@@ -76,10 +78,18 @@ class PromptBook:
         )
         return ChunkText(prompt, context)
 
-    def says_nothing(self, prompt: str) -> bool:
-        """True when there are words, but cleaning leaves none of them; errors as in `text_for`."""
+    def unread(self, prompt: str) -> str:
+        """What to say of a prompt that is not read, or not to its end; "" for any other.
+
+        Errors as in `text_for`.
+        """
         checked = plain_prompt(prompt)
-        return bool(checked) and not len(self._rows.get(checked, lambda: self._encode(checked)))
+        if not checked:
+            return ""
+        read = len(self._rows.get(checked, lambda: self._encode(checked)))
+        if read >= self.executor.config.model.caption_max_length:
+            return f"{CUT} {read} tokens"
+        return "" if read else UNREAD
 
     def _prepare(self, checked: str, chunk: int, total: int | None) -> TextContext:
         rows = self._rows.get(checked, lambda: self._encode(checked))

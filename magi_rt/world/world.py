@@ -17,11 +17,10 @@ from magi_rt.world.machine import WorldMachine, deadline_of
 from magi_rt.world.options import WorldOptions, checked_size
 from magi_rt.world.orders import Order, WaitingOrders, checked_when
 from magi_rt.world.prompt_text import shortened
+from magi_rt.world.prompts import CUT, UNREAD
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.timeline import Timeline
 from magi_rt.world.travel import WorldTravel
-
-UNREAD = " counts as no prompt, because cleaning leaves nothing of it: say it in English words"
 
 
 class World(WorldTravel):
@@ -142,7 +141,7 @@ class World(WorldTravel):
             prompt: what the world shall show from now on, at most 4,000 characters; "" for no
                 prompt at all; ``None`` keeps the last one. Text beyond ``prompt_limits.tokens``
                 tokens is not read, nor what cleaning takes away (Chinese characters, addresses,
-                long numbers); ``notes`` says so where nothing is left.
+                long numbers); ``notes`` says so where nothing is left, or the end is not read.
             at: "next" shapes the chunks begun from now on; "now" also re-prompts the chunks that
                 are already in flight, so it shows earlier and less cleanly.
 
@@ -169,11 +168,13 @@ class World(WorldTravel):
         return frames
 
     def _note_unread(self, orders: Sequence[Order]) -> None:
-        """Says in the notes which prompt, the latest alone, was read as none."""
+        """Says in the notes which prompt, the latest alone, was not read, or not to its end."""
         for order in orders:
-            if self._timeline.machine.book.says_nothing(order.prompt):
-                self.notes[:] = [note for note in self.notes if not note.endswith(UNREAD)]
-                self.notes.append(f"{shortened(order.prompt)!r}{UNREAD}")
+            told = self._timeline.machine.book.unread(order.prompt)
+            if told:
+                kinds = (UNREAD, CUT)
+                self.notes[:] = [n for n in self.notes if not any(kind in n for kind in kinds)]
+                self.notes.append(f"{shortened(order.prompt)!r}{told}")
 
     async def aadvance(self, prompt: str | None = None, at: str = "next") -> list[Frame]:
         """:meth:`advance` for asyncio programs: on a thread of its own, in the order of the calls.

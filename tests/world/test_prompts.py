@@ -126,6 +126,16 @@ def test_a_prompt_of_which_cleaning_leaves_nothing_is_told_to_the_caller(
     assert np.array_equal(told[0].pixels, silent.advance()[0].pixels)
 
 
+def test_a_prompt_that_is_longer_than_is_read_is_told_to_the_caller() -> None:
+    world = dummy_world()
+    before = len(world.notes)
+    world.advance("fox " * 63)
+    assert len(world.notes) == before
+    world.advance("fox " * 100)
+    (note,) = world.notes[before:]
+    assert note.startswith("'fox fox") and note.endswith("the model takes 64 tokens")
+
+
 def test_special_tokens_stand_before_the_prompt(executor: CountingExecutor) -> None:
     tokens = executor.special_tokens = special_tokens()
     rows = rows_of(PromptBook(executor), "red fox", chunk=2, total=5)
