@@ -21,7 +21,7 @@ from magi_rt.sampling.stream_state import ChunkText
 from magi_rt.world.prompt_text import plain_prompt
 
 UNREAD = " counts as no prompt, because cleaning leaves nothing of it: say it in English words"
-CUT = " is longer than is read: the model takes"
+CUT = " is at least as long as is read: the model takes"
 KEPT = 64
 KEPT_BYTES = 2**30
 
