@@ -47,18 +47,6 @@ def memory_bytes(device: str) -> int:
         return peak if platform.system() == "Darwin" else peak * 1024
 
 
-def free_bytes(device: torch.device) -> int:
-    """Memory that can still be taken on a device; 2**63 - 1 where the system does not tell."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        kib = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-        return int(kib) * 1024
-    except (OSError, StopIteration):
-        return 2**63 - 1
-
-
 def hardware(device: str) -> str:
     """The name of what computes."""
     if device.startswith("cuda"):

@@ -16,9 +16,9 @@ from magi_rt.backends.base import EngineInfo
 from magi_rt.backends.compiled import CompiledExecutor
 from magi_rt.backends.devices import choose_device, choose_dtype
 from magi_rt.backends.eager import EagerExecutor
-from magi_rt.bench.measure import free_bytes
 from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError, OptionError
+from magi_rt.free_memory import free_on
 from magi_rt.models.dit import VideoDiT, is_float32_island
 from magi_rt.models.fp8 import Fp8Linear
 from magi_rt.models.rotary import initial_bands
@@ -195,8 +195,8 @@ def _refuse_too_large(
     model: str, parameters: list[nn.Parameter], dtype: torch.dtype, place: torch.device
 ) -> None:
     needed = int(ROOM * sum(each.numel() for each in parameters) * dtype.itemsize)
-    free = free_bytes(place)
-    if needed > free:
+    free = free_on(place)
+    if free is not None and needed > free:
         raise BackendError(
             f"{model} needs about {needed / 1e9:.1f} GB on {place} and {free / 1e9:.1f} GB are "
             "free; free some, or measure a smaller model",

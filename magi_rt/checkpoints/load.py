@@ -7,6 +7,7 @@ Weights are memory mapped and assigned: what needs no cast and stays on the CPU 
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -18,11 +19,15 @@ from magi_rt.checkpoints.expected import Role, expected_tensors
 from magi_rt.checkpoints.headers import StoredTensor, WeightFiles, name_some
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
+from magi_rt.free_memory import limit_on
 
 logger = logging.getLogger(__name__)
 
 FLOATS = ("F32", "BF16", "F16")
 """Stored types that may be cast to the run-time type."""
+
+STORED_AS = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3"}
+"""The stored type of which a run-time type needs no cast."""
 
 Seen = Callable[[str, Tensor], None]
 """Takes the name and the tensor of a file that is being read."""
@@ -111,12 +116,14 @@ def load_into(
 
     Raises:
         CheckpointError: see `check_tensors`; the module is unchanged then.
+        MemoryError: the weights take more than is free there; none was read then.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     sources = {name: _source(name, files.tensors, tied or {}) for name in shapes}
     needed = {source: shapes[name] for name, source in sources.items()}
     wanted = {source: dtypes[name] for name, source in sources.items()}
     check_tensors(files, needed, wanted, ignored=ignored)
+    _check_room(files, needed, wanted, torch.device(device))
     weights = _read(files, needed, wanted, torch.device(device), seen)
     module.load_state_dict(
         {name: weights[source] for name, source in sources.items()}, strict=True, assign=True
@@ -150,6 +157,27 @@ def _refuse(
 def _source(name: str, stored: Mapping[str, StoredTensor], tied: Mapping[str, str]) -> str:
     """The stored name for a name of the module."""
     return tied[name] if name not in stored and name in tied else name
+
+
+def _check_room(
+    files: WeightFiles,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtypes: Mapping[str, torch.dtype],
+    device: torch.device,
+) -> None:
+    """Refuses what does not fit before minutes of reading; mapped weights take nothing."""
+    limit = limit_on(device)
+    copied = [
+        name
+        for name, dtype in dtypes.items()
+        if device.type != "cpu" or files.tensors[name].dtype != STORED_AS[dtype]
+    ]
+    taken = sum(math.prod(shapes[name]) * dtypes[name].itemsize for name in copied)
+    if limit is not None and taken > limit:
+        raise MemoryError(
+            f"{files.folder} takes {taken / 2**30:.1f} GiB on {device}, where "
+            f"{limit / 2**30:.1f} GiB are free"
+        )
 
 
 def _read(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from magi_rt.free_memory import free_in_main
 from magi_rt.planner.chips import CPU, Chip
 from magi_rt.planner.work import Subject, forward
 
@@ -43,27 +40,8 @@ def this_cpu(subject: Subject, *, seconds: float = PROBE_S) -> Chip:
 
 def memory_gib() -> float | None:
     """Memory that is free now, GiB; all there is on macOS, ``None`` where no system tells."""
-    if sys.platform == "win32":
-        return _free_on_windows()
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        kib = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-        return int(kib) / 2**20
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _free_on_windows() -> float | None:
-    if sys.platform == "win32":
-        # MEMORYSTATUSEX: its own size and the load share the first number, then bytes: all, free
-        status = (ctypes.c_uint64 * 8)(64)
-        if ctypes.windll.kernel32.GlobalMemoryStatusEx(status):
-            return int(status[2]) / 2**30
-    return None
+    free = free_in_main()
+    return None if free is None else free / 2**30
 
 
 def _layer_rate(subject: Subject, seconds: float) -> tuple[float, int]:

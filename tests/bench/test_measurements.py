@@ -193,7 +193,7 @@ def test_a_published_shape_is_refused_without_a_gpu() -> None:
 
 
 def test_a_model_that_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magi_rt.bench.subject.free_bytes", lambda place: 1000)
+    monkeypatch.setattr("magi_rt.bench.subject.free_on", lambda place: 1000)
     with pytest.raises(BackendError, match="tiny needs about"):
         open_subject("tiny", WorldOptions())
 

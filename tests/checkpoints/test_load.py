@@ -16,7 +16,8 @@ from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.load import load_into, run_time_dtypes
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
-from magi_rt.errors import CheckpointError
+from magi_rt.errors import BackendError, CheckpointError
+from magi_rt.world import World
 from tests.support import SMALL_VAE, random_denoiser, random_vae, small_config, write_model
 
 QUERY = "videodit_blocks.layers.1.self_attention.linear_qkv.q.weight"
@@ -214,3 +215,27 @@ def test_tied_names_share_a_stored_tensor_and_unneeded_ones_can_be_ignored(tmp_p
     with pytest.raises(CheckpointError, match=r"tokens\.weight"):
         load_into(untied, open_weights(tmp_path), dtypes, ignored=("decoder.",))
     assert untied.shared.weight.is_meta
+
+
+def test_weights_that_do_not_fit_are_refused_before_any_is_read(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.checkpoints.load.limit_on", lambda device: 0)
+    read: list[str] = []
+    with pytest.raises(MemoryError, match=r"inference_weight takes \d\.\d GiB on cpu, where 0\.0 "):
+        load_denoiser(
+            resolve(model_folder),
+            params_dtype=torch.bfloat16,
+            seen=lambda name, tensor: read.append(name),
+        )
+    assert not read
+    with pytest.raises(BackendError, match="no room in memory for the model's weights"):
+        World.open(model_folder, backend="eager", dtype="bfloat16")
+
+
+def test_weights_that_stay_as_they_are_stored_need_no_room_of_their_own(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.checkpoints.load.limit_on", lambda device: 0)
+    network = load_denoiser(resolve(model_folder))
+    assert same(network.state_dict()[QUERY], random_denoiser(small_config())[QUERY])
