@@ -15,7 +15,8 @@ from torch import Tensor
 from magi_rt.training.recordings.source import ClipSource
 from magi_rt.training.seeds import seeded
 
-CHUNKS = 5  # chunks rendered in one go: a scene is set up once for all of them
+CHUNK_FRAMES = 8
+CHUNKS = 5  # clips rendered in one go: a scene is set up once for all of them
 ROUND_SCENES = 64
 
 
@@ -62,6 +63,8 @@ class ClipRounds:
 
     def _clips(self, number: int) -> Tensor:
         if self._round[0] != number:
-            pixels = self.render(self.scenes, CHUNKS, seeded(self.seed, 0, number))
+            chunks = -(-CHUNKS * self.frames // CHUNK_FRAMES)
+            pixels = self.render(self.scenes, chunks, seeded(self.seed, 0, number))
+            pixels = pixels[:, : CHUNKS * self.frames]
             self._round = (number, pixels.unflatten(1, (-1, self.frames)).flatten(0, 1))
         return self._round[1]

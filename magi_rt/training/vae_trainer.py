@@ -81,8 +81,8 @@ def train_vae(
         start: a model folder, "nano" or the export of another run, to go on from its
             auto-encoder; one for pictures of half or a quarter of the side is grown first.
         decoder_only: keep the encoder and the latent scale of ``start``, and with them every
-            denoiser of its latents; the decoder learns to be right about moving things and to
-            bear noisy latents.
+            denoiser of its latents; the decoder learns to be right about moving things, to
+            bear noisy latents and not to flicker. A clip of it is two chunks.
         data: a made-up world or a folder of recordings (recordings.open_source).
         render: where clips come from instead.
         plan: further fields of Plan.
@@ -107,7 +107,8 @@ def train_vae(
             raise OptionError("decoder_only needs the encoder of a start", field="start")
         vae.encoder.requires_grad_(False)
         scale = latent_scale(start)
-    clips = ClipRounds(render, seed=seed, batch=batch, frames=config.video_length)
+    frames = weights.row * config.video_length
+    clips = ClipRounds(render, seed=seed, batch=batch, frames=frames)
     held_out = held_out_clips(apart, config.video_length).to(device)
 
     def loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:

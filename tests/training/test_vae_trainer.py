@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -262,13 +262,52 @@ def test_errors_on_what_moves_and_noisy_latents_count_when_asked_for() -> None:
     moving = still.clone()
     moving[:, :, 4:, :8] += 0.5
 
-    def absolute(pixels: Tensor, **weights: float) -> float:
+    def absolute(pixels: Tensor, **weights: Any) -> float:
         _, parts = VaeLoss(**weights)(vae, pixels, seeded(5))
         return float(parts["absolute"].detach())
 
     assert absolute(still, moving=3.0) == pytest.approx(absolute(still))
     assert absolute(moving, moving=3.0) != pytest.approx(absolute(moving))
     assert absolute(still, noise=0.5) != pytest.approx(absolute(still))
+
+
+class Echo:
+    """An auto-encoder whose pictures are off by what is given, chunk by chunk."""
+
+    def __init__(self, off: Tensor) -> None:
+        self.off = off
+        self.seen: list[Tensor] = []
+
+    def moments(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen.append(pixels)
+        return pixels, torch.full_like(pixels, -100.0)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents + self.off
+
+
+def test_only_errors_that_change_flicker_within_chunks_and_between_them() -> None:
+    pixels = random_pixels(2, 3, 16, 4, 4)
+    loss = VaeLoss(squared=0, edges=0, kl=0, flicker=1.0, row=2)
+
+    def flicker(off: Tensor) -> float:
+        echo = Echo(off)
+        total, parts = loss(cast(ViTVAE, echo), pixels, seeded(6))
+        assert torch.equal(echo.seen[0][1], pixels[0, :, 8:])  # chunks of a row follow each other
+        assert float(total) == pytest.approx(float(parts["absolute"] + parts["flicker"]))
+        return float(parts["flicker"])
+
+    steady = torch.full((4, 1, 1, 1, 1), 0.25)
+    assert flicker(steady) == pytest.approx(0, abs=1e-6)
+    between = steady * torch.tensor([1.0, 2.0, 1.0, 2.0]).view(4, 1, 1, 1, 1)
+    assert flicker(between) == pytest.approx(0.25 / 15, rel=1e-4)
+    within = steady * torch.tensor([1.0, 2.0]).repeat(4).view(1, 1, 8, 1, 1)
+    assert flicker(within) == pytest.approx(0.25, rel=1e-4)
+
+
+def test_clips_may_be_longer_than_a_chunk() -> None:
+    clips = ClipRounds(stripes, seed=1, batch=32, frames=16)
+    assert clips.batch_at(0).shape[:2] == (32, 16)
 
 
 def test_tuning_the_decoder_alone_keeps_the_latents(trained: Path, tmp_path: Path) -> None:
