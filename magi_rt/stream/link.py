@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -47,6 +47,12 @@ class Asked:
     data: bytes = b""
     sent_s: float | None = None
     stream: str = ""
+
+    def __post_init__(self) -> None:
+        for future in (self.accepted, self.applied):
+            if future is not None:
+                # who waits may be cancelled, as by asyncio.wait_for; what is waited for goes on
+                future.set_running_or_notify_cancel()
 
     @property
     def over(self) -> bool:
@@ -126,7 +132,7 @@ class Link:
         """Asks no more; whoever waits gets the error."""
         for future in (asked.accepted, asked.applied):
             if future is not None and not future.done():
-                with suppress(Exception):
+                with suppress(InvalidStateError):  # answered meanwhile
                     future.set_exception(error)
 
     @property
@@ -197,11 +203,12 @@ class Link:
         match answer:
             case Accepted():
                 asked.stream = answer.stream
-                if not asked.accepted.done():
+                with suppress(InvalidStateError):  # given up, or told before
                     asked.accepted.set_result(answer)
             case Applied() if asked.applied is not None and not asked.applied.done():
                 self._on_applied(answer.stream, answer.epoch)
-                asked.applied.set_result(answer)
+                with suppress(InvalidStateError):  # given up meanwhile
+                    asked.applied.set_result(answer)
             case Refusal():
                 self.give_up(asked, RemoteError(answer.code, answer.message))
 

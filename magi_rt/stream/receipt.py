@@ -29,7 +29,10 @@ class Receipt:
 
     @property
     def future(self) -> Future[Applied]:
-        """What :meth:`wait` waits for, for event loops; not to be cancelled."""
+        """What :meth:`wait` waits for, for event loops: ``asyncio.wrap_future(receipt.future)``.
+
+        Giving up that wait, as ``asyncio.wait_for`` does, changes nothing here.
+        """
         return self._applied
 
     def wait(self, timeout_s: float = 30.0) -> Applied:

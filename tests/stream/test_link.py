@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future
 from threading import Event
 
@@ -10,10 +11,11 @@ import zmq
 
 from magi_rt.errors import RemoteError
 from magi_rt.stream.answers import Accepted, Refusal, pack_answer
+from magi_rt.stream.client import WorldClient
 from magi_rt.stream.link import Asked, Link
 from magi_rt.stream.messages import unpack_request
 from magi_rt.stream.requests import Prompt, Request, Stats
-from tests.stream.serving_kit import LIMIT_S, wait_for
+from tests.stream.serving_kit import LIMIT_S, served, wait_for
 
 STREAM = "0" * 16
 
@@ -51,6 +53,30 @@ def test_an_answer_that_came_before_the_connection_broke_still_counts() -> None:
             go_on.set()
             link.close()
             server.close()
+
+
+def test_who_gives_up_the_wait_for_a_receipt_keeps_a_client_that_works() -> None:
+    coming, go_on = Event(), Event()
+    with served() as server, WorldClient(server.address) as client:
+        heard = client._link._on_applied
+
+        def hear_late(stream: str, epoch: int) -> None:
+            coming.set()
+            assert go_on.wait(LIMIT_S)
+            heard(stream, epoch)
+
+        client._link._on_applied = hear_late
+        receipt = client.prompt("rain")
+        assert coming.wait(LIMIT_S)
+
+        async def give_up() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.wrap_future(receipt.future), 0.01)
+
+        asyncio.run(give_up())
+        go_on.set()
+        assert receipt.wait(LIMIT_S).prompt == receipt.prompt
+        assert client.stats()["failures"] == 0
 
 
 def accept_until(server: zmq.Socket[bytes], asked: Asked) -> bytes:
