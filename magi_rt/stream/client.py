@@ -55,7 +55,8 @@ class WorldClient:
     frame shows them. When the connection breaks, requests are sent again and done once.
 
     Args:
-        address: where frames go out: ``tcp://HOST:PORT`` or ``ipc://PATH``.
+        address: where frames go out: ``tcp://HOST:PORT`` or ``ipc://PATH``; None: the default one,
+            or, beside a control address, what the server there says.
         control: where requests go; None: the next port, or ``PATH.control``.
         keys: for servers beyond this machine.
         timeout_s: longest wait for an answer, in seconds.
@@ -71,13 +72,16 @@ class WorldClient:
 
     def __init__(
         self,
-        address: str = DEFAULT_ADDRESS,
+        address: str | None = None,
         *,
         control: str | None = None,
         keys: ClientKeys | None = None,
         timeout_s: float = 10.0,
         name: str = "",
     ) -> None:
+        # behind a tunnel the server's own name for itself leads nowhere: what is given counts
+        self._ask_where = address is None and control is not None
+        address = DEFAULT_ADDRESS if address is None else address
         self.address, self.timeout_s = checked_destination(address), timeout_s
         self._client, self._name, self._keys = secrets.token_hex(8), name, keys
         self._ids = itertools.count(1)
@@ -223,7 +227,7 @@ class WorldClient:
         """
         from magi_rt.stream.subscriber import FrameSubscriber
 
-        address = self.facts.frames or self.address
+        address = (self._ask_where and self.facts.frames) or self.address
         frames = FrameSubscriber(address, keys=self._keys, control=self.control_address, **options)
         self._watching = [each for each in self._watching if not each.closed] + [frames]
         return frames

@@ -19,7 +19,8 @@ class ServerFacts:
         prompt_characters: longest prompt.
         formats: pixel formats it can send; ``format`` is what a reader of ``any`` gets.
         buffer_ms: most milliseconds of frames that wait before a prompt shows.
-        frames: where frames go out; "" where the client's own address counts.
+        frames: where frames go out by the server's own names, which need not be a client's; "" when
+            on every interface.
         prompt, text: what shapes the frame on show; 0 and "" before the first prompt.
     """
 
