@@ -27,6 +27,7 @@ LOST_S = 1.5
 
 _PING_S = 0.5
 _ASK_AGAIN_S = 1.0
+_SENT_ONCE_ABOVE = REQUEST_BYTES  # on a slow way copies of an image would block what follows
 _TICK_MS = 100
 _LINGER_MS = 200
 _log = logging.getLogger("magi_rt.stream")
@@ -64,7 +65,8 @@ class Asked:
 class Link:
     """Keeps asking until it is answered, whatever happens to the connection.
 
-    An unanswered request is sent again under its id, so it is done once. Requests that a server
+    An unanswered request is sent again under its id, so it is done once; a large one only when the
+    connection was cut. Requests that a server
     accepted before it died fail with :class:`ServerLostError`.
 
     Args:
@@ -92,7 +94,7 @@ class Link:
         self._ping = pack_request(ping)
         self._ping_id = ping.id
         self._heard_s = self._pinged_s = float("-inf")
-        self._broken = False
+        self._broken = self._cut = False
         self._asked: dict[int, Asked] = {}
         self._new: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self._ended, self._ending = False, threading.Lock()
@@ -167,8 +169,8 @@ class Link:
             self._end()
 
     def _look_at_connection(self) -> None:
-        broke = self.connection.look()
-        self._broken = self._broken or broke or not self.connected
+        self._cut = self.connection.look() or self._cut
+        self._broken = self._broken or self._cut or not self.connected
 
     def _listen(self) -> None:
         while True:
@@ -191,7 +193,7 @@ class Link:
         self.epoch = max(self.epoch, answer.epoch)
         if answer.id == self._ping_id and self._broken:
             self._broken = False
-            self._ask_for_lost_receipts()
+            self._ask_anew()
         asked = self._asked.get(answer.id)
         if asked is None:
             return
@@ -217,11 +219,15 @@ class Link:
             if asked.stream and asked.stream != self.stream:
                 self._lose(asked, "the server was restarted before a frame showed it")
 
-    def _ask_for_lost_receipts(self) -> None:
-        """After a break, what was accepted is asked again, since its receipt may be lost."""
+    def _ask_anew(self) -> None:
+        """After a break all is asked again, since requests, answers and receipts may be lost.
+
+        A large request is so only where the connection was cut, not where it was silent.
+        """
         for asked in self._asked.values():
-            if asked.accepted.done():
+            if self._cut or len(asked.data) <= _SENT_ONCE_ABOVE:
                 asked.sent_s = None
+        self._cut = False
 
     def _speak(self) -> None:
         now_s = time.monotonic()
@@ -246,7 +252,9 @@ class Link:
     def _is_due(self, asked: Asked, now_s: float) -> bool:
         if asked.sent_s is None:
             return True
-        return not asked.accepted.done() and now_s - asked.sent_s >= _ASK_AGAIN_S
+        if asked.accepted.done() or len(asked.data) > _SENT_ONCE_ABOVE:
+            return False
+        return now_s - asked.sent_s >= _ASK_AGAIN_S
 
     def _lose(self, asked: Asked, why: str) -> None:
         del self._asked[asked.request.id]
