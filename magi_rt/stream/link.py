@@ -18,6 +18,7 @@ from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, unpack_an
 from magi_rt.stream.bell import Bell
 from magi_rt.stream.connection import Connection
 from magi_rt.stream.contexts import end_context
+from magi_rt.stream.incoming import come_back
 from magi_rt.stream.keys import ClientKeys, guard_client
 from magi_rt.stream.messages import pack_request
 from magi_rt.stream.requests import REQUEST_BYTES, Request
@@ -102,8 +103,8 @@ class Link:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = _LINGER_MS
         self._socket.maxmsgsize = REQUEST_BYTES
-        self._socket.reconnect_ivl_max = 1000
         self._socket.ipv6 = "[" in address
+        come_back(self._socket, address)
         guard_client(self._socket, keys)
         self.connection = Connection(self._socket, keyed=keys is not None)
         self._bell = Bell()

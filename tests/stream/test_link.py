@@ -12,6 +12,7 @@ import zmq
 from magi_rt.errors import RemoteError
 from magi_rt.stream.answers import Accepted, Refusal, pack_answer
 from magi_rt.stream.client import WorldClient
+from magi_rt.stream.incoming import incoming
 from magi_rt.stream.link import Asked, Link
 from magi_rt.stream.messages import unpack_request
 from magi_rt.stream.requests import Prompt, Request, Stats
@@ -77,6 +78,21 @@ def test_who_gives_up_the_wait_for_a_receipt_keeps_a_client_that_works() -> None
         go_on.set()
         assert receipt.wait(LIMIT_S).prompt == receipt.prompt
         assert client.stats()["failures"] == 0
+
+
+def test_frames_and_requests_come_back_within_seconds_of_their_network() -> None:
+    address = "tcp://127.0.0.1:1"
+    with zmq.Context() as context:
+        frames = incoming(context, address, None, 6)
+        link = Link(address, Request("c", 1, Stats()), None, lambda *_: None)
+        try:
+            for each in (frames, link._socket):
+                # the system's own patience is minutes, and cannot be waited for here
+                for patience_ms in (zmq.TCP_MAXRT, zmq.CONNECT_TIMEOUT):
+                    assert each.getsockopt(patience_ms) in range(1, 5_001)
+        finally:
+            link.close()
+            frames.close()
 
 
 def accept_until(server: zmq.Socket[bytes], asked: Asked) -> bytes:
