@@ -28,6 +28,7 @@ VIEWERS = 16
 """Pages at once."""
 
 _STATS_S = 1.0
+_LOOK_S = 0.25
 
 _log = logging.getLogger("magi_rt.demo")
 T = TypeVar("T")
@@ -198,10 +199,23 @@ class Hall:
                 except Exception:  # pages live on these numbers, so nothing may end them
                     _log.exception("the numbers of picture %d could not be told", picture.number)
 
+    async def _numbers_of(self, picture: Picture) -> dict[str, Any]:
+        """The counters of a picture's server; none as soon as that counts as lost."""
+        if not picture.frames.connected:
+            return {}
+        asked = asyncio.ensure_future(self._call(picture.client.stats))
+        try:
+            while picture.frames.connected and not asked.done():
+                await asyncio.wait({asked}, timeout=_LOOK_S)
+            if asked.done():
+                with contextlib.suppress(MagiError):
+                    return asked.result()
+            return {}
+        finally:
+            asked.cancel()  # a client waits for many seconds, and pages shall know before
+
     async def _tell_stats_of(self, picture: Picture) -> None:
-        numbers: dict[str, Any] = {}
-        with contextlib.suppress(MagiError):
-            numbers = await self._call(picture.client.stats)
+        numbers = await self._numbers_of(picture)
         if picture not in self.pictures:
             return  # it was closed meanwhile
         self.tell({

@@ -14,6 +14,7 @@ from magi_rt.stream.client import WorldClient
 from magi_rt.stream.server import WorldServer
 from magi_rt.world import World
 from tests.demo.pages import Page, demo
+from tests.stream.test_client import ServedProcess
 
 
 def film(path: Path) -> tuple[int, Fraction, int, int]:
@@ -80,6 +81,19 @@ def test_a_video_whose_pace_changes_lasts_as_long_as_what_it_shows(tmp_path: Pat
         assert frames == told["frames"] and rate == 24
         # each was shown for a sixth of a second; some came before and after these were counted
         assert 4 * shown <= frames <= 4 * (shown + 4) + 24
+
+
+def test_pages_know_within_seconds_that_a_server_was_killed(tmp_path: Path) -> None:
+    killed = ServedProcess("--port", "0")
+    try:
+        with demo(tmp_path, RemoteWorlds(killed.address)) as server, Page(server) as page:
+            page.live().until("stats", connected=True)
+            killed.kill()
+            begun_s = time.monotonic()
+            page.until("stats", connected=False)
+            assert time.monotonic() - begun_s < 8, "1.5 s of silence, and a second between numbers"
+    finally:
+        killed.kill()
 
 
 def test_a_server_that_comes_back_with_another_world_is_asked_what_it_shows(
