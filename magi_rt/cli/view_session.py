@@ -83,16 +83,17 @@ class Session:
         self._client.rewind(max(1, min(shown, round(BACK_S * facts.fps / facts.frames_per_chunk))))
 
     def _record(self) -> None:
-        facts = self.facts
         if self._recorder is None:
-            path = free_name(self._videos)
-            self._recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
+            newest = self.frames.latest()
+            shown = self.facts if newest is None else newest.header
+            path, fps = free_name(self._videos), self.facts.fps
+            self._recorder = Recorder(path, fps=fps, height=shown.height, width=shown.width)
             return
         self._finish()
 
     def _end_if_full(self) -> None:
         if self._recorder is not None and self._recorder.full:
-            self._finish("ten minutes are recorded and ")
+            self._finish(f"{self._recorder.full}; ")
 
     def _finish(self, before: str = "") -> str:
         """Ends the video that is being made, if there is one; what became of it."""

@@ -114,11 +114,12 @@ class Hall:
 
     async def _end_recording(self) -> None:
         """Ends it unasked, which every page is told."""
+        told = {"event": "recorded", "why": "" if self.recorder is None else self.recorder.full}
         try:
-            self.tell({"event": "recorded", **await self.finish_recording()})
+            self.tell({**told, **await self.finish_recording()})
         except MagiError as error:
             print(f"magi-rt: {error.message}", file=sys.stderr)
-            self.tell({"event": "recorded", "file": "", "error": error.message})
+            self.tell({**told, "file": "", "error": error.message})
 
     def _add(self, client: WorldClient, before: str = "") -> None:
         number = len(self.pictures)

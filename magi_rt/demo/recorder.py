@@ -20,6 +20,9 @@ GOOD_SIDE = 512
 LONGEST_S = 600.0
 """Longest video; who records ends it when the recorder is full."""
 
+LONG_ENOUGH = "ten minutes are recorded"
+RESIZED = "the world's pictures have another size now"
+
 
 class Recorder:
     """Writes frames until :meth:`finish`; frames that come too fast for the disk are left out.
@@ -28,16 +31,18 @@ class Recorder:
         path: of the mp4, which is there whole after ``finish``.
         fps: of the video; frames shown at another pace are repeated or passed over, so that it
             lasts as long as what it shows.
-        height, width: of the frames.
+        height, width: of the frames; with the first one of another size the video is full.
 
     Attributes:
         frames: of the video, written or waiting; at most ten minutes of them are taken.
         left_out: so many came too fast.
+        full: why it takes no more, "" while it does.
     """
 
     def __init__(self, path: Path, *, fps: float, height: int, width: int) -> None:
         scale = max(1, round(GOOD_SIDE / min(height, width)))
-        self.path, self.frames, self.left_out = path, 0, 0
+        self.path, self.frames, self.left_out, self.full = path, 0, 0, ""
+        self._size = (height, width)
         self._most = round(LONGEST_S * fps)
         self._fps, self._owed = fps, 0.0
         self._writer = VideoWriter(path, fps=fps, height=height, width=width, scale=scale)
@@ -46,13 +51,10 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="magi_rt recorder", daemon=True)
         self._thread.start()
 
-    @property
-    def full(self) -> bool:
-        """Whether it takes no more."""
-        return self.frames >= self._most
-
     def take(self, received: Received, fps: float) -> None:
         """One more frame, shown for 1 / ``fps`` seconds; returns at once."""
+        if (received.header.height, received.header.width) != self._size:
+            self.full = self.full or RESIZED  # a server that was started anew with another world
         if self.full:
             return
         self._owed += self._fps / fps
@@ -66,6 +68,8 @@ class Recorder:
             self.left_out += times
             return
         self.frames += times
+        if self.frames >= self._most:
+            self.full = LONG_ENOUGH
 
     def finish(self) -> Path:
         """The whole video.

@@ -187,9 +187,10 @@ class Room(Hall):
             raise PageError("it is recording already" if on else "nothing is being recorded")
         if not on:
             return await self.finish_recording()
-        picture, facts = self.pictures[0], self.pictures[0].facts
-        path = free_name(self.recordings)
-        recorder = Recorder(path, fps=facts.fps, height=facts.height, width=facts.width)
+        picture = self.pictures[0]
+        shown = picture.facts if picture.newest is None else picture.newest.header
+        path, fps = free_name(self.recordings), picture.facts.fps
+        recorder = Recorder(path, fps=fps, height=shown.height, width=shown.width)
         self.recorder = recorder
         picture.on_frame = lambda received: recorder.take(received, picture.facts.fps)
         self.tell(self.card())

@@ -205,7 +205,7 @@ def test_a_recording_that_is_full_ends_by_itself_and_says_so_in_the_line(
 ) -> None:
     monkeypatch.setattr(recording, "LONGEST_S", 0.2)
     session.obey(Order("record")).result(60)
-    wait_for(lambda: "ten minutes are recorded and written to" in session.status(), "its end")
+    wait_for(lambda: "ten minutes are recorded; written to" in session.status(), "its end")
     assert len(list(tmp_path.glob("*.mp4"))) == 1
 
 

@@ -112,3 +112,18 @@ def test_a_server_that_comes_back_with_another_world_is_asked_what_it_shows(
             _, path = recorded(page, tmp_path, 2)
             _, rate, height, width = film(path)
             assert rate == 12 and height * 128 == width * 96
+
+
+def test_a_video_ends_whole_when_its_server_comes_back_with_another_size(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/world"
+    first = WorldServer(World.open("dummy"), address).start()
+    with demo(tmp_path, RemoteWorlds(address)) as server, Page(server) as page:
+        assert page.live().ask("record", on=True)["ok"]
+        page.until_frame(chunk=page.newest[0][5] + 2)
+        first.close()
+        with WorldServer(World.open("dummy", size=(96, 128)), address):
+            told = page.until("recorded")
+            frames, _, height, width = film(tmp_path / Path(told["file"]).name)
+            assert "another size" in told["why"]
+            assert frames == told["frames"] and height == width, "all of the first world's pictures"
+            assert page.ask("record", on=True)["ok"], "another one may begin"

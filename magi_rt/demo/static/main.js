@@ -160,7 +160,7 @@ const hear = {
     if (pane === chosen()) panel.show(pane, state.room);
   },
   recorded(told) {
-    if (told.file) showRecorded(told, "The video has its ten minutes. ");
+    if (told.file) showRecorded(told, told.why && `${sentence(told.why)} `);
     else notice(sentence(told.error));
   },
   ended({ picture, reason }) {
