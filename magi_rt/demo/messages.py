@@ -98,6 +98,9 @@ def read_request(text: str) -> PageRequest:
     limit = PICTURE_BYTES if '"image"' in text[:256] else TEXT_BYTES
     if len(text) > limit:
         raise PageError(f"a message has {len(text):,} characters; at most {limit:,} are read")
+    if text.count("[") + text.count("{") > TEXT_BYTES:
+        # millions of empty lists in place of a picture would take seconds and the memory
+        raise PageError("a message is not JSON of one flat object")
     try:
         body = json.loads(text)
     except (ValueError, RecursionError) as error:

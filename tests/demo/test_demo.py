@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 
 from magi_rt.demo.hall import VIEWERS
+from magi_rt.demo.messages import PageError, read_request
 from magi_rt.demo.wheel import Wheel
 from magi_rt.demo.worlds import LocalWorlds, RemoteWorlds
 from magi_rt.errors import OptionError
@@ -225,6 +227,13 @@ def test_a_message_that_cannot_be_read_is_answered_with_the_reason(
         answer = page.until("answer")
         assert not answer["ok"] and said in answer["error"]
         assert page.ask("prompt", text="it goes on")["ok"]
+
+
+def test_a_message_of_millions_of_lists_is_refused_before_it_is_read() -> None:
+    begun_s = time.process_time()
+    with pytest.raises(PageError, match="flat"):
+        read_request('{"id": 1, "do": "image", "data": [' + "[]," * 3_900_000 + "[]]}")
+    assert time.process_time() - begun_s < 1, "meanwhile nobody would see a picture"
 
 
 def test_a_page_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
