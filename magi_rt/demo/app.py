@@ -160,7 +160,9 @@ def make_app(room: Room, door: Door) -> Starlette:
             await socket.close(4403)
             return
         await socket.accept()
-        await _serve_page(room, socket)
+        # when the demo ends, requests that still wait are given up
+        with contextlib.suppress(asyncio.CancelledError):
+            await _serve_page(room, socket)
 
     routes = [
         Route("/", page),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import pytest
 
 from magi_rt.demo.worlds import RemoteWorlds
 from magi_rt.stream.client import WorldClient
@@ -94,6 +95,23 @@ def test_pages_know_within_seconds_that_a_server_was_killed(tmp_path: Path) -> N
             assert time.monotonic() - begun_s < 8, "1.5 s of silence, and a second between numbers"
     finally:
         killed.kill()
+
+
+def test_a_demo_ends_without_a_traceback_while_a_request_waits(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killed = ServedProcess("--port", "0")
+    try:
+        with demo(tmp_path, RemoteWorlds(killed.address)) as server, Page(server) as page:
+            page.live().until("stats", connected=True)
+            killed.kill()
+            page.until("stats", connected=False)
+            page.send("prompt", text="rain")
+            page.until("stats", connected=False)
+            server.stop()
+    finally:
+        killed.kill()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_server_that_comes_back_with_another_world_is_asked_what_it_shows(
