@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 
 from magi_rt.errors import OptionError
 
@@ -67,6 +68,23 @@ def control_address(frames: str) -> str:
             field="address",
         )
     return f"tcp://{found['host']}:{port}"
+
+
+def refuse_taken(address: str) -> None:
+    """Raise OptionError when somebody listens at an ``ipc`` path, which libzmq would take away."""
+    path = address.removeprefix("ipc://")
+    if path == address or not hasattr(socket, "AF_UNIX"):
+        return
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(1.0)
+        try:
+            caller.connect(path)
+        except OSError:  # nothing is there, or what a server left behind that died
+            return
+    raise OptionError(
+        f"address {address} is taken: a server listens there; choose another path, or end it",
+        field="address",
+    )
 
 
 def stays_here(address: str) -> bool:

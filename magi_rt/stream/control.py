@@ -12,6 +12,7 @@ from typing import Any
 import zmq
 
 from magi_rt.errors import OptionError
+from magi_rt.stream.addresses import refuse_taken
 from magi_rt.stream.answered import Answered
 from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, pack_answer
 from magi_rt.stream.keys import ServerKeys, guard_server
@@ -70,6 +71,7 @@ class ControlSocket:
         stream: str,
         keys: ServerKeys | None = None,
     ) -> None:
+        refuse_taken(address)
         self.stream, self.epoch = stream, 0
         self.counts = ControlCounts()
         self._answered = Answered()

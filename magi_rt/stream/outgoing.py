@@ -5,7 +5,7 @@ from __future__ import annotations
 import zmq
 
 from magi_rt.errors import OptionError
-from magi_rt.stream.addresses import stays_here
+from magi_rt.stream.addresses import refuse_taken, stays_here
 from magi_rt.stream.contexts import end_context
 from magi_rt.stream.keys import ServerKeys, guard_server
 from magi_rt.stream.topics import Topic, parse_topic
@@ -89,6 +89,7 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> str:
     socket.setsockopt(zmq.XPUB_VERBOSE, 1)
     socket.setsockopt(zmq.MAXMSGSIZE, _SUBSCRIPTION_BYTES)
     socket.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
+    refuse_taken(address)
     if address.startswith("tcp:") and stays_here(address):
         socket.setsockopt(zmq.SNDBUF, LOCAL_SEND_BYTES)
     try:
