@@ -65,6 +65,7 @@ class WorldServer:
         OptionError: an option is outside its range, an address cannot be used or is taken, or
             could be reached from elsewhere without keys.
         PromptError: the prompt is too long.
+        ClosedWorldError: the world is closed.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class WorldServer:
         shown_fps = float(world.fps if fps is None else fps)
         check_serving(shown_fps, buffer)
         checked_prompt(prompt)
+        world.prompt(None)  # a closed one is refused before an address is taken
         folder = SnapshotFolder(snapshots)
         self.stream = secrets.token_hex(8)
         self._ended, self._over = threading.Event(), threading.Event()
