@@ -179,12 +179,15 @@ class FramePublisher:
 
     @contextmanager
     def running(self) -> Iterator[FramePublisher]:
-        """Calls ``poll`` on a thread of its own as long as the block lasts."""
+        """Calls ``poll`` on a thread of its own until the block ends or the publisher is closed."""
         ended = threading.Event()
 
         def serve() -> None:
             while not ended.wait(_IDLE_S):
-                self.poll()
+                with self._lock:
+                    if self.socket.closed:
+                        return
+                    self.poll()
 
         thread = threading.Thread(target=serve, name="magi_rt publisher", daemon=True)
         thread.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from magi_rt.stream.events import Heartbeat, NewEpoch, PromptShows, ServerEnds, unpack_event
 from magi_rt.stream.publisher import FramePublisher
 from tests.stream.support import publish, raw_reader, wait_until, wanted
@@ -48,3 +50,12 @@ def test_events_say_what_begins_and_how_it_ends() -> None:
     assert [event.epoch for event in found] == [4, 4, 4]
     assert [event.seq for event in found] == [0, 0, 1]
     assert said[2][0] == RGB.encode()
+
+
+def test_a_publisher_may_be_closed_while_it_runs_by_itself(publisher: FramePublisher) -> None:
+    before = set(threading.enumerate())
+    with publisher.running():
+        (runner,) = (each for each in threading.enumerate() if each.name == "magi_rt publisher")
+        publisher.close()
+        wait_until(lambda: not runner.is_alive(), "its thread ends")
+    assert set(threading.enumerate()) <= before
