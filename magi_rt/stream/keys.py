@@ -227,6 +227,7 @@ class _Door:
         if self.open and not self._keys:
             self.open = False
             self._keeper.stop()
+            _doors.pop(self._keeper.context, None)  # which the keeper would hold for ever
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Asked by the authenticator on its own thread; an exception would end that thread."""

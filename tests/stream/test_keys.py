@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import stat
 import sys
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from magi_rt.cli.app import app
 from magi_rt.errors import OptionError, ServerLostError
+from magi_rt.stream import keys as doorkeeping
 from magi_rt.stream.addresses import control_address, reachable, stays_here
 from magi_rt.stream.client import WorldClient
 from magi_rt.stream.keys import ClientKeys, ServerKeys, make_keys, refuse_open_door
@@ -135,6 +137,16 @@ def test_two_guarded_servers_in_one_process_keep_their_own_guests(tmp_path: Path
         with WorldClient(one.address, keys=guest, timeout_s=LIMIT_S) as client:
             assert client.connected
         assert shut_out(two, ClientKeys(guest.public, guest.secret, second.public))
+
+
+def test_a_server_with_keys_that_ended_is_forgotten(folder: Path) -> None:
+    keys = ServerKeys.load(folder)
+    gc.collect()
+    before = len(doorkeeping._doors)
+    for _ in range(3):
+        with served(keys=keys):
+            assert len(doorkeeping._doors) == before + 1
+    assert len(doorkeeping._doors) == before
 
 
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:*", "tcp://*:*", "tcp://10.0.0.1:5590"])
