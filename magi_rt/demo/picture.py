@@ -19,6 +19,7 @@ from magi_rt.errors import MagiError
 from magi_rt.stream.client import WorldClient
 from magi_rt.stream.events import Event, Heartbeat, NewEpoch, PromptShows, ServerEnds
 from magi_rt.stream.received import Received
+from magi_rt.stream.server_facts import ServerFacts
 
 STRIP_CHUNKS = 240
 """Thumbnails kept."""
@@ -140,12 +141,14 @@ class Picture:
         self._loop.create_task(self._thumbnail(received, self._place))
 
     async def _thumbnail(self, received: Received, place: tuple[int, int]) -> None:
-        thumb = await self._loop.run_in_executor(self._pen, thumbnail, received)
+        header = received.header
+        asks = header.prompt not in self._texts
+        # on one thread one after the other, so that the chunks come in their order
+        thumb, facts = await self._loop.run_in_executor(self._pen, self._look_at, received, asks)
+        if facts is not None:
+            self._texts.setdefault(facts.prompt, facts.text)
         if place[0] != self._place[0]:
             return  # another epoch has begun meanwhile
-        header = received.header
-        if header.prompt not in self._texts:
-            await self._ask_for_text()
         while self.strip and self.strip[-1].chunk >= header.chunk:
             self.strip.pop()
         text = self._texts.get(header.prompt, "")
@@ -153,11 +156,12 @@ class Picture:
         self.strip.append(note)
         self._tell({"event": "chunk", **self._note(note)})
 
-    async def _ask_for_text(self) -> None:
-        """Who joined late has not heard the prompt that shapes what is shown."""
+    def _look_at(self, received: Received, asks: bool) -> tuple[str, ServerFacts | None]:
+        """Who joined late has not heard the prompt that shapes what is shown, and asks for it."""
+        facts = None
         with contextlib.suppress(MagiError):
-            facts = await self._loop.run_in_executor(self._pen, self.client.hello)
-            self._texts.setdefault(facts.prompt, facts.text)
+            facts = self.client.hello() if asks else None
+        return thumbnail(received), facts
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, PromptShows):
