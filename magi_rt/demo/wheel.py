@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 IDLE_S = 30.0
-"""A wheel whose holder has not steered for so long goes to the next who asks."""
+"""A wheel whose holder has not steered for so long goes to who asked first."""
 
 BURST, PER_SECOND = 40.0, 20.0
 """Requests of one viewer: so many at once, and so many per second in the long run."""
@@ -40,8 +40,9 @@ class Wheel:
                 self._give(heirs[0])
 
     def ask(self, viewer: int) -> bool:
-        """A viewer wants to steer. True when it may at once."""
-        if self.holder in (None, viewer) or self._clock() - self._used > IDLE_S:
+        """A viewer wants to steer. True when it may at once; who asked before goes first."""
+        idle = self._clock() - self._used > IDLE_S
+        if self.holder in (None, viewer) or (idle and self.asking[:1] in ([], [viewer])):
             self._give(viewer)
             return True
         if viewer not in self.asking:

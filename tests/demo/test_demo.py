@@ -191,6 +191,17 @@ def test_a_wheel_at_rest_goes_to_who_asked_first() -> None:
     assert not wheel.pass_on(), "the new holder has its time"
 
 
+def test_who_asks_at_the_last_moment_does_not_pass_those_who_asked_before() -> None:
+    now = [0.0]
+    wheel = Wheel(lambda: now[0])
+    for viewer in (1, 2, 3):
+        wheel.join(viewer)
+    assert not wheel.ask(2)
+    now[0] = 31.0
+    assert not wheel.ask(3)
+    assert wheel.ask(2) and (wheel.holder, wheel.asking) == (2, [3])
+
+
 def test_everybody_steers_where_that_was_asked_for(tmp_path: Path) -> None:
     with (
         demo(tmp_path, everyone_steers=True) as server,
