@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,6 +69,8 @@ class Hall:
 
     async def open(self) -> None:
         """Loads the world and shows it; a failure is told to every page."""
+        # takes half a second, in which the first video would hold up every picture
+        self._spawn(self._call(import_module, "av"))
         try:
             self._add(await self._call(self.worlds.open))
         except MagiError as error:

@@ -100,6 +100,17 @@ def test_a_recording_that_is_full_ends_by_itself_and_says_so(
         assert page.ask("record", on=True)["ok"], "another one may begin"
 
 
+def test_what_writes_videos_is_loaded_while_the_world_opens(tmp_path: Path) -> None:
+    begin = (
+        "import sys; from pathlib import Path; from tests.demo.pages import Page, demo\n"
+        f"with demo(Path({str(tmp_path)!r})) as server, Page(server) as page:\n"
+        "    page.live().until('stats')\n"
+        "    print('av' in sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", begin], capture_output=True, text=True)
+    assert run.stdout == "True\n", run.stderr
+
+
 def test_a_second_picture_that_cannot_be_set_up_leaves_one_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
