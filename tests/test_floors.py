@@ -26,7 +26,15 @@ FLOORS = {
     "cli": 6,
     "demo": 6,
 }
-WORDS = {"errors", "config", "config_section", "presets", "frames", "whole_files"}
+WORDS = {
+    "errors",
+    "config",
+    "config_section",
+    "presets",
+    "frames",
+    "free_memory",
+    "whole_files",
+}
 """Single modules beside the folders: the words that all floors use, floor 0."""
 
 
