@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,29 @@ def test_the_emulation_is_the_product_of_the_rounded_numbers() -> None:
     rounded, weight, scale = operands(7, 64, 48)
     exact = rounded.double() @ weight.double().t() * scale.double()
     assert far(emulated_product(rounded, weight, scale, torch.float32), exact) < 1e-6
+
+
+def test_activations_beyond_the_range_become_its_ends_and_not_none() -> None:
+    x = torch.tensor([1e6, -1e6, 44.0, -46.0, float("inf")])
+    assert quantise(x, torch.tensor(0.1)).float().tolist() == [448, -448, 448, -448, 448]
+
+
+def test_activations_are_rounded_to_bfloat16_on_their_way() -> None:
+    # just above the middle of 1 and 1.125; bfloat16 has the middle, which goes to the even 1
+    x = torch.tensor([1.0625 + 2**-10, 1.0625 + 2**-6])
+    assert quantise(x, torch.tensor(1.0)).float().tolist() == [1.0, 1.125]
+
+
+def test_every_channel_has_its_own_scale_and_the_product_the_published_one() -> None:
+    chance = torch.Generator().manual_seed(4)
+    x, own = torch.randn(3, 64, generator=chance), 0.02 + torch.rand(64, generator=chance)
+    tensor, channel = filled(PerTensorFp8Linear), filled(PerChannelFp8Linear)
+    tensor.get_parameter("input_scale").copy_(own)
+    channel.get_parameter("smooth_scale").copy_(own)
+    for layer, scale in ((tensor, own[0]), (channel, torch.tensor(0.05))):
+        rounded = quantise(x, own).float()
+        expected = rounded @ layer.weight[0].float().t() * scale * 0.02
+        assert far(layer(x), expected) < PRODUCT_TOLERANCE, type(layer)
 
 
 @pytest.mark.parametrize("place", HERE)
@@ -131,3 +155,15 @@ def test_large_activations_are_rounded_in_parts_to_the_same_numbers(
 
 def test_a_processor_has_no_fp8_product_of_its_own() -> None:
     assert not has_fp8_product(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("capability", "there"), [((8, 6), False), ((8, 9), True), ((9, 0), True), ((12, 0), True)]
+)
+def test_cards_have_an_fp8_product_from_compute_capability_8_9_on(
+    capability: tuple[int, int], there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    major, minor = capability
+    card = SimpleNamespace(major=major, minor=minor)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    assert has_fp8_product(torch.device("cuda")) is there
