@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -320,6 +321,40 @@ def test_a_layout_that_is_still_right_is_not_made_again() -> None:
     cache.recall(1, 0, 2, room, 2)
     cache.recall(0, 0, 2, room, 2)
     assert room.keys[0, 0, 0, 0] == cache.keys[0, cache.slot(0), 0, 0, 0]
+
+
+def test_a_layout_that_was_interrupted_is_made_anew() -> None:
+    cache = put(ring(), 0, 1)
+    room = cache.workspace(1, 2 * SHAPE.tokens)
+    cache.recall(1, 0, 2, room, 1)
+    whole = room.keys.clone()
+    with Watch() as watch:
+        cache.recall(0, 0, 2, room, 1)
+    for stop_at in range(watch.made):
+        cache.recall(1, 0, 2, room, 1)
+        with pytest.raises(torch.OutOfMemoryError), Watch(stop_at):
+            cache.recall(0, 0, 2, room, 1)
+        cache.recall(1, 0, 2, room, 1)
+        assert torch.equal(room.keys, whole)
+
+
+def test_the_version_grows_whenever_what_is_kept_changes() -> None:
+    cache = put(ring(), *range(REBASE_CHUNKS + SHAPE.depth - 1), rotated=True)
+    saved, chunks = cache.to_tensors(), cache.chunks
+    versions = [cache.version]
+    changes: list[Callable[[], object]] = [
+        lambda: cache.commit(cache.chunks[-1] + 1),
+        cache.settle,
+        cache.reset,
+        lambda: cache.load_tensors(saved, chunks, 0),
+    ]
+    for change in changes:
+        change()
+        versions.append(cache.version)
+    assert versions == sorted(set(versions))
+    cache.settle()
+    cache.stage(0, *chunk_of(1))
+    assert cache.version == versions[-1]
 
 
 def test_rooms_that_take_turns_do_not_push_each_other_out() -> None:
