@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,15 @@ from magi_rt.models.attention import matmul_attention
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.inputs import Branch, DenoiseInputs
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
-from magi_rt.training import self_history
+from magi_rt.training import flow_loss, self_history
 from magi_rt.training.dit_init import initialise
-from magi_rt.training.flow_loss import FlowLoss, shifted_logit_normal, staircase_times, worn
+from magi_rt.training.flow_loss import (
+    FlowLoss,
+    draw_times,
+    shifted_logit_normal,
+    staircase_times,
+    worn,
+)
 from magi_rt.training.flow_settings import Clips, FlowSettings
 from magi_rt.training.nano import model_of
 from magi_rt.training.packed_dit import (
@@ -147,6 +154,30 @@ def test_seventy_percent_of_times_lie_below_three_tenths() -> None:
     assert abs(float((times < 0.3).float().mean()) - 0.69) < 0.01
 
 
+def test_as_many_times_are_drawn_alike_as_the_share_says() -> None:
+    early = [
+        float((draw_times((50_000,), share, torch.Generator().manual_seed(0)) < 0.3).float().mean())
+        for share in (0.0, 0.5, 1.0)
+    ]
+    assert early == pytest.approx([0.69, 0.495, 0.3], abs=0.01)
+
+
+def test_chunks_in_flight_are_a_stage_apart_and_the_oldest_is_in_its_last() -> None:
+    times, clean = staircase_times(300, 8, torch.Generator().manual_seed(0))
+    steps = (3 * times / (1 + 2 * times)).sqrt()  # how far along the grid of the sampler
+    windows = []
+    for row, first in zip(steps, clean.tolist(), strict=True):
+        flying = row[first:][row[first:] > 1e-6]
+        if len(flying) > 1:
+            stage = float(flying[0] - flying[1])
+            windows.append(round(1 / stage))
+            expected = flying[0] - stage * torch.arange(len(flying))
+            torch.testing.assert_close(flying, expected, rtol=0, atol=1e-3)
+            assert stage * windows[-1] == pytest.approx(1, abs=1e-3)
+            assert float(flying[0]) >= 1 - stage - 1e-3
+    assert set(windows) == {2, 3, 4}
+
+
 def test_staircases_fall_and_start_after_the_clean_chunks() -> None:
     times, clean = staircase_times(64, 8, torch.Generator().manual_seed(0))
     assert bool((times.diff(dim=1) <= 1e-6).all())
@@ -185,6 +216,137 @@ def test_several_noisy_copies_are_told_apart_and_each_is_as_if_alone(
     for copy in (0, 1):
         alone = velocity(noisy[copy : copy + 1], times[copy : copy + 1])
         torch.testing.assert_close(together[copy], alone, rtol=1e-4, atol=1e-4)
+
+
+def per_frame(times: Tensor) -> Tensor:
+    """[B, S] -> [B, 1, S * WIDTH, 1, 1]"""
+    return times.repeat_interleave(WIDTH, 1)[:, None, :, None, None]
+
+
+@pytest.mark.parametrize("layout", ["history", "staircase"])
+def test_from_every_noisy_chunk_the_target_leads_to_the_truth_whatever_its_history(
+    dit: VideoDiT, layout: str
+) -> None:
+    loss = FlowLoss(dit, FlowSettings(copies=2), WIDTH)
+    clips, frames = some_clips(), CHUNKS * WIDTH
+    lived = random_latents(frames, 11)[None]
+    for seed in range(4):  # staircases of several lengths
+        build = loss._history if layout == "history" else loss._staircase
+        batch, target, counted = build(clips, lived, torch.Generator().manual_seed(seed))
+        arrived = batch.latents + (1 - per_frame(batch.times)) * target
+        noise = batch.latents - per_frame(batch.times) * target
+        noisy = counted[0] > 0
+        truth = clips.latents.repeat(1, 1, target.shape[2] // frames, 1, 1)
+        torch.testing.assert_close(arrived[:, :, noisy], truth[:, :, noisy], rtol=1e-4, atol=1e-4)
+        assert float(noise[:, :, noisy].std()) == pytest.approx(1, abs=0.1)
+        assert abs(float((noise * truth)[:, :, noisy].mean())) < 0.15
+
+
+def test_clean_chunks_of_both_layouts_are_the_history_without_text(dit: VideoDiT) -> None:
+    settings = FlowSettings()
+    loss, clips = FlowLoss(dit, settings, WIDTH), some_clips()
+    lived = random_latents(CHUNKS * WIDTH, 11)[None]
+    leading = set()
+    for seed in range(8):
+        for build in (loss._history, loss._staircase):
+            batch, _, counted = build(clips, lived, torch.Generator().manual_seed(seed))
+            is_clean = batch.times[0] == settings.clean_time
+            count = int(is_clean.sum())
+            leading.add(count)
+            span = slice(0, count * WIDTH)
+            assert bool(is_clean[:count].all())
+            assert torch.equal(batch.latents[:, :, span], lived[:, :, span])
+            assert not batch.prompt[:, :count].any() and not counted[:, span].any()
+            if build == loss._staircase:
+                assert bool(batch.drop[:, :count].all())
+    assert leading == set(range(CHUNKS + 1))
+
+
+def test_chunks_that_are_not_begun_do_not_count(dit: VideoDiT) -> None:
+    loss, clips = FlowLoss(dit, FlowSettings(), WIDTH), some_clips()
+    waiting = 0
+    for seed in range(12):
+        batch, _, counted = loss._staircase(
+            clips, clips.latents, torch.Generator().manual_seed(seed)
+        )
+        by_chunk = counted[0].unflatten(0, (CHUNKS, WIDTH)) > 0
+        begun = (batch.times[0] > 0) & (batch.times[0] < CLEAN_TIME)
+        assert torch.equal(by_chunk.all(-1), begun) and torch.equal(by_chunk.any(-1), begun)
+        waiting += int((batch.times[0] == 0).sum())
+    assert waiting
+
+
+def test_one_clip_in_ten_has_a_history_under_the_modulation_of_kept_text(dit: VideoDiT) -> None:
+    loss, many = FlowLoss(dit, FlowSettings(copies=1), WIDTH), 500
+    clips = Clips(
+        random_latents(CHUNKS * WIDTH, 9)[None].expand(many, -1, -1, -1, -1),
+        torch.tensor([[1, 2, 0, 1]]).repeat(many, 1),
+        torch.zeros(many, dtype=torch.bool),
+    )
+    batch, _, _ = loss._history(clips, clips.latents, torch.Generator().manual_seed(4))
+    history = batch.drop[:, :CHUNKS]
+    assert bool((history == history[:, :1]).all())
+    assert 0.85 < float(history[:, 0].float().mean()) < 0.95
+
+
+def test_the_loss_is_the_mean_over_what_counts(
+    dit: VideoDiT, text: TextBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = FlowLoss(dit, FlowSettings(staircase_share=0.0), WIDTH)
+    batch, target, _ = loss._history(
+        some_clips(), some_clips().latents, torch.Generator().manual_seed(4)
+    )
+    counted = torch.zeros(target.shape[0], target.shape[2])
+    counted[:, 3], counted[:, 5] = 3.0, 1.0
+    missed = torch.full_like(target, 50.0)
+    missed[:, :, 3], missed[:, :, 5] = 1.0, 5.0
+    monkeypatch.setattr(loss, "_history", lambda *_: (batch, target, counted))
+    monkeypatch.setattr(flow_loss, "packed_velocity", lambda *_: target + missed)
+    found = loss(some_clips(), text, torch.Generator().manual_seed(4))
+    assert float(found) == pytest.approx((3 * 1 + 25) / 4)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_layouts_and_histories_are_drawn_as_often_as_their_shares_say(
+    dit: VideoDiT, text: TextBatch, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = FlowSettings(staircase_share=share, own_history=share, history_noise=0.0)
+    loss, clips = FlowLoss(dit, settings, WIDTH), some_clips()
+    lived = random_latents(CHUNKS * WIDTH, 11)[None]
+    monkeypatch.setattr(flow_loss, "relived", lambda *_: lived)
+    seen: list[tuple[str, Tensor]] = []
+    for layout in ("_history", "_staircase"):
+        build = getattr(loss, layout)
+
+        def noted(
+            *given: Any, layout: str = layout, build: Any = build
+        ) -> tuple[ChunkBatch, Tensor, Tensor]:
+            seen.append((layout, given[1]))
+            found: tuple[ChunkBatch, Tensor, Tensor] = build(*given)
+            return found
+
+        monkeypatch.setattr(loss, layout, noted)
+    loss(clips, text, torch.Generator().manual_seed(4))
+    ((layout, history),) = seen
+    assert layout == ("_staircase" if share else "_history")
+    assert torch.equal(history, lived if share else clips.latents)
+
+
+def test_the_history_of_a_batch_is_worn(
+    dit: VideoDiT, text: TextBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = FlowSettings(staircase_share=0.0, history_noise=0.3)
+    loss, clips = FlowLoss(dit, settings, WIDTH), some_clips()
+    build, seen = loss._history, list[Tensor]()
+
+    def noted(*given: Any) -> tuple[ChunkBatch, Tensor, Tensor]:
+        seen.append(given[1])
+        return build(*given)
+
+    monkeypatch.setattr(loss, "_history", noted)
+    for seed in range(3):
+        loss(clips, text, torch.Generator().manual_seed(seed))
+    assert any(not torch.equal(history, clips.latents) for history in seen)
 
 
 def test_a_given_picture_is_shown_clean_and_not_asked_for(dit: VideoDiT) -> None:
@@ -280,6 +442,32 @@ def test_each_chunk_of_history_is_worn_for_itself_and_half_of_them_not_at_all() 
     clean = by_chunk == 0
     assert 0.4 < float(clean.float().mean()) < 0.6
     assert bool((clean.any(1) & ~clean.all(1)).float().mean() > 0.9)
+
+
+def test_history_is_worn_by_no_more_than_is_asked_for() -> None:
+    seen = worn(torch.zeros(64, 8, 8 * WIDTH, 8, 8), 8, 0.2, torch.Generator().manual_seed(1))
+    share = seen.unflatten(2, (8, WIDTH)).transpose(1, 2).flatten(2).std(-1)
+    assert 0.18 < float(share.max()) < 0.21
+    assert torch.equal(worn(seen, 8, 0.0, torch.Generator().manual_seed(1)), seen)
+
+
+def test_history_is_taken_up_again_between_a_tenth_and_the_middle_of_the_way(
+    dit: VideoDiT, text: TextBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Tensor] = []
+
+    def velocity(_: object, batch: ChunkBatch, __: TextBatch) -> Tensor:
+        asked.append(batch.times[:, CHUNKS:])
+        return torch.zeros_like(batch.latents)
+
+    monkeypatch.setattr(self_history, "packed_velocity", velocity)
+    starts = []
+    for seed in range(30):
+        asked.clear()
+        relived(dit, some_clips(), text, FlowSettings(), torch.Generator().manual_seed(seed))
+        starts += [asked[turn] for turn in range(0, len(asked), self_history.STEPS)]
+    times = torch.cat(starts)
+    assert 0.1 <= float(times.min()) < 0.13 and 0.47 < float(times.max()) <= 0.5
 
 
 def test_a_history_lived_again_keeps_the_pictures_that_were_given(
