@@ -11,6 +11,7 @@ from magi_rt.config import EngineConfig, MagiConfig
 from magi_rt.errors import OptionError
 from magi_rt.models.dit import VideoDiT
 from magi_rt.sampling.schedule import STEPS, SamplerConfig
+from magi_rt.training import distill_loss
 from magi_rt.training.distill_grid import (
     FINEST,
     codes_of,
@@ -334,6 +335,104 @@ def test_situations_lie_where_steps_of_their_size_begin(
             assert int(situation.place.min()) >= 0
             assert int((situation.place + stride[:, None]).max()) <= FINEST
             assert bool((counted.sum(dim=1) > 0).all())
+
+
+def test_given_pictures_are_shown_as_they_are_and_do_not_count(
+    dit: VideoDiT, teacher: Teacher, text: TextBatch, sight: Sight
+) -> None:
+    clips = replace(some_clips(2), given=torch.tensor([True, False]))
+    frames, stride = clips.latents.shape[2], torch.tensor([1, 8])
+    for staircase in (0.0, 1.0):
+        loss, _ = distil(dit, teacher, sight, staircase_share=staircase)
+        situation, counted = loss._situation(clips, text, stride, torch.Generator().manual_seed(1))
+        for first in range(0, counted.shape[1], frames):
+            assert torch.equal(situation.noisy[0, :, first], clips.latents[0, :, 0])
+            assert not torch.equal(situation.noisy[1, :, first], clips.latents[1, :, 0])
+            assert counted[0, first] == 0
+        if not staircase:
+            assert counted[0].sum() == counted.shape[1] - 2 and bool(counted[1].all())
+
+
+def test_chunks_in_flight_are_a_stage_apart_the_oldest_in_its_last_and_only_they_count(
+    dit: VideoDiT, teacher: Teacher, text: TextBatch, sight: Sight
+) -> None:
+    loss, _ = distil(dit, teacher, sight, staircase_share=1.0)
+    stride, stages, oldest = torch.tensor([1] * 16), set(), set()
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        situation, counted = loss._situation(some_clips(16), text, stride, generator)
+        assert isinstance(situation.layout, InFlight)
+        flying = counted.unflatten(1, (CHUNKS, WIDTH)).bool()
+        for row, first in enumerate(situation.layout.leading.tolist()):
+            places = situation.place[row][flying[row].all(-1)].tolist()
+            assert flying[row].all(-1).tolist().index(True) == first
+            oldest.add(places[0])
+            if len(places) > 1:
+                stage = places[0] - places[1]
+                stages.add(stage)
+                assert places == list(range(places[0], -1, -stage))[: CHUNKS - first]
+                assert FINEST - stage <= places[0] < FINEST
+    assert stages == {16, 32}
+    assert len(oldest) > 10
+
+
+def test_the_memory_of_a_student_is_worn_as_its_settings_say(
+    dit: VideoDiT, teacher: Teacher, text: TextBatch, sight: Sight
+) -> None:
+    clips, apart = some_clips(8), []
+    for most in (0.0, 0.3):
+        loss, _ = distil(dit, teacher, sight, staircase_share=0.0, history_noise=most)
+        generator = torch.Generator().manual_seed(1)
+        situation, _ = loss._situation(clips, text, torch.ones(8, dtype=torch.long), generator)
+        apart.append(float((situation.layout.history - clips.latents).abs().max()))
+    assert apart[0] == 0 < apart[1]
+
+
+def test_the_teacher_answers_for_single_steps_and_the_average_for_longer_ones(
+    dit: VideoDiT, text: TextBatch, sight: Sight
+) -> None:
+    student, average, teacher = (denoiser(seed) for seed in (1, 2, 3))
+    taught = Teacher.from_config(teacher, small_config())
+    loss = DistillLoss(student, average, taught, sight, DistillSettings(staircase_share=0.0))
+    stride = torch.tensor([1, 1, 8])
+    situation, _ = loss._situation(some_clips(3), text, stride, torch.Generator().manual_seed(1))
+    nobodys = replace(text, rows=torch.cat((torch.zeros_like(text.rows[:1]), text.rows[1:])))
+    target = loss._target(situation, nobodys)
+    single = taught.velocity(situation.rows(slice(0, 2)), own_null(text, teacher))
+    longer = two_steps(average, situation.rows(slice(2, None)), own_null(text, average))
+    torch.testing.assert_close(target, torch.cat((single, longer)))
+
+
+def test_the_loss_is_the_mean_over_what_counts_and_its_parts_are_named_after_their_targets(
+    dit: VideoDiT,
+    teacher: Teacher,
+    text: TextBatch,
+    sight: Sight,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loss, _ = distil(dit, teacher, sight, staircase_share=0.0)
+    codes: list[torch.Tensor] = []
+
+    def nothing(_: object, situation: Situation, *given: torch.Tensor) -> torch.Tensor:
+        codes.append(given[2])
+        return torch.zeros_like(situation.noisy)
+
+    def target(situation: Situation, _: object) -> torch.Tensor:
+        wanted = torch.ones_like(situation.noisy)
+        wanted[1] = 3
+        for first in situation.pinned_frames:
+            wanted[:, :, first] = 1000  # given pictures
+        return wanted
+
+    monkeypatch.setattr(distill_loss, "student_velocity", nothing)
+    monkeypatch.setattr(loss, "_target", target)
+    clips, stride = some_clips(2, given=True), torch.tensor([1, 4])
+    for seed in range(30):
+        value, parts = loss(clips, text, stride, torch.Generator().manual_seed(seed))
+        assert float(value) == pytest.approx(5)
+        assert {name: float(part) for name, part in parts.items()} == {"teacher": 1, "shortcut": 9}
+    told = {float(each[1]) for each in codes}
+    assert told == {8.0, 4.0}, "a part of the histories is read as in the mode of twelve steps"
 
 
 def test_few_places_lie_where_all_is_noise_and_none_is_left_out() -> None:
