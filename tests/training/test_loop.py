@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.errors import CheckpointError, MagiError, OptionError
-from magi_rt.training.loop import KEPT_MEMORY, Plan, read_log, swapped_weights
+from magi_rt.training import checkpoint, loop
+from magi_rt.training.loop import KEPT_MEMORY, Loop, Plan, read_log, swapped_weights
 from tests.training.loop_kit import toy_loop, toy_loss, toy_module
 
 PLAN = Plan(steps=12, warmup=2, log_every=2, evaluate_every=5)
@@ -133,6 +136,58 @@ def test_the_loop_runs_outside_the_main_thread(tmp_path: Path) -> None:
     assert steps == [12]
 
 
+def test_the_time_of_all_sittings_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()  # a second at a step
+    monkeypatch.setattr("magi_rt.training.loop.time.monotonic", lambda: float(next(ticks)))
+    module = toy_module()
+    steady = toy_loss(module)
+
+    def loss(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return steady(step)
+
+    assert toy_loop(tmp_path, PLAN, module=module, loss=loss).run().elapsed_s == 4
+    assert toy_loop(tmp_path, PLAN).run().elapsed_s == 12
+
+
+def test_checkpoints_are_written_as_often_as_the_plan_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks, saved = itertools.count(), list[int]()
+    monkeypatch.setattr("magi_rt.training.loop.time.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(loop, "save_run", lambda path, *given: saved.append(given[2].step))
+    toy_loop(tmp_path, replace(PLAN, save_every_s=5.0)).run()
+    assert saved == [5, 10, 12, 12]
+
+
+def test_no_step_is_longer_than_the_clipped_gradient(tmp_path: Path) -> None:
+    module = toy_module()
+    before = [p.detach().clone() for p in module.parameters()]
+    plan = Plan(steps=1, warmup=0, decay=0.0, clip=0.25)
+    step = torch.optim.SGD(module.parameters(), lr=1.0)
+    Loop(tmp_path, module, toy_loss(module), [step], plan, card={}).run()
+    pairs = zip(module.parameters(), before, strict=True)
+    moved = sum(float((p.detach() - old).square().sum()) for p, old in pairs)
+    assert moved**0.5 == pytest.approx(0.25, rel=1e-4)
+
+
+def test_the_average_follows_quickly_at_first_and_slowly_later(tmp_path: Path) -> None:
+    module = toy_module()
+    first = module.get_parameter("0.weight").detach().clone()
+    average = toy_loop(tmp_path / "one", Plan(steps=1, warmup=0, decay=0.0), module=module).run()
+    live = module.get_parameter("0.weight").detach()
+    expected = torch.lerp(first, live, 0.9)  # of the first ten steps, one is done
+    torch.testing.assert_close(average.averaged["0.weight"], expected)
+    slow = Plan(steps=40, warmup=0, decay=0.0, ema=0.5)
+    module = toy_module()
+    outcome = toy_loop(tmp_path / "many", slow, module=module).run()
+    left = (module.get_parameter("0.weight") - outcome.averaged["0.weight"]).abs().max()
+    assert 0 < float(left.detach()) < 0.05
+
+
 def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path: Path) -> None:
     toy_loop(tmp_path, PLAN).run()
     with pytest.raises(OptionError, match="seed=1, not 2") as caught:
@@ -158,6 +213,40 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(CheckpointError, match="no checkpoint"):
         toy_loop(tmp_path, PLAN).run()
+
+
+def test_a_checkpoint_of_another_format_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FORMAT", 2)
+        toy_loop(tmp_path, PLAN).run()
+    with pytest.raises(CheckpointError, match="has format 2; this reads 1"):
+        toy_loop(tmp_path, PLAN).run()
+
+
+def test_a_setting_that_only_the_checkpoint_knows_is_a_difference_too(tmp_path: Path) -> None:
+    toy_loop(tmp_path, PLAN, card={"seed": 1, "warmth": 3}).run()
+    with pytest.raises(OptionError, match="warmth=3, not None"):
+        toy_loop(tmp_path, PLAN).run()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = toy_loop(tmp_path, PLAN)
+    stopped.run()
+    path = tmp_path / "checkpoint.safetensors"
+    before = path.read_bytes()
+
+    def torn(_: object, to: Path, *__: object) -> None:
+        to.write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(checkpoint, "save_file", torn)
+    with pytest.raises(OSError, match="no space"):
+        stopped._save()
+    assert path.read_bytes() == before
 
 
 def test_evaluation_sees_the_averaged_weights_and_leaves_the_others(tmp_path: Path) -> None:
@@ -193,6 +282,18 @@ def test_steps_without_a_finite_gradient_are_left_out(tmp_path: Path) -> None:
 
     toy_loop(tmp_path, PLAN, module=module, loss=loss).run()
     assert all(bool(torch.isfinite(p).all()) for p in module.parameters())
+
+
+def test_bad_steps_end_a_run_only_when_they_follow_each_other(tmp_path: Path) -> None:
+    module = toy_module()
+    steady = toy_loss(module)
+
+    def loss(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        value, numbers = steady(step)
+        return (value * float("nan") if step % 2 else value), numbers
+
+    plan = Plan(steps=2 * loop.BAD_STEPS + 4, warmup=0)
+    assert toy_loop(tmp_path, plan, module=module, loss=loss).run().finished
 
 
 def test_a_run_that_never_has_a_finite_gradient_ends_with_the_way_out(tmp_path: Path) -> None:
