@@ -20,6 +20,7 @@ from magi_rt.evaluation.physics_scenes import (
 )
 from magi_rt.evaluation.physics_scores import (
     Closeness,
+    Mask,
     closeness,
     motion_mask,
     physics_score,
@@ -109,6 +110,39 @@ def test_the_first_frame_moves_nowhere_and_later_ones_where_things_go() -> None:
     assert mask[5, 6:10].any() and not mask[5, :5].any() and not mask[5, 11:].any()
 
 
+def block(mask: Mask, frame: int) -> list[bool]:
+    """What the mask says along the row of blocks through the middle of the picture."""
+    found: list[bool] = mask[frame, 8].tolist()
+    return found
+
+
+def test_what_came_to_rest_moves_until_the_running_mean_has_learned_it() -> None:
+    video = np.zeros((16, 64, 64, 3), np.uint8)
+    video[1:, 24:40, 24:40] = 255
+    moving = [block(motion_mask(video), frame)[8] for frame in range(16)]
+    left = [255 * 0.7**frame for frame in range(16)]
+    assert moving == [frame > 0 and left[frame] > 10 for frame in range(16)]
+
+
+def test_a_change_of_a_few_grey_levels_is_no_motion() -> None:
+    for level, moves in ((14, False), (15, True)):  # 0.7 of it lies beyond the new mean
+        video = np.zeros((2, 64, 64, 3), np.uint8)
+        video[1] = level
+        assert motion_mask(video)[1].any() == moves
+
+
+def test_specks_and_the_grain_of_a_picture_are_no_motion_and_gaps_in_a_thing_are_closed() -> None:
+    speck = np.zeros((2, 64, 64, 3), np.uint8)
+    speck[1, 33, 33] = 255
+    assert not motion_mask(speck).any()
+    grain = np.zeros((2, 64, 64, 3), np.uint8)
+    grain[0, ::2, ::2] = grain[0, 1::2, 1::2] = grain[1, ::2, 1::2] = grain[1, 1::2, ::2] = 40
+    assert not motion_mask(grain).any()
+    halves = np.zeros((2, 64, 64, 3), np.uint8)
+    halves[1, 24:40, 6:14] = halves[1, 24:40, 22:30] = 255
+    assert block(motion_mask(halves), 1)[:9] == [False, *[True] * 7, False]
+
+
 def test_a_still_video_has_no_motion_and_equals_another_still_one() -> None:
     still = moving_square(0)
     assert not motion_mask(still).any()
@@ -129,7 +163,10 @@ def test_the_score_weighs_overlaps_against_a_second_take() -> None:
     assert physics_score(take, take) == 100
     assert physics_score(Closeness(0.3, 0.25, 0.2, 0.01), take) == pytest.approx(50)
     assert physics_score(Closeness(0.3, 0.25, 0.2, 0.11), take) == pytest.approx(40)
+    assert physics_score(Closeness(0.9, 0.25, 0.2, 0.01), take) == pytest.approx(100 * 2.5 / 3)
     assert physics_score(Closeness(0, 0, 0, 1), take) == 0
+    still = Closeness(0.0, 0.0, 0.0, 0.01)  # of a second take without motion, a hundredth counts
+    assert physics_score(Closeness(0.005, 0.005, 0.005, 0.01), still) == pytest.approx(50)
     assert physics_score(Closeness(1, 1, 1, 0), take) == 100
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,25 @@ import torch
 
 from magi_rt.errors import OptionError
 from magi_rt.evaluation.charts import play_chart
-from magi_rt.evaluation.likeness import Bank, as_usual, colour_histograms, count_things, sharpness
+from magi_rt.evaluation.likeness import (
+    Bank,
+    Looks,
+    as_usual,
+    colour_histograms,
+    count_things,
+    sharpness,
+)
 from magi_rt.evaluation.opened import Steered
-from magi_rt.evaluation.play import HOLD, Play, PlayScore, Script, draw_script, play, simulated
+from magi_rt.evaluation.play import (
+    HOLD,
+    Play,
+    PlayScore,
+    Script,
+    Track,
+    draw_script,
+    play,
+    simulated,
+)
 from magi_rt.media.pictures import Pixels
 from magi_rt.training.worlds.toybox import Toybox
 from tests.evaluation.stub_worlds import FilmWorld
@@ -116,6 +133,22 @@ def test_the_world_hears_the_scripts_prompts_video_and_seed(
     assert begun == [(True, script.seed)]
     assert heard == list(script.prompts)
     assert [frame.prompt for frame in found.shown][-1] == script.prompts[-1]
+
+
+def test_a_long_play_is_counted_once_it_has_settled_and_borders_where_a_prompt_goes_on() -> None:
+    minutes = 3 * 180  # chunks of a third of a second
+    things = np.full(minutes, 4)
+    counts = np.where(np.arange(minutes) < 180, 2, 4)
+    counts[-90:] = 0  # a quarter of what counts
+    prompts = tuple(str(chunk // 4) for chunk in range(minutes))
+    jump = np.where(np.arange(minutes) % 4 == 0, 9.0, 2.0)  # cuts where the prompt is new
+    jump[0] = math.nan
+    looks = Looks(*(np.ones(minutes) for _ in range(3)))
+    track = Track(counts, looks, np.ones(minutes), jump)
+    long = replace(draw_script(1, seed=0), prompts=prompts, things=tuple(things.tolist()))
+    found = Play(long, looks, track, track, 8, ()).score(track)
+    assert (found.count_right, found.count_kept) == (270 / 360, 269 / 359)
+    assert found.border_ratio == 2.0
 
 
 def test_no_chunks_are_refused() -> None:

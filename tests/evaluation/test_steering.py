@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from magi_rt.errors import OptionError
-from magi_rt.evaluation.judges import Question, judge
+from magi_rt.evaluation.judges import Change, Question, judge
 from magi_rt.evaluation.kinds import KINDS
 from magi_rt.evaluation.readings import Reading
 from magi_rt.evaluation.steering import Outcome, run_trials, scores
@@ -191,6 +191,87 @@ def test_light_may_not_cost_a_thing() -> None:
     assert obeyed(night, start, reading({"red": (20, 30), "blue": (20, 40)}, light=0.0))
     assert not obeyed(night, start, reading({"red": (20, 30)}, light=0.0))
     assert not obeyed(Meaning("weather", "clear"), start, reading({"blue": (20, 40)}))
+
+
+def going(speed: float, frames: int = 16) -> Reading:
+    """One thing that goes so many units to the right in every frame."""
+    seen = reading({"red": (2, 30)}, frames)
+    seen.centre[:, 0, 0] += speed * np.arange(frames, dtype=np.float32)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("asked", "holds", "before", "after", "does"),
+    [
+        ("freeze", "normal", 2.0, 0.4, True),
+        ("freeze", "normal", 2.0, 0.6, False),
+        ("freeze", "slow", 1.0, 1.0, False),
+        ("slow", "normal", 2.0, 1.0, True),
+        ("slow", "normal", 2.0, 2.0, False),
+        ("slow", "normal", 2.0, 0.2, False),
+        ("normal", "slow", 1.0, 2.0, True),
+        ("normal", "slow", 1.0, 1.5, False),
+        ("normal", "freeze", 0.0, 0.4, True),
+        ("normal", "freeze", 0.0, 0.3, False),
+    ],
+)
+def test_a_pace_is_a_share_of_the_speed_before(
+    asked: str, holds: str, before: float, after: float, does: bool
+) -> None:
+    question = Question(Meaning("pace", asked), "down", holds)
+    assert judge(question, going(before), going(after), 16).obeyed is does
+
+
+def test_a_pace_may_not_cost_a_thing() -> None:
+    start = reading({"red": (20, 30), "blue": (40, 30)}, frames=16)
+    start.centre[:, :, 0] += np.arange(16, dtype=np.float32)[:, None]
+    still, lost = (reading(dict.fromkeys(names, (30, 30)), 16) for names in (COLOURS, ["red"]))
+    both = reading({"red": (35, 30), "blue": (55, 30)}, 16)
+    freeze = Question(Meaning("pace", "freeze"), "down", "normal")
+    assert [judge(freeze, start, end, 16).obeyed for end in (both, lost, still)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_jump_counts_when_it_showed_and_a_pull_only_when_it_lasts() -> None:
+    before, after = reading({"red": (20, 50)}), reading({"red": (20, 50)}, frames=32)
+    after.centre[:12, 0, 1] = 30
+    jump = judge(Question(Meaning("jump", "", "red", "ball"), "down", "normal"), before, after, 8)
+    up = judge(Question(Meaning("gravity", "up"), "down", "normal"), before, after, 8)
+    assert (jump.obeyed, jump.after) == (True, 1)
+    assert (up.obeyed, up.after) == (False, None)
+
+
+def test_weather_is_that_of_most_of_the_last_frames() -> None:
+    rain, start, after = Meaning("weather", "rain"), reading({}), reading({})
+    after.weather[:6] = 1
+    assert not obeyed(rain, start, after)  # two of the last four
+    after.weather[:7] = 1
+    assert obeyed(rain, start, after)
+
+
+def test_nothing_may_appear_that_nobody_asked_for() -> None:
+    right, start = Meaning("gravity", "right"), reading({"red": (20, 30)})
+    assert not obeyed(right, start, reading({"red": (40, 30), "blue": (45, 30)}))
+
+
+def test_latency_is_that_of_trials_that_obeyed_and_chance_that_of_trials_without_prompt(
+    outcomes: list[Outcome],
+) -> None:
+    yes, late, lost = Change(True, 1), Change(True, 3), Change(False, 4)
+    base = replace(outcomes[0], control=None, simulator=yes)
+    some = [
+        replace(base, model=yes, control=lost),
+        replace(base, model=late, control=yes),
+        replace(base, model=lost, simulator=late),
+        replace(base, model=lost, simulator=lost),
+    ]
+    row = scores(some)[-1]
+    assert (row.trials, row.obeyed, row.latency) == (4, 0.5, 2.0)
+    assert (row.control, row.simulator) == (0.5, 0.75)
+    assert row.simulator_latency == pytest.approx(5 / 3)
 
 
 def test_the_first_chunk_in_which_a_change_shows_is_its_latency() -> None:
