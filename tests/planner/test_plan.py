@@ -61,7 +61,11 @@ def test_a_call_reads_the_denoiser_and_not_the_auto_encoder(
 def test_the_largest_picture_of_each_rhythm_is_shown_and_the_next_larger_does_not_fit() -> None:
     subject, wish = subject_of("4.5b-distill"), Wish(24)
     found = choices(subject, GPUS["h100"], wish)
-    for shown in best(found):
+    offered = best(found)
+    assert {(each.steps, each.window) for each in offered} >= {(8, 1), (8, 4), (64, 1)}
+    order = [(-each.size[0] * each.size[1], -each.steps, each.window) for each in offered]
+    assert order == sorted(order), "the largest first, then the most steps"
+    for shown in offered:
         rivals = [
             each
             for each in found
@@ -92,6 +96,13 @@ def test_another_gpu_is_named_only_when_it_would_do() -> None:
     name = other.split()[2]
     again = answer("--gpu", name, "--size", "480x480", "--steps", "8", "--precision", "fp8")
     assert again["fits"]
+
+
+def test_a_gpu_of_which_less_may_be_taken_is_not_its_own_way_out() -> None:
+    first = next(iter(GPUS))
+    told = answer("--gpu", first, "--memory", "3", "--fps", "1")
+    (other,) = [each for each in told["nearest"] if each.startswith("another GPU: ")]
+    assert not other.startswith(f"another GPU: {first} ")
 
 
 def test_too_little_memory_is_told_in_gib() -> None:

@@ -14,7 +14,7 @@ from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.planner.chips import GPUS, PRECISIONS
 from magi_rt.planner.memory import world_memory
-from magi_rt.planner.speed import denoise_seconds
+from magi_rt.planner.speed import denoise_seconds, timing
 from magi_rt.planner.work import (
     NULL_TOKENS,
     TEXT_TOKENS,
@@ -184,6 +184,32 @@ def test_denoiser_and_decoder_one_after_the_other(
     denoise = denoise_seconds(work, chip, PRECISIONS[way], 34) / 0.6
     decode = decode_work(SMALL, 256, 256, cut="fewest") / (chip.bits16 * 0.46)
     assert 24 / (denoise + decode) == pytest.approx(fps, rel=0.004)
+
+
+@pytest.mark.parametrize("window", [1, 4])
+@pytest.mark.parametrize("bandwidth", [1e9, 1e18])
+def test_a_chunk_takes_its_arithmetic_or_the_reading_of_the_weights_and_the_calls(
+    window: int, bandwidth: float
+) -> None:
+    chip = replace(GPUS["h100"], share=0.5, decoder_share=0.25, bandwidth=bandwidth)
+    way, tokens, calls = PRECISIONS["bf16"], SMALL.tokens(256, 256), 8 / window
+    found = timing(
+        SMALL, (256, 256), steps=8, window=window, chip=chip, precision=way, weight_bytes=9e9
+    )
+    read = 9e9 / (0.8 * bandwidth)
+    busy, filling = (
+        denoise_seconds(work, chip, way, 34) / 0.5
+        for work in (
+            chunk_work(SMALL, tokens, 8, window=window),
+            ramp_work(SMALL, tokens, 8, window),
+        )
+    )
+    decode = decode_work(SMALL, 256, 256) / (0.25 * chip.bits16)
+    chunk = (calls * read if bandwidth == 1e9 else busy) + calls * 0.0005
+    first = (8 * read if bandwidth == 1e9 else filling) + 8 * 0.0005
+    assert (found.denoise, found.decode) == pytest.approx((chunk, decode))
+    assert found.delay == pytest.approx(window * (chunk + decode))
+    assert found.first == pytest.approx(first + decode)
 
 
 @pytest.mark.parametrize(("subject", "billions"), [(SMALL, 4.06), (LARGE, 22.35)])
