@@ -118,6 +118,19 @@ def test_large_moments_are_kept_fewer_and_a_note_says_so(monkeypatch: pytest.Mon
     assert dummy_world(history=5).notes == []
 
 
+def test_as_many_moments_are_kept_as_fit_with_all_their_buffers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = dummy_world().fork()._timeline.moment.state
+    buffers = (state.latents, state.spare, state.cache.keys, state.cache.values)
+    each = sum(buffer.nbytes for buffer in buffers)
+    for room, kept in ((5 * each, 5), (5 * each - 1, 4), (each - 1, 0), (100 * each, 8)):
+        monkeypatch.setattr(timeline, "HISTORY_BYTES", room)
+        world = dummy_world()
+        story(world, *["day"] * 9)
+        assert world.rewindable == kept
+
+
 def test_memory_does_not_grow_with_the_stream() -> None:
     world = dummy_world(window=2)
     story(world, *["day"] * 20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from torch import Tensor
@@ -104,6 +105,20 @@ def test_a_prompt_of_its_own_ends_what_a_fork_hears_of_its_parent(given: bool) -
     expected = story(alone, "day", None, "rain", None, None)[16:]
     assert same_pixels(story(twin, "rain" if given else None, None, None), expected)
     assert not twin.replaying and twin.drop_prompts() == 0
+
+
+def test_a_fork_of_a_replay_that_is_shown_follows_the_log_to_its_end(tmp_path: Path) -> None:
+    world = dummy_world()
+    frames = story(world, "day", None, "rain", None, None, "snow", None)
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    stream = again.frames(fps=None)
+    next(stream)
+    made(again, 3)
+    twin = again.fork()
+    stream.close()
+    assert (twin.chunks, twin.replaying) == (1, True)
+    assert same_pixels(story(twin, *[None] * 6), frames[8:])
 
 
 def test_a_fork_may_drop_the_prompts_that_wait_for_its_parent() -> None:

@@ -170,6 +170,25 @@ def test_a_snapshot_whose_chunks_do_not_follow_each_other_is_refused_and_changes
     assert same_pixels(world.advance(), twin.advance())
 
 
+def test_a_snapshot_whose_chunks_are_of_another_width_is_refused(saved: Path) -> None:
+    state = Snapshot.load(saved)
+    other = {**state.state, "size": 1, "chunk_width": 3}  # as many frames in another order
+    with pytest.raises(SnapshotError, match="window and chunk width are"):
+        dummy_world(window=2).restore(replace(state, state=other))
+
+
+@pytest.mark.parametrize("name", ["latents", "pinned"])
+@pytest.mark.parametrize("axis", [0, 2, 3])
+def test_a_snapshot_whose_latents_are_of_another_size_is_refused(
+    saved: Path, name: str, axis: int
+) -> None:
+    state = Snapshot.load(saved)
+    half = state.tensors[name].shape[axis] // 2
+    cut = {**state.tensors, name: state.tensors[name].narrow(axis, 0, half)}
+    with pytest.raises(SnapshotError, match=f"its {name} have shape"):
+        dummy_world(window=2).restore(replace(state, tensors=cut))
+
+
 @pytest.mark.parametrize("chunks", [0, 4, -1])
 def test_a_snapshot_that_has_shown_another_number_of_chunks_is_refused(
     saved: Path, chunks: int

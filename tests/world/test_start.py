@@ -180,7 +180,9 @@ def test_a_world_starts_from_a_picture_or_a_video_not_from_both() -> None:
 def test_a_world_begun_anew_is_the_one_that_would_be_opened_so() -> None:
     world = dummy_world(image=picture())
     made = story(world, "rain", "snow")
-    assert same_pixels(story(world.anew(), "rain", "snow"), made)
+    begun = world.anew()
+    assert begun.rewindable == 0, "nothing lies before a beginning"
+    assert same_pixels(story(begun, "rain", "snow"), made)
     green = picture(colour=(10, 200, 10))
     other = dummy_world(seed=9, image=green)
     assert same_pixels(story(world.anew(seed=9, image=green), "rain"), story(other, "rain"))
