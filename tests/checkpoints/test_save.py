@@ -99,3 +99,21 @@ def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path) -> None:
         )
     assert resolve(folder).config == small_config()
     assert listing(tmp_path) == ["m"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = write_model(tmp_path / "m"), Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if target == folder and not path.name.endswith("-old"):
+            raise OSError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    config = small_config("24B")
+    with pytest.raises(CheckpointError, match="Permission denied"):
+        save_model(folder, config, denoiser=random_denoiser(config), overwrite=True)
+    assert resolve(folder).config == small_config()
+    assert listing(tmp_path) == ["m"]
