@@ -100,6 +100,8 @@ def test_frames_come_and_none_is_older_than_the_last_receipt(layout: str) -> Non
                 assert received.header.epoch >= shown.epoch
             if number == 12:
                 break
+        else:
+            pytest.fail("the frames ended")
 
 
 def test_one_loop_shows_the_frames_of_a_world_and_those_of_a_client() -> None:

@@ -258,7 +258,9 @@ def likeness(one: Pixels, other: Pixels) -> float:
 def test_a_recorded_world_is_the_world_up_to_what_video_costs(tmp_path: Path) -> None:
     world = WorldSource("toybox", 64)
     list(record_clips(world, tmp_path, clips=2, seconds=2, seed=3))
-    for number, clip in enumerate(Recordings(tmp_path, 64).clips, 1):
+    clips = Recordings(tmp_path, 64).clips
+    assert len(clips) == 2
+    for number, clip in enumerate(clips, 1):
         pixels, (prompts,), _ = world.draw(1, 6, seeded(3, 5, number))
         assert clip.frames == 48
         assert [clip.prompt_at(8 * chunk) for chunk in range(6)] == prompts
