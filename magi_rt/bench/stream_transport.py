@@ -12,7 +12,7 @@ from magi_rt.bench.measure import Numbers, hardware, median, percentile
 from magi_rt.bench.stream_peer import Reading, Sending
 from magi_rt.bench.stream_run import Found, Peer, Run, run, stop_for
 from magi_rt.bench.stream_server import Tell, silent
-from magi_rt.bench.stream_ways import OURS, SHARED, SIZE, WAYS
+from magi_rt.bench.stream_ways import LENT, OURS, SHARED, SIZE, WAYS
 from magi_rt.errors import OptionError
 
 FPS = 60.0
@@ -47,16 +47,17 @@ def bench_transport(
         raise OptionError("rounds and seconds must be more than nothing", field="rounds")
     missing = [name for name, way in WAYS.items() if way.missing]
     ways = [name for name in WAYS if name not in missing]
-    on_socket = [name for name in ways if name != SHARED]
+    on_socket = [name for name in ways if name not in (SHARED, LENT)]
+    kept = [name for name in ways if name != LENT]
     stages: list[tuple[str, Sequence[str], int, Callable[[str], Numbers]]] = [
         ("flat_tcp", on_socket, rounds, lambda way: _flat_out(way, "tcp", seconds)),
         ("flat_ipc", on_socket, rounds, lambda way: _flat_out(way, "ipc", seconds)),
         ("paced_tcp", ways, rounds, lambda way: _paced(way, "tcp", seconds)),
         ("paced_ipc", on_socket, rounds, lambda way: _paced(way, "ipc", seconds)),
-        ("slow_reader", ways, 1, lambda way: _slow(way, slow_s)),
+        ("slow_reader", kept, 1, lambda way: _slow(way, slow_s)),
     ]
     if hasattr(signal, "SIGSTOP"):
-        stages.append(("stalled_reader", ways, 1, lambda way: _stalled(way, slow_s)))
+        stages.append(("stalled_reader", kept, 1, lambda way: _stalled(way, slow_s)))
     found: Numbers = {}
     whole, done = sum(len(names) * times for _, names, times, _ in stages), 0
     for stage, names, times, measure in stages:
@@ -184,6 +185,8 @@ def ratios(found: Numbers) -> Numbers:
         ("shared_p99_over_imagezmq", "paced_tcp", "latency_ms_p99", SHARED, "imagezmq"),
         ("shared_p50_over_socket", "paced_tcp", "latency_ms_p50", SHARED, OURS),
         ("shared_p99_over_socket", "paced_tcp", "latency_ms_p99", SHARED, OURS),
+        ("lent_p50_over_socket", "paced_tcp", "latency_ms_p50", LENT, OURS),
+        ("lent_p99_over_socket", "paced_tcp", "latency_ms_p99", LENT, OURS),
     ]
     told: dict[str, Any] = {}
     for name, stage, number, above, below in named:

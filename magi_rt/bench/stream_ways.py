@@ -95,9 +95,11 @@ class OurSender:
 class OurReader:
     """A subscriber of pictures on the socket, or of those in shared memory."""
 
-    def __init__(self, address: str, shared_file: str, every: bool, *, layout: str) -> None:
+    def __init__(
+        self, address: str, shared_file: str, every: bool, *, layout: str, copy: bool = True
+    ) -> None:
         self._frames = FrameSubscriber(
-            address, layout=layout, control="", every=every,
+            address, layout=layout, control="", every=every, copy=copy,
             shared_file=shared_file if layout == "shared" else "",
         )  # fmt: skip
 
@@ -235,10 +237,17 @@ def _in_shared_memory(address: str, shared_file: str, every: bool) -> Reader:
     return OurReader(address, shared_file, every, layout="shared")
 
 
-OURS, SHARED = "magi_rt", "magi_rt_shared"
+def _lent(address: str, shared_file: str, every: bool) -> Reader:
+    return OurReader(address, shared_file, every, layout="shared", copy=False)
+
+
+OURS, SHARED, LENT = "magi_rt", "magi_rt_shared", "magi_rt_lent"
+"""On the socket; in shared memory, copied for the reader; there, and read where it lies."""
+
 WAYS = {
     OURS: Way("", OurSender, _on_socket),
     SHARED: Way("", OurSender, _in_shared_memory),
+    LENT: Way("", OurSender, _lent),
     "plain": Way("", PlainSender, PlainReader),
     "imagezmq": Way("imagezmq", ImagezmqSender, ImagezmqReader),
     "netgear": Way("vidgear", NetGearSender, NetGearReader, reader_binds=True),

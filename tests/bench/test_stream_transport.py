@@ -21,7 +21,7 @@ from magi_rt.bench.stream_transport import (
     medians,
     pooled,
 )
-from magi_rt.bench.stream_ways import OURS, SHARED, WAYS
+from magi_rt.bench.stream_ways import LENT, OURS, SHARED, WAYS
 from magi_rt.cli.app import app
 from magi_rt.errors import BackendError, OptionError
 
@@ -65,17 +65,20 @@ def test_latencies_are_percentiles_of_the_pictures_of_all_rounds() -> None:
 def test_the_measurement_is_complete_and_says_what_is_not_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ours = {name: WAYS[name] for name in (OURS, SHARED, "plain")}
+    ours = {name: WAYS[name] for name in (OURS, SHARED, LENT, "plain")}
     absent = replace(WAYS["plain"], needs="no_such_package")
     monkeypatch.setattr(stream_transport, "WAYS", {**ours, "rival": absent})
     told: list[float] = []
     numbers = bench_transport(rounds=1, seconds=0.5, slow_s=1.0, tell=told.append)
     assert numbers["not_installed"] == ["no_such_package"] and told[-1] == 1.0
     for stage in ("flat_tcp", "flat_ipc", "paced_tcp", "paced_ipc", "slow_reader"):
-        assert {OURS, "plain"} <= numbers[stage].keys() <= {OURS, SHARED, "plain"}
+        assert {OURS, "plain"} <= numbers[stage].keys() <= set(ours)
+        assert (LENT in numbers[stage]) == (stage == "paced_tcp")
         for way in numbers[stage].values():
             assert all(math.isfinite(value) for value in way.values())
-    assert numbers["ratios"].keys() == {"shared_p50_over_socket", "shared_p99_over_socket"}
+    assert numbers["ratios"].keys() == {
+        f"{way}_{share}_over_socket" for way in ("shared", "lent") for share in ("p50", "p99")
+    }
 
 
 def test_a_way_that_fails_is_told_with_its_reason() -> None:
