@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from magi_rt.errors import MagiError
+from magi_rt.errors import MagiError, MediaError
 from magi_rt.media.video_writer import VideoWriter
 from magi_rt.stream.received import Received
 
@@ -95,6 +95,9 @@ class Recorder:
                         self._writer.write(pixels)
                 except MagiError as error:
                     self._failure = error
+                except Exception as error:  # a thread that ended here would leave half a video
+                    said = f"{self.path} could not be written ({type(error).__name__}: {error})"
+                    self._failure = MediaError(said, field="path")
 
 
 def free_name(folder: Path) -> Path:
