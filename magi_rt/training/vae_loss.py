@@ -64,5 +64,5 @@ class VaeLoss:
         return counts / counts.mean()
 
 
-DECODER = VaeLoss(moving=3.0, noise=0.25, flicker=1.0, row=2)
+DECODER = VaeLoss(noise=0.1, flicker=1.5, row=2)
 """Loss of a decoder that is trained alone."""

@@ -81,8 +81,8 @@ def train_vae(
         start: a model folder, "nano" or the export of another run, to go on from its
             auto-encoder; one for pictures of half or a quarter of the side is grown first.
         decoder_only: keep the encoder and the latent scale of ``start``, and with them every
-            denoiser of its latents; the decoder learns to be right about moving things, to
-            bear noisy latents and not to flicker. A clip of it is two chunks.
+            denoiser of its latents; the decoder learns to bear noisy latents and not to
+            flicker. A clip of it is two chunks.
         data: a made-up world or a folder of recordings (recordings.open_source).
         render: where clips come from instead.
         plan: further fields of Plan.
