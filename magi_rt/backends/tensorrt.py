@@ -162,7 +162,10 @@ class TensorRTExecutor(EagerExecutor):
 
     @torch.inference_mode()
     def warm_up(self) -> float:
-        """Finds or builds the engines of the expected calls and runs each once; returns seconds."""
+        """Finds or builds the engines of the expected calls and runs each once; returns seconds.
+
+        Kernels that the runtime made for them are kept for the next process.
+        """
         begun = time.perf_counter()
         expected, self._expected = self._expected, {}
         self._ranges = max((shape.ranges for shape in expected), default=self._ranges)
@@ -171,6 +174,7 @@ class TensorRTExecutor(EagerExecutor):
         width, channels = self.config.runtime.chunk_width, self.config.model.latent_channels
         for height, breadth in {(shape.height, shape.width) for shape in expected}:
             self.decode(torch.zeros(channels, width, height, breadth, device=self.device))
+        self._keep_kernels()
         return time.perf_counter() - begun
 
     def _rehearse(self, chain: Chain, shape: DenoiserShape) -> None:
@@ -184,6 +188,12 @@ class TensorRTExecutor(EagerExecutor):
             for name, size in sizes.items()
         }
         self.lanes.denoise(lambda stream: chain.run(given, stream))
+
+    def _keep_kernels(self) -> None:
+        links = self._chain.links if self._chain is not None else ()
+        with self.lanes.card():
+            for session in (*(session for _, session in links), *self._decoders.values()):
+                session.keep_kernels()
 
     def _shape(self, inputs: DenoiseInputs, cache: RollingKVCache) -> DenoiserShape:
         return shape_of(inputs, cache, self.config.model.caption_max_length)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from magi_rt.backends.tensorrt_kernels import KeptKernels
 from magi_rt.errors import BackendError
 from magi_rt.export.builders_tensorrt import PLAN, import_runtime, quiet_log
 from magi_rt.export.manifest import TensorSpec
@@ -51,11 +52,12 @@ class EngineSession:
     them on the same stream.
     """
 
-    def __init__(self, plan: Plan, trt: Any, engine: Any, scratch: Scratch) -> None:
+    def __init__(self, plan: Plan, trt: Any, engine: Any, scratch: Scratch, card: str) -> None:
         self.plan, self.device, self._scratch = plan, scratch.device, scratch
+        self._kernels = KeptKernels(plan.folder, card)
         self.inputs = {spec.name: spec for spec in plan.manifest.identity.inputs}
         self._engine = engine  # the context needs it alive
-        self._context = _new_context(trt, engine)
+        self._context = _new_context(trt, engine, self._kernels)
         if self._context is None:
             raise _failed(plan, "there is no memory left for its context")
         _check_names(plan, trt, engine)
@@ -77,7 +79,7 @@ class EngineSession:
         Args:
             scratch: on that card, of the stream that the engine will run on.
             capability: the card's compute capability.
-            card: its name, for messages.
+            card: its name, for messages and for the kernels that are kept.
 
         Raises:
             BackendError: the plan was built for another card or runtime version, the runtime is
@@ -98,7 +100,7 @@ class EngineSession:
         engine = trt.Runtime(log).deserialize_cuda_engine(plan.file(PLAN).read_bytes())
         if engine is None:
             raise _refused(plan, log.told() or "the runtime gives no reason")
-        return cls(plan, trt, engine, scratch)
+        return cls(plan, trt, engine, scratch, card)
 
     def run(self, inputs: Mapping[str, Tensor], stream: int) -> dict[str, Tensor]:
         """Put one call on a CUDA stream.
@@ -124,6 +126,10 @@ class EngineSession:
             raise _failed(self.plan, "the runtime could not put the call on its stream")
         return {name: self._given(name) for name in self._buffers}
 
+    def keep_kernels(self) -> None:
+        """Keep the kernels made so far, for the next process that loads the plan on such a card."""
+        self._kernels.keep()
+
     def _given(self, name: str) -> Tensor:
         """An output in the sizes that follow from the inputs."""
         shape = tuple(self._context.get_tensor_shape(name))
@@ -148,7 +154,7 @@ class EngineSession:
             self._addresses[spec.name] = address
 
 
-def _new_context(trt: Any, engine: Any) -> Any:
+def _new_context(trt: Any, engine: Any, kernels: KeptKernels) -> Any:
     """A context whose memory is lent to it, and whose kernels for a new size are made at once.
 
     TensorRT for RTX would make them beside the calls that already need them; TensorRT has made
@@ -160,6 +166,7 @@ def _new_context(trt: Any, engine: Any) -> Any:
     moments = getattr(trt, "DynamicShapesKernelSpecializationStrategy", None)
     if moments is not None:
         config.dynamic_shapes_kernel_specialization_strategy = moments.EAGER
+    kernels.lend(config)
     return engine.create_execution_context(config)
 
 

@@ -58,6 +58,22 @@ class Context:
         return not self.fails
 
 
+class Kernels:
+    """A cache of kernels, each some bytes; takes back what one of the same state gave."""
+
+    def __init__(self, state: bytes = b"1.7.1 ") -> None:
+        self.state, self.made = state, b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        if not blob.startswith(self.state):
+            return False
+        self.made = blob.removeprefix(self.state)
+        return True
+
+    def serialize(self) -> bytes:
+        return self.state + self.made
+
+
 class Engine:
     """Has one input "x" and one output, "out" unless told otherwise."""
 
@@ -67,12 +83,15 @@ class Engine:
         self.names, self.context = ["x", output], Context(fails) if memory else None
         self.num_io_tensors = 2
         self.config: Any = None
+        self.kernels = Kernels()
 
     def create_runtime_config(self) -> Any:
-        self.config = SimpleNamespace(strategy=None)
+        self.config = SimpleNamespace(strategy=None, kernels=None)
         self.config.set_execution_context_allocation_strategy = lambda wish: setattr(
             self.config, "strategy", wish
         )
+        self.config.create_runtime_cache = lambda: self.kernels
+        self.config.set_runtime_cache = lambda cache: setattr(self.config, "kernels", cache)
         return self.config
 
     def get_tensor_name(self, place: int) -> str:

@@ -38,12 +38,15 @@ class Played:
     """An engine whose part is computed by PyTorch, into buffers that the next call overwrites."""
 
     def __init__(self, part: Part) -> None:
-        self.part, self.calls = part, 0
+        self.part, self.calls, self.kept = part, 0, 0
         self.buffers = {
             spec.name: torch.empty(spec.sizes()[2], dtype=getattr(torch, spec.dtype))
             for spec in part.outputs
         }
         self.addresses: dict[str, int] = {}
+
+    def keep_kernels(self) -> None:
+        self.kept += 1
 
     def run(self, given: dict[str, Tensor], stream: int) -> dict[str, Tensor]:
         self.calls += 1
@@ -152,6 +155,15 @@ def test_branches_are_calls_of_their_own_and_only_theirs_is_staged(
     assert [engine.calls for _, engine in links(executor)] == [3, 3, 3]
 
 
+def test_kernels_of_all_engines_are_kept_once_a_world_is_warm(executor: TensorRTExecutor) -> None:
+    cache = cache_of(executor, 2, SIZE)
+    executor.expect(call(executor, cache, 1), cache)
+    executor.warm_up()
+    engines = [engine for _, engine in links(executor)] + [*executor._decoders.values()]
+    assert len(engines) == 4 and all(engine.calls for engine in engines[:3])
+    assert [cast(Played, engine).kept for engine in engines] == [1, 1, 1, 1]
+
+
 def test_engines_read_each_other_and_the_ring_where_they_lie(executor: TensorRTExecutor) -> None:
     cache = cache_of(executor, 2, SIZE)
     executor.denoise(call(executor, cache, 3), cache)
@@ -195,6 +207,9 @@ class Blank:
 
     def __init__(self, plan: Plan) -> None:
         self.specs = plan.manifest.identity.outputs
+
+    def keep_kernels(self) -> None:
+        """It has none."""
 
     def run(self, given: dict[str, Tensor], stream: int) -> dict[str, Tensor]:
         ranges = given["gates"].shape[2] if "gates" in given else 1

@@ -129,6 +129,77 @@ def test_engines_of_one_stream_share_their_memory_and_make_kernels_at_once(
     assert [engine.context and engine.context.memory for engine in engines] == [[lent], [lent]]
 
 
+def kernels_in(plan: Plan) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in plan.folder.glob("kernels/*")}
+
+
+def test_kernels_made_on_a_card_are_there_for_the_next_process_on_such_a_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, first, second, other = plan_in(tmp_path), *(fake_trt.Engine() for _ in range(3))
+    for engine, card in (
+        (first, "NVIDIA RTX 4090"), (second, "NVIDIA RTX 4090"), (other, "NVIDIA L40S"),
+    ):  # fmt: skip
+        monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt.module(engine))
+        session = EngineSession.open(plan, Scratch(CPU), (8, 9), card)
+        assert engine.config.kernels is engine.kernels
+        assert engine.kernels.made == (b"relu" if engine is second else b"")
+        engine.kernels.made = b"relu"
+        session.keep_kernels()
+    whole = b"1.7.1 relu"
+    assert kernels_in(plan) == {"nvidia-rtx-4090.bin": whole, "nvidia-l40s.bin": whole}
+    assert PlanCache(tmp_path).find(identity()) is not None  # the plan is as whole as before
+
+
+def test_kernels_of_another_state_are_replaced_and_known_ones_are_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, plan = fake_trt.Engine(), plan_in(tmp_path)
+    session = opened(tmp_path, monkeypatch, engine)
+    engine.kernels.made = b"relu"
+    session.keep_kernels()
+    (kept,) = plan.folder.glob("kernels/*")
+    inode = kept.stat().st_ino
+    for again in (session, opened(tmp_path, monkeypatch, fake_trt.Engine())):
+        again.keep_kernels()
+    assert kept.stat().st_ino == inode
+
+    later = fake_trt.Engine()
+    later.kernels = fake_trt.Kernels(b"1.8 ")
+    session = opened(tmp_path, monkeypatch, later)
+    assert later.kernels.made == b""
+    later.kernels.made = b"gelu"
+    session.keep_kernels()
+    assert kernels_in(plan) == {kept.name: b"1.8 gelu"}
+
+
+def test_a_plan_that_takes_no_kernels_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_in(tmp_path)
+    (plan.folder / "kernels").write_text("no folder")
+    session = opened(tmp_path, monkeypatch, fake_trt.Engine())
+    session.keep_kernels()
+    assert torch.equal(session.run({"x": numbers()}, stream=0)["out"], 2 * numbers())
+
+
+def test_a_runtime_whose_engines_hold_their_kernels_keeps_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = fake_trt.Engine()
+    configure = engine.create_runtime_config
+
+    def without_cache() -> Any:
+        config = configure()
+        del config.create_runtime_cache, config.set_runtime_cache
+        return config
+
+    monkeypatch.setattr(engine, "create_runtime_config", without_cache)
+    session = opened(tmp_path, monkeypatch, engine)
+    session.keep_kernels()
+    assert kernels_in(plan_in(tmp_path)) == {}
+
+
 @pytest.mark.parametrize(
     ("engine", "told"),
     [
