@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from magi_rt.errors import MagiError, OptionError
 from magi_rt.training.checkpoint import RunState, load_run, save_run
 from magi_rt.training.signals import StopRequest
+from magi_rt.training.sole_run import sole_run
 
 GIB = 1 << 30
 KEPT_MEMORY = {
@@ -136,12 +137,17 @@ class Loop:
         """Trains until the budget is used or SIGTERM or SIGINT arrives; both save.
 
         Raises:
-            OptionError: the folder holds a checkpoint of another run, or one while resume is False.
+            OptionError: the folder holds a checkpoint of another run, or one while resume is False,
+                or another training is at work in it.
             MagiError: the loss stays without a finite gradient.
         """
+        with sole_run(self.folder):
+            return self._run(resume)
+
+    def _run(self, resume: bool) -> Outcome:
         self._take_up(resume)
         state, plan = self.state, self.plan
-        before, started = state.elapsed_s, time.monotonic()
+        begun, before, started = state.step, state.elapsed_s, time.monotonic()
         saved = started
         with StopRequest() as stop:
             while plan.progress(state.step, state.elapsed_s) < 1 and not stop.requested:
@@ -153,14 +159,14 @@ class Loop:
                     saved = now
             finished = plan.progress(state.step, state.elapsed_s) >= 1
             self._save()
-        if finished and state.step % plan.evaluate_every:
+        # one that was finished already evaluates, and so exports, once more
+        if finished and (state.step == begun or state.step % plan.evaluate_every):
             self._evaluate()
         self._save()
         return Outcome(state.step, state.elapsed_s, finished, state.averaged)
 
     def _take_up(self, resume: bool) -> None:
         path = self.folder / CHECKPOINT
-        self.folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             if not resume:
                 raise OptionError(f"{path} exists already; resume it or take another folder")
@@ -215,7 +221,6 @@ class Loop:
             return
         with swapped_weights(self.module, self.state.averaged):
             numbers = self.evaluate(self.state.step)
-        # a finished run that is started again evaluates, and so exports, once more
         if not any(is_evaluation(one, self.state.step) for one in read_log(self.folder)):
             self._log(numbers)
 

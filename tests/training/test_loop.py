@@ -102,6 +102,42 @@ def test_a_finished_run_that_is_started_again_leaves_its_log_as_it_is(tmp_path: 
     assert evaluated == [5, 10, 12, 12]
 
 
+def test_a_finished_run_evaluates_again_wherever_its_budget_ended(tmp_path: Path) -> None:
+    evaluated: list[int] = []
+
+    def evaluate(step: int) -> dict[str, float]:
+        evaluated.append(step)
+        return {"score": float(step)}
+
+    for _ in range(2):
+        toy_loop(tmp_path, replace(PLAN, steps=10), evaluate=evaluate).run()
+    assert evaluated == [5, 10, 10]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+def test_a_folder_in_which_a_training_is_at_work_refuses_a_second_one(tmp_path: Path) -> None:
+    refusals: list[str] = []
+
+    def evaluate(step: int) -> dict[str, float]:
+        with pytest.raises(OptionError, match="another training is at work in") as refused:
+            toy_loop(tmp_path, PLAN).run()
+        refusals.append(refused.value.message)
+        return {}
+
+    outcome = toy_loop(tmp_path, PLAN, evaluate=evaluate).run()
+    assert len(refusals) == 3 and outcome.finished
+    assert toy_loop(tmp_path, PLAN).run().step == 12  # free again
+
+
+def test_a_training_that_failed_leaves_its_folder_free(tmp_path: Path) -> None:
+    def dies(step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        raise Killed
+
+    with pytest.raises(Killed):
+        toy_loop(tmp_path, PLAN, loss=dies).run()
+    assert toy_loop(tmp_path, PLAN).run().finished
+
+
 def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
     module = toy_module()
     steady = toy_loss(module)
