@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -65,7 +66,7 @@ def save_model(
     if (vae is None) != (vae_config is None):
         raise CheckpointError("vae and vae_config belong together; give both", field="vae_config")
     weights = _denoiser_tensors(config, denoiser, matrix_dtype)
-    with _replacing(Path(folder), overwrite) as new:
+    with replacing(Path(folder), overwrite) as new:
         write_config(new / CONFIG_NAME, config)
         write_weights(new / denoiser_folder_name(config.engine), weights, shard_bytes=shard_bytes)
         if vae is not None and vae_config is not None:
@@ -153,8 +154,12 @@ def _shards(tensors: Mapping[str, Tensor], shard_bytes: int) -> list[dict[str, T
 
 
 @contextmanager
-def _replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """A new folder beside `folder` that takes its place when the block ends well."""
+def replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """A new folder beside `folder` that takes its place when the block ends well.
+
+    Raises:
+        CheckpointError: the folder is there already, or the disk refuses.
+    """
     if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} is already there; choose another place", field="folder")
     try:
@@ -169,7 +174,7 @@ def _replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write {folder}: {error}") from error
     finally:
         if old.exists() and not folder.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from magi_rt.errors import CheckpointError, OptionError
 
 FORMAT = 1
+BEGUN = "begun"
+"""Key of a card: what the first weights were. They follow from most other settings, too."""
 
 
 @dataclass
@@ -53,9 +56,27 @@ def save_run(
         "elapsed_s": state.elapsed_s,
         "run": dict(card),
     }
-    temporary = path.with_suffix(".tmp")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, _metadata(whole))
-    os.replace(temporary, path)
+    write_tensors(path, tensors, _metadata(whole), path.with_suffix(".tmp"))
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], words: dict[str, str], temporary: Path
+) -> None:
+    """A safetensors file, whole or not at all, under a temporary name first.
+
+    Raises:
+        CheckpointError: the disk is full or refuses; what was there before is there still.
+    """
+    try:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, words)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise CheckpointError(
+            f"{path} could not be written ({error}); free some space, and the same command goes "
+            "on from what was saved before"
+        ) from error
 
 
 def load_run(
@@ -79,16 +100,26 @@ def load_run(
         raise CheckpointError(f"{path} is no checkpoint of a run: {error}") from error
     if whole.get("format") != FORMAT:
         raise CheckpointError(f"{path} has format {whole.get('format')}; this reads {FORMAT}")
-    wanted = json.loads(json.dumps(dict(card)))
-    for key in sorted(wanted.keys() | whole["run"].keys()):
-        if wanted.get(key) != whole["run"].get(key):
-            raise OptionError(
-                f"{path} was trained with {key}={whole['run'].get(key)!r}, not "
-                f"{wanted.get(key)!r}; use the same settings or another folder",
-                field=key,
-            )
+    _check_card(path, whole["run"], json.loads(json.dumps(dict(card))))
     _put_back(path, module, optimisers, state, tensors)
     state.step, state.elapsed_s = int(whole["step"]), float(whole["elapsed_s"])
+
+
+def _check_card(path: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise OptionError where settings differ; named by what a person set, if any of it does."""
+    differ = [key for key in sorted(wanted.keys() | known) if wanted.get(key) != known.get(key)]
+    for key in differ:
+        if key != BEGUN:
+            raise OptionError(
+                f"{path} was trained with {key}={known.get(key)!r}, not {wanted.get(key)!r}; "
+                "use the same settings or another folder",
+                field=key,
+            )
+    if differ:
+        raise OptionError(
+            f"{path} began with other weights than these; use the same start or another folder",
+            field="start",
+        )
 
 
 def _put_back(

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.errors import OptionError
 from magi_rt.models.vae import ViTVAE, from_uint8
+from magi_rt.training.checkpoint import write_tensors
 from magi_rt.training.recordings.source import FRAMES_PER_CHUNK, ClipSource, open_source
 
 ENCODE_BATCH = 64  # chunks per VAE call
@@ -89,19 +89,25 @@ class ShardStore:
         if self.makers is not None:
             self.makers.finish(index)
         path = self.path(index)
-        if path.exists():
-            with safe_open(path, "pt") as file:
-                known = file.metadata()
-                self._check(path, json.loads(known.get("made", "{}")))
-                prompts, openings = (json.loads(known[name]) for name in ("prompts", "openings"))
-                return Shard(file.get_tensor("latents"), prompts, openings, self.recipe.still)
+        if path.exists() and (kept := self._kept(path)) is not None:
+            return kept
         shard = self.make(index)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         told = {"prompts": shard.prompts, "openings": shard.openings, "made": self.made}
         words = {name: json.dumps(value) for name, value in told.items()}
-        save_file({"latents": shard.latents}, temporary, words)
-        os.replace(temporary, path)
+        write_tensors(path, {"latents": shard.latents}, words, temporary)
         return shard
+
+    def _kept(self, path: Path) -> Shard | None:
+        """The shard of a file; None where the file is damaged, as by a machine that went down."""
+        try:
+            with safe_open(path, "pt") as file:
+                known = file.metadata() or {}
+                self._check(path, json.loads(known.get("made", "{}")))
+                prompts, openings = (json.loads(known[name]) for name in ("prompts", "openings"))
+                return Shard(file.get_tensor("latents"), prompts, openings, self.recipe.still)
+        except SafetensorError:
+            return None
 
     @cached_property
     def made(self) -> dict[str, Any]:

@@ -270,12 +270,12 @@ def save_vae(
     dtype: torch.dtype = torch.float16,
     scale: float | None = None,
 ) -> dict[str, float]:
-    """Writes config.json, the weights in ``dtype`` and report.json; returns the report.
+    """Writes config.json, the weights in ``dtype`` and report.json, all or nothing; the report.
 
     The report is measured on the weights as stored: ``psnr`` in dB, ``latent_mean``,
     ``latent_std`` and ``scale_factor``, which is ``scale`` or else 1 / latent_std.
     """
-    from magi_rt.checkpoints.save import write_json, write_weights
+    from magi_rt.checkpoints.save import replacing, write_json, write_weights
 
     stored = {name: value.detach().cpu().to(dtype) for name, value in vae.state_dict().items()}
     as_stored = ViTVAE(vae.config)
@@ -287,8 +287,8 @@ def save_vae(
         "latent_std": float(latents.std()),
         "scale_factor": float(1 / latents.std()) if scale is None else scale,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_weights(folder, stored, single_name="diffusion_pytorch_model.safetensors")
-    write_json(folder / "config.json", vae.config.to_card())
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    with replacing(folder, overwrite=True) as new:
+        write_weights(new, stored, single_name=VAE_WEIGHTS)
+        write_json(new / "config.json", vae.config.to_card())
+        write_json(new / "report.json", report)
     return report

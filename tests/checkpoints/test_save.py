@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import locate, resolve
@@ -82,11 +83,14 @@ def test_a_folder_is_replaced_only_when_asked(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["m"]
 
 
-def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")]
+)
+def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path, error: Exception) -> None:
     folder = write_model(tmp_path / "m")
 
     def full_disk(place: Path) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     config = small_config("24B")
     with pytest.raises(CheckpointError, match="No space left"):

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from magi_rt.checkpoints.layout import resolve
-from magi_rt.errors import OptionError
+from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.training.clip_feed import ClipFeed, Drawn, FeedPlan, PromptReader, worth
 from magi_rt.training.dit_beginning import begin, fresh_trainee, spoken_prompts
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
@@ -116,6 +117,29 @@ def test_what_follows_a_picture_comes_when_the_prompts_say(tmp_path: Path) -> No
     other = ShardStore(tmp_path / "b", replace(RECIPE, still=0), vae).get(0)
     assert first.prompts == other.prompts
     torch.testing.assert_close(first.latents[:, :, 2:], other.latents[:, :, 2:])
+
+
+@pytest.mark.parametrize("left", [0, 5, 4000])
+def test_a_shard_that_is_cut_short_is_made_anew(tmp_path: Path, left: int) -> None:
+    made = store(tmp_path).get(0)
+    path = store(tmp_path).path(0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:left])
+    assert torch.equal(store(tmp_path).get(0).latents, made.latents)
+    assert path.stat().st_size == len(whole)
+
+
+def test_a_shard_for_which_there_is_no_room_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object, to: Path, *__: object) -> None:
+        to.write_bytes(b"half")
+        raise SafetensorError("no space left")
+
+    monkeypatch.setattr("magi_rt.training.checkpoint.save_file", full)
+    with pytest.raises(CheckpointError, match=r"shard-00000.* could not be written"):
+        store(tmp_path).get(0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shard_that_does_not_say_how_it_was_made_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from magi_rt.errors import CheckpointError, MagiError, OptionError
@@ -237,6 +238,15 @@ def test_a_folder_with_a_run_is_refused_when_a_fresh_one_is_wanted(tmp_path: Pat
         toy_loop(tmp_path, PLAN).run(resume=False)
 
 
+def test_first_weights_that_differ_with_a_setting_are_told_by_the_setting(tmp_path: Path) -> None:
+    toy_loop(tmp_path, PLAN, card={"begun": "a1", "seed": 1}).run()
+    with pytest.raises(OptionError, match="seed=1, not 2"):
+        toy_loop(tmp_path, PLAN, card={"begun": "b2", "seed": 2}).run()
+    with pytest.raises(OptionError, match="began with other weights") as refused:
+        toy_loop(tmp_path, PLAN, card={"begun": "b2", "seed": 1}).run()
+    assert refused.value.field == "start"
+
+
 def test_a_checkpoint_of_another_module_is_refused(tmp_path: Path) -> None:
     toy_loop(tmp_path, PLAN).run()
     with pytest.raises(CheckpointError, match="does not fit"):
@@ -267,8 +277,9 @@ def test_a_setting_that_only_the_checkpoint_knows_is_a_difference_too(tmp_path: 
         toy_loop(tmp_path, PLAN).run()
 
 
+@pytest.mark.parametrize("kind", [OSError, SafetensorError])
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     stopped = toy_loop(tmp_path, PLAN)
     stopped.run()
@@ -277,11 +288,12 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
 
     def torn(_: object, to: Path, *__: object) -> None:
         to.write_bytes(b"half")
-        raise OSError("no space left")
+        raise kind("no space left")
 
     monkeypatch.setattr(checkpoint, "save_file", torn)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CheckpointError, match=r"could not be written .no space left.* goes on"):
         stopped._save()
+    assert not list(tmp_path.glob("*.tmp"))
     assert path.read_bytes() == before
 
 

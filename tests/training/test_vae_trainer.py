@@ -11,11 +11,12 @@ from typing import Any, cast
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from magi_rt.checkpoints.layout import resolve
-from magi_rt.errors import OptionError
+from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE
 from magi_rt.training.loop import read_log
 from magi_rt.training.seeds import seeded
@@ -137,7 +138,7 @@ def test_a_run_begun_from_one_model_refuses_to_go_on_from_another(
     trained: Path, tmp_path: Path
 ) -> None:
     small_run(tmp_path, steps=1)
-    with pytest.raises(OptionError, match="trained with begun="):
+    with pytest.raises(OptionError, match="began with other weights"):
         small_run(tmp_path, steps=2, start=trained / "export")
 
 
@@ -256,6 +257,22 @@ def test_the_report_is_measured_on_the_weights_as_stored(tmp_path: Path) -> None
     rebuilt, latents = reconstruct(rounded, clips)
     assert report["psnr"] == pytest.approx(psnr(clips, rebuilt))
     assert report["latent_std"] == pytest.approx(float(latents.std()))
+
+
+def test_an_export_that_fails_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, export = stripes(2, 1, seeded(1)), tmp_path / "export"
+    save_vae(export, fresh_vae(SMALL, 1), held_out=clips)
+    before = {path.name: path.read_bytes() for path in export.iterdir()}
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("no space left")
+
+    monkeypatch.setattr("magi_rt.checkpoints.save.save_file", full)
+    with pytest.raises(CheckpointError, match="no space left"):
+        save_vae(export, fresh_vae(SMALL, 2), held_out=clips)
+    assert {path.name: path.read_bytes() for path in export.iterdir()} == before
 
 
 def test_errors_on_what_moves_and_noisy_latents_count_when_asked_for() -> None:
