@@ -82,6 +82,8 @@ def test_a_world_that_is_not_there_is_refused(name: str, says: str) -> None:
 def test_a_file_that_fails_is_refused_with_its_own_reason(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be run: ZeroDivisionError: division by zero"):
         open_world(written(tmp_path, "1 / 0") + ":World")
+    with pytest.raises(OptionError, match="its file ends the program"):
+        WorldSource(written(tmp_path, "raise SystemExit(0)") + ":World", 16)
     with pytest.raises(OptionError, match="it has no class"):
         open_world(written(tmp_path, "x = 1") + ":World")
 
@@ -95,8 +97,36 @@ def test_a_world_may_draw_with_numpy_and_has_to_draw_the_asked_size(tmp_path: Pa
     )
     assert torch.equal(drawn, plain)
     small = written(tmp_path, base.replace("self.size = size", "self.size = 16"), "small.py")
-    with pytest.raises(OptionError, match=r"draws pictures of \[16, 16\], and \[32, 32\] were"):
+    with pytest.raises(OptionError, match=r"gave uint8 \[2, 16, 16, 3\] .* uint8 \[2, 32, 32, 3\]"):
         WorldSource(small + ":Lantern", 32).draw(2, 1, seeded(4))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "says"),
+    [
+        (".to(torch.uint8)[:1]", r"gave uint8 \[1, 16, 16, 3\] .* and uint8 \[2, 16, 16, 3\]"),
+        (".to(torch.uint8).tolist()", "gave .* for pictures"),
+        (".float()", "gave float32"),
+    ],
+)
+def test_a_world_that_draws_other_than_a_picture_of_each_clip_is_refused(
+    tmp_path: Path, drawn: str, says: str
+) -> None:
+    base = Path(LANTERN.rpartition(":")[0]).read_text(encoding="utf-8")
+    odd = written(tmp_path, base.replace(".to(torch.uint8)", drawn))
+    with pytest.raises(OptionError, match=says):
+        WorldSource(odd + ":Lantern", 16).draw(2, 1, seeded())
+
+
+@pytest.mark.parametrize("given", ['("a lantern", ())', "Prompt(None, ())", "None", '"a lantern"'])
+@pytest.mark.parametrize("call", ["caption", "prompt"])
+def test_a_world_that_says_no_prompts_is_refused(tmp_path: Path, call: str, given: str) -> None:
+    base = Path(LANTERN.rpartition(":")[0]).read_text(encoding="utf-8")
+    text = f"{base}\n\nLantern.{call} = lambda *_: {given}\n"
+    source = WorldSource(written(tmp_path, text) + ":Lantern", 16)
+    for draw in (source.draw, source.prompts):
+        with pytest.raises(OptionError, match="must give Prompt"):
+            draw(4, 4, seeded())
 
 
 def test_a_world_that_does_not_draw_pictures_is_refused(tmp_path: Path) -> None:

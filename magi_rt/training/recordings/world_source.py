@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,14 @@ class WorldSource:
     """
 
     def __init__(self, name: str, size: int) -> None:
-        self.world = worlds.open_world(name, size)
+        try:
+            self.world = worlds.open_world(name, size)
+        except SystemExit as error:  # which would end the command as if all were well
+            raise OptionError(
+                f"{name} cannot be opened: its file ends the program; let it do so only under "
+                'if __name__ == "__main__":',
+                field="world",
+            ) from error
         self._name, self._size = name, size
         self._rhythm: Rhythm | None = getattr(self.world, "rhythm", None)
 
@@ -49,31 +57,29 @@ class WorldSource:
     def draw(
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
     ) -> ClipBatch:
-        made = self._film(self.world, batch, chunks, generator, split)
-        given, wanted = list(made.pixels.shape[2:4]), [self._size, self._size]
-        if given != wanted:
-            raise OptionError(
-                f"{self._name} draws pictures of {given}, and {wanted} were asked for; its class "
-                "is called with the size that it shall draw",
-                field="world",
-            )
+        seen = _Checked(self.world, self._name, [batch, self._size, self._size, 3])
+        made = self._film(seen, batch, chunks, generator, split)
         randoms = clip_randoms(batch, generator)
-        openings = [self._openings(made, row, each, split) for row, each in enumerate(randoms)]
+        openings = [
+            self._openings(seen, made, row, each, split) for row, each in enumerate(randoms)
+        ]
         return ClipBatch(made.pixels, made.prompts, openings)
 
-    def _openings(self, made: Film, row: int, random: Random, split: str) -> list[str | None]:
+    def _openings(
+        self, world: World, made: Film, row: int, random: Random, split: str
+    ) -> list[str | None]:
         """What the first chunk was told, and captions of all whose prompt has settled."""
         prompts = made.prompts[row]
         told: list[str | None] = [prompts[0], *[None] * (len(prompts) - 1)]
         for chunk in range(SETTLED, len(prompts)):
             if len(set(prompts[chunk - SETTLED : chunk + 1])) == 1:
-                told[chunk] = self.world.caption(made.states[chunk], row, random, split).words
+                told[chunk] = world.caption(made.states[chunk], row, random, split).words
         return told
 
     def prompts(
         self, batch: int, chunks: int, generator: torch.Generator, split: str = "train"
     ) -> list[list[str]]:
-        blind = _Unseen(self.world, batch)
+        blind = _Unseen(self.world, self._name, [batch, 1, 1, 3])
         return self._film(blind, batch, chunks, generator, split).prompts
 
     def _film(
@@ -90,20 +96,23 @@ class WorldSource:
         )
 
 
-class _Unseen:
-    """A world that nobody looks at: all goes as it would, and no picture is drawn."""
+class _Checked:
+    """A world whose prompts and pictures are checked; OptionError where it gave other things.
 
-    def __init__(self, world: World, batch: int) -> None:
-        self.world, self.batch = world, batch
+    ``shape``: of the pictures of one frame.
+    """
+
+    def __init__(self, world: World, name: str, shape: list[int]) -> None:
+        self.world, self.name, self.shape = world, name, shape
 
     def sample(self, batch: int, generator: torch.Generator) -> Any:
         return self.world.sample(batch, generator)
 
     def caption(self, state: Any, row: int, random: Random, split: str) -> Prompt:
-        return self.world.caption(state, row, random, split)
+        return self._said(self.world.caption(state, row, random, split))
 
     def prompt(self, state: Any, row: int, random: Random, split: str) -> Prompt:
-        return self.world.prompt(state, row, random, split)
+        return self._said(self.world.prompt(state, row, random, split))
 
     def apply(self, state: Any, meanings: Sequence[Any]) -> Any:
         return self.world.apply(state, meanings)
@@ -112,4 +121,34 @@ class _Unseen:
         return self.world.step(state)
 
     def render(self, state: Any) -> Tensor:
-        return torch.zeros(self.batch, 1, 1, 3, dtype=torch.uint8)
+        given = self.world.render(state)
+        if not isinstance(given, Tensor | np.ndarray):
+            raise self._odd(f"gave {given!r:.60} for pictures")
+        pictures = torch.as_tensor(given)
+        if pictures.dtype != torch.uint8 or list(pictures.shape) != self.shape:
+            kind = str(pictures.dtype).removeprefix("torch.")
+            raise self._odd(f"gave {kind} {list(pictures.shape)} for pictures")
+        return pictures
+
+    def _said(self, prompt: Prompt) -> Prompt:
+        if isinstance(getattr(prompt, "words", None), str) and hasattr(prompt, "meaning"):
+            return prompt
+        raise OptionError(
+            f"{self.name} gave {prompt!r:.60} for a prompt; caption and prompt must give "
+            'Prompt(words, meaning), the words a str, "" for nothing',
+            field="world",
+        )
+
+    def _odd(self, problem: str) -> OptionError:
+        return OptionError(
+            f"{self.name} {problem}, and uint8 {self.shape} were asked for: one of each clip, of "
+            "the size that its class is called with",
+            field="world",
+        )
+
+
+class _Unseen(_Checked):
+    """A world that nobody looks at: all goes as it would, and no picture is drawn."""
+
+    def render(self, state: Any) -> Tensor:
+        return torch.zeros(self.shape, dtype=torch.uint8)
