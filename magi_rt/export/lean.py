@@ -5,8 +5,9 @@ projections that read the same rows are one product, norms of queries and keys a
 interleaving is moved into the weights, and the history comes laid out as attention reads it. What
 is computed is what :class:`magi_rt.models.dit.VideoDiT` computes in float32.
 
-With bfloat16 products only the operands of matrix products are rounded; hidden states, norms and
-softmax stay float32, which is closer to float32 than a network in bfloat16 at the same speed.
+With bfloat16 products only the operands of matrix products are rounded, attention's among them;
+hidden states, norms and what lasts in memory stay float32, which is closer to float32 than a network
+in bfloat16 at the same speed.
 """
 
 from __future__ import annotations
@@ -146,7 +147,8 @@ class LeanBlock(nn.Module):
         return split.transpose(1, 2).flatten(2, 3)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        given = (each.to(self.dtype) for each in (queries, keys, values, mask))
+        return F.scaled_dot_product_attention(*given).float()
 
 
 class LeanDenoiser(nn.Module):

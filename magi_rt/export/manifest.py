@@ -18,7 +18,7 @@ from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError
 
 FORMAT = 1
-GRAPHS = 2
+GRAPHS = 3
 """Grows whenever the code changes what graphs compute; plans of other graphs are not used."""
 
 MANIFEST = "manifest.json"
