@@ -6,8 +6,8 @@ interleaving is moved into the weights, and the history comes laid out as attent
 is computed is what :class:`magi_rt.models.dit.VideoDiT` computes in float32.
 
 With bfloat16 products only the operands of matrix products are rounded, attention's among them;
-hidden states, norms and what lasts in memory stay float32, which is closer to float32 than a network
-in bfloat16 at the same speed.
+hidden states, norms and what lasts in memory stay float32, which is closer to float32 than a
+network in bfloat16 at the same speed.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ class LeanBlock(nn.Module):
         return split.transpose(1, 2).flatten(2, 3)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        given = (each.to(self.dtype) for each in (queries, keys, values, mask))
-        return F.scaled_dot_product_attention(*given).float()
+        q, k, v, bias = (each.to(self.dtype) for each in (queries, keys, values, mask))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).float()
 
 
 class LeanDenoiser(nn.Module):
