@@ -40,25 +40,25 @@ class FrameBuffer:
         """Appends a chunk's frames; waits for room or drops the oldest, as was agreed."""
         for frame in frames:
             with self._changed:
-                if self.when_slow == "wait":
-                    self._changed.wait_for(lambda: self._ended or self._has_room(epoch))
+                self._wait_while_full()
                 if self._ended or epoch != self.epoch:
                     return
-                if not self._has_room(epoch):
+                if len(self._frames) == self.limit:
                     self._frames.popleft()
                     self.dropped += 1
                 self._frames.append(frame)
                 self._changed.notify_all()
 
-    def _has_room(self, epoch: int) -> bool:
-        return epoch != self.epoch or len(self._frames) < self.limit
-
     def wait_for_room(self) -> bool:
         """Blocks while nothing more is wanted; False once the loop has ended."""
         with self._changed:
-            if self.when_slow == "wait":
-                self._changed.wait_for(lambda: self._ended or len(self._frames) < self.limit)
+            self._wait_while_full()
             return not self._ended
+
+    def _wait_while_full(self) -> None:
+        """Until a frame is taken, the world jumps or the loop ends; not where frames may drop."""
+        if self.when_slow == "wait":
+            self._changed.wait_for(lambda: self._ended or len(self._frames) < self.limit)
 
     def wait_for_frame(self) -> None:
         """Blocks until :meth:`take` has an answer."""

@@ -133,6 +133,16 @@ def test_a_fork_may_drop_the_prompts_that_wait_for_its_parent() -> None:
     assert {frame.prompt for frame in story(twin, *[None] * 4)} == {""}
 
 
+def test_a_snapshot_reaches_back_as_far_as_the_history() -> None:
+    world = dummy_world(history=2)
+    stream = world.frames(fps=None)
+    assert next(stream).chunk == 0
+    made(world, 3)
+    state, twin = world.snapshot(), world.fork()
+    stream.close()
+    assert (state.chunks, twin.chunks, twin.rewindable) == (1, 1, 0)
+
+
 def test_where_the_history_does_not_reach_a_snapshot_is_of_the_newest_chunk() -> None:
     world = dummy_world(history=0)
     stream = world.frames(fps=None)
