@@ -9,7 +9,6 @@ own: the log tells the timeline that survived.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -146,8 +145,6 @@ def _read_latents(card: Mapping[str, Any], path: Path) -> Tensor:
         raise SnapshotError(
             f"{path} needs {beside.name} beside it: {error.strerror}", field="start"
         ) from error
-    except binascii.Error as error:
-        raise SnapshotError(f"{path} is a damaged log: {error}", field="start") from error
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         name = path if "latents" in card else beside
         raise SnapshotError(

@@ -58,6 +58,20 @@ def test_repeating_a_prompt_does_not_lengthen_the_log() -> None:
     assert len(world.log.events) == 1
 
 
+def test_the_same_words_for_now_are_told_where_chunks_in_flight_carry_others(
+    tmp_path: Path,
+) -> None:
+    world = dummy_world(window=4)
+    frames = story(world, "day", None, "rain")
+    frames += world.advance("rain", at="now") + story(world, None, None)
+    assert [(event.prompt, event.at) for event in world.log.events[1:]] == [
+        ("rain", "next"),
+        ("rain", "now"),
+    ]
+    world.log.save(tmp_path / "run.json")
+    assert same_pixels(replayed(tmp_path / "run.json", 6), frames)
+
+
 def test_the_log_of_a_fork_or_a_restored_world_tells_its_own_timeline(tmp_path: Path) -> None:
     world = dummy_world()
     before = story(world, "day")
@@ -110,6 +124,40 @@ def test_a_large_start_stands_beside_the_log_and_must_be_the_right_one(
     beside.unlink()
     with pytest.raises(SnapshotError, match=r"run\.start\.safetensors"):
         World.replay(tmp_path / "run.json")
+
+
+def test_a_start_inside_the_log_must_be_the_right_one_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    dummy_world(video=np.zeros((16, 32, 32, 3), np.uint8)).log.save(path)
+    card = json.loads(path.read_text())
+    other = dummy_world(video=np.full((16, 32, 32, 3), 9, np.uint8)).log
+    other.save(tmp_path / "other.json")
+    card["start"]["latents"] = json.loads((tmp_path / "other.json").read_text())["start"]["latents"]
+    path.write_text(json.dumps(card))
+    with pytest.raises(SnapshotError, match="checksum"):
+        World.replay(path)
+    card["start"]["latents"] = "A"  # no base64
+    path.write_text(json.dumps(card))
+    with pytest.raises(SnapshotError, match="damaged log"):
+        World.replay(path)
+
+
+def test_a_log_names_no_file_outside_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.world.run_log.EMBED_BYTES", 100)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    path = inner / "run.json"
+    dummy_world(video=np.zeros((16, 32, 32, 3), np.uint8)).log.save(path)
+    outside = tmp_path / "run.start.safetensors"
+    (inner / outside.name).rename(outside)
+    card = json.loads(path.read_text())
+    for name in (f"../{outside.name}", str(outside)):
+        card["start"]["file"] = name
+        path.write_text(json.dumps(card))
+        with pytest.raises(SnapshotError, match=r"needs run\.start\.safetensors beside it"):
+            World.replay(path)
 
 
 def test_after_the_log_the_world_goes_on_with_the_last_prompt(tmp_path: Path) -> None:
@@ -349,6 +397,11 @@ def _damage(card: dict[str, Any], **changes: Any) -> str:
     return json.dumps({**card, **changes})
 
 
+def _told(*chunks: int) -> list[dict[str, Any]]:
+    """Events of prompts that came with these chunks."""
+    return [{"chunk": n, "prompt": "day", "at": "next", "takes_effect": n} for n in chunks]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -356,6 +409,8 @@ def _damage(card: dict[str, Any], **changes: Any) -> str:
         ({"format": "other"}, "not a log"),
         ({"events": [{"chunk": 0}]}, "damaged"),
         ({"events": 3}, "damaged"),
+        ({"events": _told(3, 1)}, "not in order"),
+        ({"events": _told(-1, 0)}, "not in order"),
         ({"options": {"seed": -1}}, "seed"),
         ({"options": {"sede": 1}}, "sede"),
         ({"chunks": "many"}, "damaged"),

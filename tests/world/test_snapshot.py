@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,13 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_snapshot_from_another_model_is_refused_with_both_names(saved: Path) -> None:
-    _rewrite(saved, identity={"name": "grand-piano", "config": "0" * 16, "weights": "1" * 16})
-    world, twin = dummy_world(window=2), dummy_world(window=2)
-    with pytest.raises(SnapshotError, match=r"'grand-piano'.*'dummy'"):
-        world.restore(Snapshot.load(saved))
-    assert same_pixels(world.advance(), twin.advance())
+    own = asdict(Snapshot.load(saved).identity)
+    for change in ({"config": "0" * 16}, {"weights": "1" * 16}):
+        _rewrite(saved, identity={**own, "name": "grand-piano", **change})
+        world, twin = dummy_world(window=2), dummy_world(window=2)
+        with pytest.raises(SnapshotError, match=r"'grand-piano'.*'dummy'"):
+            world.restore(Snapshot.load(saved))
+        assert same_pixels(world.advance(), twin.advance())
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,7 @@ def test_a_snapshot_from_another_model_is_refused_with_both_names(saved: Path) -
         ({"version": 99}, "version 99"),
         ({"format": "something"}, "not a snapshot"),
         ({"chunks": "two"}, "damaged"),
+        ({"prompt": 3}, "damaged"),
         ({"events": [{"chunk": 1}]}, "damaged"),
         ({"state": {}}, "damaged"),
     ],
@@ -145,6 +148,7 @@ def test_a_snapshot_with_a_wrong_card_is_refused(
         ("cached", {"cached": [5]}),
         ("cached", {"cached": ["0"]}),
         ("cache_base", {"cache_base": 1}),
+        ("cache_base", {"cache_base": -1}),
         ("in_flight", {"next_index": 9}),
         ("next_index", {"end": 4}),
         ("next_index", {"given_chunks": 3}),

@@ -221,6 +221,7 @@ def test_a_closed_world_refuses_everything_but_closing() -> None:
     calls: list[Callable[[], object]] = [
         world.advance,
         world.fork,
+        world.anew,
         world.snapshot,
         world.rewind,
         world.frames,
