@@ -51,6 +51,16 @@ def test_a_stick_in_the_middle_is_silent_and_speaks_anew_afterwards() -> None:
     assert [stick.move(*place) for place in moves] == [None, "R", None, None, "R"]
 
 
+def test_a_hand_that_shakes_at_the_dead_zone_says_one_thing() -> None:
+    stick = ActionMap(pull=PULL).stick(dead_zone=0.5)
+    assert [stick.move(reach, 0.0) for reach in (0.52, 0.46, 0.52, 0.4, 0.6)] == ["R", *[None] * 4]
+
+
+def test_half_the_way_is_enough_for_a_stick_and_a_quarter_is_not() -> None:
+    stick = ActionMap(pull=PULL).stick()
+    assert [stick.move(0.0, reach) for reach in (0.25, 0.5)] == [None, "U"]
+
+
 def test_places_that_are_no_numbers_change_nothing() -> None:
     stick = ActionMap(pull=PULL).stick()
     stick.move(1, 0)
@@ -115,6 +125,9 @@ def test_a_file_round_trips(tmp_path: Path) -> None:
         ("[[suggestions]]\nprompt = []", "did you mean 'prompts'"),
         ("[[suggestions]]\nprompts = 'x'", "must be a list"),
         ("start = " + repr("x" * 4001), "at most 4000"),
+        ("[keys]\n" + "".join(f"k{n} = 'x'\n" for n in range(201)), "table of at most 200"),
+        ("[[suggestions]]\n" * 201, "tables, at most 200"),
+        (f"[[suggestions]]\nprompts = {['x'] * 201}", "list of at most 200"),
         ("[keys", "is not TOML"),
         ("#" * 70_000, "larger than"),
     ],

@@ -89,6 +89,15 @@ def test_on_a_steady_machine_the_count_settles_and_is_not_late(
     assert sum(a != b for a, b in pairwise(seen)) <= len(ALLOWED)
 
 
+def test_what_was_measured_at_another_count_says_nothing_after_a_rewind_or_restore() -> None:
+    deadline = Deadline(ALLOWED, 1.0)
+    assert deadline.choose(4) == 4
+    for _ in range(LOOK):
+        deadline.measured(4, 0.3)
+    assert deadline.told(8, changes=0).median_s is None
+    assert deadline.choose(8) == 8, "in 0.3 s a chunk of 16 would fit"
+
+
 def test_the_shares_leave_room_between_them() -> None:
     assert EARLY < AIM < LATE < 1
 
@@ -185,6 +194,16 @@ def test_the_log_of_a_restored_world_repeats_the_whole_run(model: Path, tmp_path
     frames += made(other, 3)
     other.log.save(tmp_path / "run.json")
     assert same_pixels(made(World.replay(tmp_path / "run.json"), 9), frames)
+
+
+def test_the_call_that_fills_the_window_is_longer_and_not_late(model: Path) -> None:
+    world = adapted(model, [2.0], window=4)
+    late = []
+    for _ in range(3):
+        world.advance()
+        assert world.adaptation is not None
+        late.append(world.adaptation.late)
+    assert late == [0, 1, 2]
 
 
 def test_a_rewind_takes_the_step_counts_back(model: Path) -> None:
