@@ -32,6 +32,9 @@ train = typer.Typer(
     """,
 )
 
+MOST = 10**12
+"""Largest seed: shards of clips count on from a million times it, in 64 bits."""
+
 Out = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of the run: checkpoint, log, export.")
 ]
@@ -40,7 +43,9 @@ Minutes = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(metavar="N", help="Budget in steps, instead.")]
 Batch = Annotated[int | None, typer.Option(metavar="N", min=1, help="Clips in one step.")]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Clips and noise follow from it.")]
+Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, max=MOST, help="Clips and noise follow from it.")
+]
 Rate = Annotated[float, typer.Option(metavar="R", help="Highest learning rate.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")]
 Data = Annotated[

@@ -26,6 +26,7 @@ from magi_rt.training.loop import Outcome
         (["vae", "out", "--steps", "1", "--rate", "0"], "--rate"),
         (["vae", "out", "--steps", "1", "--batch", "0"], "--batch"),
         (["vae", "out", "--steps", "1", "--seed", "-1"], "--seed"),
+        (["dit", "out", "--steps", "1", "--seed", "20261122170000"], "--seed"),
         (["dit", "out", "--steps", "1"], "give either --vae DIR"),
         (["dit", "out", "--steps", "1", "--vae", "none"], "--vae none is no folder"),
         (["distill", "out", "--steps", "1"], "--teacher"),

@@ -49,6 +49,11 @@ def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:
     assert read(tmp_path, "") == read(tmp_path, "\n \n") == []
 
 
+def test_a_caption_of_signs_alone_asks_for_nothing_in_particular(tmp_path: Path) -> None:
+    captions = read(tmp_path, TWO.replace("go on", "..."))
+    assert [one.prompt for one in captions] == ["turn left", "..."]
+
+
 def test_captions_survive_being_written(tmp_path: Path) -> None:
     captions = read(tmp_path, TWO)
     assert read(tmp_path, captions_text(captions)) == captions
@@ -74,6 +79,8 @@ def test_another_reader_finds_the_same_captions(tmp_path: Path) -> None:
         (TWO.replace("00:00:02,500\n", "00:00:00,500\n"), 2, "must end later than it starts"),
         (TWO.replace("02,500\n", "02,900\n"), 6, "before the one of line 2 ends"),
         (TWO.replace("go on", "x" * 4001), 6, "the limit is 4,000"),
+        (TWO.replace("go on", "\u5de6\u8f6c"), 6, "read nothing of '\u5de6\u8f6c' (no Chinese"),
+        (TWO.replace("go on", "car.png"), 6, "addresses or file names"),
         (TWO.replace("go on", "g\xf6").encode("latin-1"), 7, "save the captions as UTF-8"),
     ],
 )

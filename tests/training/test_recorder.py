@@ -117,8 +117,14 @@ def test_captions_that_cannot_be_written_leave_no_video(
 def test_what_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"does not end in \.mp4"):
         Recorder(tmp_path / "run.avi")
-    with pytest.raises(MediaError, match="fps 0"):
-        Recorder(tmp_path / "run.mp4", fps=0)
+    for none in (0, float("nan"), float("inf")):
+        with pytest.raises(MediaError, match=f"fps {none}"):
+            Recorder(tmp_path / "run.mp4", fps=none)
+    recorder = Recorder(tmp_path / "run.mp4")
+    for none in (float("nan"), float("inf")):
+        with pytest.raises(MediaError, match="give seconds") as refused:
+            recorder.frame(picture(0), time_s=none)
+        assert refused.value.field == "time_s"
     (tmp_path / "old.srt").write_text("")
     with pytest.raises(MediaError, match="exists already; choose another name"):
         Recorder(tmp_path / "old.mp4")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from magi_rt.errors import MediaError, PromptError
 from magi_rt.media.pictures import check_readable
+from magi_rt.models.caption_cleaning import clean_prompt
 from magi_rt.world.prompt_text import plain_prompt
 
 MAX_BYTES = 16 * 2**20
@@ -43,7 +44,8 @@ def read_captions(path: str | Path) -> list[Caption]:
 
     Raises:
         MediaError: the file cannot be read, or a caption is odd: a time that is none, an end
-            before its start, two at the same time. It names file and line.
+            before its start, two at the same time, words of which no encoder reads any. It names
+            file and line.
     """
     path = Path(path)
     check_readable(path, "caption file")
@@ -97,6 +99,11 @@ def _caption(path: Path, number: int, block: Sequence[str]) -> Caption:
         prompt = plain_prompt(_TAGS.sub("", " ".join(block[1:])))
     except PromptError as error:
         raise _odd(path, number, error.message) from error
+    if any(map(str.isalnum, prompt)) and not clean_prompt(prompt):
+        raise _odd(
+            path, number, f"text encoders read nothing of {prompt[:60]!r} (no Chinese characters, "
+            "addresses or file names); say it in other words, or leave the caption out",
+        )  # fmt: skip
     return Caption(start_s, end_s, prompt, number)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,7 +46,7 @@ class Recorder:
             raise MediaError(
                 f"{self.path} does not end in .mp4; name it so, as in clips/run-1.mp4", field="path"
             )
-        if not fps > 0 or (size is not None and size < 2):
+        if not 0 < fps < inf or (size is not None and size < 2):
             raise MediaError(f"fps {fps} must be positive and size {size} at least 2", field="fps")
         for taken in (self.path, self.captions_path):
             if taken.exists():
@@ -74,11 +75,15 @@ class Recorder:
         ``time_s``: when it shows, in seconds since the first frame, for programs without a fixed
         rate: so that the video keeps that time the frame before is repeated until then, and a frame
         that comes too soon is left out. Raises MediaError for other things, for a size unlike that
-        of the first frame, and when the disk is full.
+        of the first frame, for a time that is none, and when the disk is full.
         """
         if self._closed:
             raise MediaError(f"{self.path} is closed; open another recorder", field="path")
         pixels = _pixels(picture)
+        if time_s is not None and not isfinite(time_s):
+            raise MediaError(
+                f"frame {self.frames} shows at {time_s} s; give seconds", field="time_s"
+            )
         due = self.frames + 1 if time_s is None else int(time_s * self.fps + 1e-6) + 1
         if due <= self.frames:
             return
