@@ -252,6 +252,40 @@ def test_an_interrupt_in_any_call_loses_nothing(options: Options, given: int) ->
         assert same(chunks, undisturbed)
 
 
+def test_an_interrupt_between_the_memory_and_the_step_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = pipeline_of(WatchedExecutor(distill=True), window=2)
+    undisturbed = run(pipeline, begin(pipeline), 3)
+    state = begin(pipeline)
+    made = run(pipeline, state, 1)
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StreamState, "take", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(pipeline, state, 1)
+    assert state.cache.chunks == (0,), "it is committed"
+    assert same(made + run(pipeline, state, 2), undisturbed)
+
+
+def test_a_stage_that_was_interrupted_ends_with_the_steps_it_began_with() -> None:
+    executor = WatchedExecutor(distill=True)
+    pipeline = pipeline_of(executor, window=1, steps=8)
+    undisturbed = run(pipeline, begin(pipeline), 1)
+    state = begin(pipeline)
+    executor.calls.clear()
+    executor.fails_in = 4
+    with pytest.raises(KeyboardInterrupt):
+        run(pipeline, state, 1)
+    pipeline.take_steps(state, 16)
+    assert same(run(pipeline, state, 1), undisturbed)
+    pipeline.take_steps(state, 16)
+    assert state.window.steps == 16
+
+
 def test_a_stream_that_had_no_memory_to_count_its_positions_anew_goes_on_as_if_it_had(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
