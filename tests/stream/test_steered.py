@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magi_rt.errors import MediaError, OptionError, PromptError
+from magi_rt.errors import ClosedWorldError, MediaError, OptionError, PromptError
 from magi_rt.stream.snapshot_folder import MOST_FILES, SUFFIX, SnapshotFolder
 from magi_rt.stream.steered import MadeChunk, SteeredWorld
 from tests.stream.pictures import png
@@ -36,6 +36,17 @@ def test_the_id_of_a_prompt_comes_with_the_first_chunk_it_shaped(window: int) ->
     world.prompt(1, "rain", "next")
     ids = [chunk.prompt for chunk in made(world, window)]
     assert ids == [0] * (window - 1) + [1]
+
+
+def test_a_world_that_keeps_nothing_tells_the_old_prompt_until_the_new_one_shapes_a_chunk() -> None:
+    world = steered(window=4, history=0)
+    world.prompt(1, "rain", "next")
+    made(world, 2)
+    world.prompt(2, "snow", "next")
+    assert [(chunk.prompt, chunk.text) for chunk in made(world, 4)] == [
+        *[(1, "rain")] * 3,
+        (2, "snow"),
+    ]
 
 
 def test_a_prompt_for_now_comes_with_the_next_chunk() -> None:
@@ -280,6 +291,18 @@ def test_at_most_eight_forks_are_kept() -> None:
     with pytest.raises(OptionError, match="8 forks"):
         world.fork("one-more", 0)
     assert world.fork("f3", 0) == names
+
+
+def test_what_a_fork_takes_the_place_of_is_closed() -> None:
+    world = steered()
+    made(world, 1)
+    world.fork("here", 0)
+    replaced, before = world._forks["here"].world, world.world
+    world.fork("here", 0)
+    world.restore("here")
+    for each in (replaced, before):
+        with pytest.raises(ClosedWorldError):
+            each.advance()
 
 
 def test_a_snapshot_of_another_run_tells_its_prompt(tmp_path: Path) -> None:
