@@ -76,3 +76,29 @@ def test_clocks_that_run_apart_make_no_frame_old() -> None:
         sent = seq * FRAME
         seen = sent + MS + sent // 10_000
         assert ages.age_ns(sent, seen) < MS
+
+
+def test_an_hour_without_frames_does_not_make_late_ones_fresh() -> None:
+    ages = paced()
+    sent = 121 * FRAME + 3_600_000 * MS
+    assert ages.is_stale(ages.age_ns(sent, sent + 200 * MS))
+
+
+def test_late_frames_with_a_pause_between_them_are_no_sign_of_a_longer_way() -> None:
+    ages = paced()
+    for seq in (121, 241, 242):
+        assert ages.is_stale(ages.age_ns(seq * FRAME, seq * FRAME + 200 * MS))
+
+
+def test_a_longer_way_is_as_long_as_its_quickest_frame() -> None:
+    ages = paced()
+    for seq in range(121, 181):
+        assert ages.is_stale(ages.age_ns(seq * FRAME, seq * FRAME + 200 * MS))
+    assert ages.age_ns(181 * FRAME, 181 * FRAME + 280 * MS) == 80 * MS
+
+
+def test_frames_that_are_due_less_than_once_a_second_are_no_later_stale() -> None:
+    ages = Ages()
+    ages.pace(1, 0)
+    ages.pace(2, 60_000 * MS)
+    assert ages.limit_ns == 2_000 * MS
