@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from magi_rt.errors import ShapeError
@@ -87,6 +88,75 @@ def test_larger_pictures_read_the_same() -> None:
     assert np.array_equal(large.present, exact.present)
     assert np.nanmax(np.abs(large.centre - exact.centre)) < 0.5
     assert np.array_equal(large.weather, exact.weather)
+
+
+def plain(*colour: int, height: int = 64, width: int = 64) -> NDArray[np.uint8]:
+    """One frame of one colour."""
+    return np.full((1, height, width, 3), colour, dtype=np.uint8)
+
+
+def test_larger_pictures_are_measured_by_the_rounded_means_of_their_blocks() -> None:
+    large = np.random.default_rng(5).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8)
+    blocks = large.reshape(2, 64, 2, 64, 3, 3).astype(np.float64).mean((2, 4))
+    assert np.array_equal(detectors.small(large), np.floor(blocks + 0.5).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 96), (96, 128), (50, 50)])
+def test_pictures_of_other_sizes_are_stretched(height: int, width: int) -> None:
+    picture = detectors.small(plain(200, 30, 30, height=height, width=width))
+    assert np.array_equal(picture, plain(200, 30, 30))
+
+
+@pytest.mark.parametrize(
+    ("colour", "named"),
+    [
+        ((120, 60, 60), "red"),
+        ((60, 70, 140), "blue"),
+        ((60, 70, 120), None),  # as bluish as rain
+        ((200, 150, 140), None),  # pale, as walls at dusk
+        ((100, 60, 60), None),  # dull
+        ((90, 170, 60), "green"),
+        ((200, 190, 40), "yellow"),
+        ((160, 60, 200), "purple"),
+        ((220, 120, 30), "orange"),
+        ((60, 170, 170), None),  # between green and blue
+    ],
+)
+def test_a_pixel_has_the_colour_of_its_hue_where_it_is_vivid(
+    colour: tuple[int, int, int], named: str | None
+) -> None:
+    masks = detectors.colour_masks(plain(*colour))[0]
+    seen = [name for name, mask in zip(detectors.HUES, masks, strict=True) if mask.any()]
+    assert seen == ([named] if named else [])
+
+
+def test_the_centre_of_a_mask_is_the_mean_of_its_pixels_middles_and_of_few_there_is_none() -> None:
+    masks = np.zeros((3, 64, 64), dtype=np.bool_)
+    masks[0, 30:40, 10:20] = True
+    masks[1, 5:11, 50:55] = True  # 30 pixels
+    masks[2, 5, :29] = True
+    centres = detectors.centres(masks)
+    assert np.array_equal(centres[:2], [[15, 35], [52.5, 8]])
+    assert np.isnan(centres[2]).all()
+
+
+def test_brightness_is_the_luminance_of_most_of_a_picture() -> None:
+    frame = plain(0, 255, 0)
+    frame[:, :31] = 255
+    assert detectors.brightness(frame) == pytest.approx(149.7, abs=0.1)
+
+
+def test_the_common_middle_of_things_weighs_them_by_what_they_cover() -> None:
+    mass, centre = np.zeros((1, 6), np.float32), np.full((1, 6, 2), np.nan, np.float32)
+    mass[0, :3] = 300, 100, detectors.LEAST_OBJECT - 1
+    centre[0, :2] = (10, 20), (50, 40)
+    seen = Reading(mass, centre, np.ones(1, np.float32), np.zeros(1, np.int64))
+    assert np.array_equal(seen.middle, [[20, 25]])
+
+
+def test_of_a_picture_without_the_rooms_walls_light_and_weather_are_not_known() -> None:
+    seen = read(np.concatenate([plain(255, 255, 255), plain(0, 0, 0)]))
+    assert np.isnan(seen.light).all() and (seen.weather == -1).all()
 
 
 def test_frames_of_another_kind_are_refused() -> None:
