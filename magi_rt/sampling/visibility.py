@@ -70,7 +70,7 @@ class Visibility:
         seen = [1, self.finished(0) - 1, self._look_back(window, window)]
         if given:
             filling = [self._look_back(window, fill) for fill in range(1, window)]
-            seen += [min(given, look) for look in (*filling, self.given(0) - 1)]
+            seen += [min(given, look) for look in filling]
         return max(seen)
 
     def _look_back(self, window: int, fill: int) -> int:

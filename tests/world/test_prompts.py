@@ -89,6 +89,13 @@ def test_memory_is_bounded_in_bytes_too(executor: CountingExecutor) -> None:
     assert executor.prepared == 3
 
 
+def test_what_is_forgotten_makes_room(executor: CountingExecutor) -> None:
+    book = PromptBook(executor, kept_bytes=130)  # two of them
+    for prompt in ("a", "b", "c", "d", "c"):
+        book.text(prompt)
+    assert executor.prepared == 4
+
+
 def test_one_prompt_larger_than_the_memory_is_still_kept(executor: CountingExecutor) -> None:
     book = PromptBook(executor, kept_bytes=1)
     assert book.text("a b c").context is book.text("a b c").context
