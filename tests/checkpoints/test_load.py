@@ -102,10 +102,13 @@ def test_a_tensor_that_no_network_has_is_left_out_with_a_warning(
     assert "surplus" in caplog.text
 
 
-def test_a_misshapen_tensor_is_named_with_both_shapes(model_folder: Path) -> None:
-    error = refusal(edited(model_folder, lambda t: t.update({QUERY: torch.ones(64, 63)})))
+@pytest.mark.parametrize("shape", [(64, 63), (32, 128)])  # fewer numbers, and as many
+def test_a_misshapen_tensor_is_named_with_both_shapes(
+    shape: tuple[int, int], model_folder: Path
+) -> None:
+    error = refusal(edited(model_folder, lambda t: t.update({QUERY: torch.ones(shape)})))
     assert error.field == QUERY
-    assert "[64, 63], not [64, 64]" in error.message
+    assert f"{[*shape]}, not [64, 64]" in error.message
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.float64, torch.float8_e4m3fn])
