@@ -122,6 +122,17 @@ def test_chunks_after_a_flush_follow_what_was_seen() -> None:
     assert same_pixels(list(world.advance().frames), plain.advance("rain"))
 
 
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_flush_before_a_jump_was_seen_leaves_the_jump_a_cut(ahead: int) -> None:
+    world = steered()
+    made(world, 3)
+    world.rewind(1, [])
+    world.flush(made(world, ahead))
+    again = world.advance()
+    assert (again.chunk, again.epoch, again.reason, again.cut) == (2, 2, "flush", True)
+    assert not world.advance().cut
+
+
 def test_flush_drops_the_prompts_that_only_unseen_chunks_show() -> None:
     world = steered()
     made(world, 1)
