@@ -94,17 +94,26 @@ def write_weights(
     _made(folder)
     shards = _shards(tensors, shard_bytes)
     if len(shards) == 1:
-        save_file(shards[0], folder / single_name, metadata={"format": "pt"})
+        _save(shards[0], folder / single_name)
         return
     stem = single_name.removesuffix(".safetensors")
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         name = f"{stem}-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard, folder / name, metadata={"format": "pt"})
+        _save(shard, folder / name)
         weight_map |= dict.fromkeys(shard, name)
     total = sum(tensor.nbytes for shard in shards for tensor in shard.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     write_json(folder / INDEX_NAME.replace(SINGLE_NAME, single_name), index)
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Writes one file that may be read by whoever may read new files; safetensors lets its owner
+    alone."""
+    path.touch()
+    rights = path.stat().st_mode
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(rights)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

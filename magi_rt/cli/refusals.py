@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,9 @@ BAD_INPUT = 2
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
+
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""A disk or a quota is full: met in the middle of a file, of which the error says no name."""
 
 
 class PlainSpokenGroup(TyperGroup):
@@ -43,9 +47,9 @@ class PlainSpokenGroup(TyperGroup):
             sys.exit(INTERRUPTED)
         except OSError as error:
             # a name too long, a disk gone, a right not given: of the caller's world, not of ours
-            if error.filename is None:
+            if error.filename is None and error.errno not in FULL:
                 raise
-            sys.exit(refuse(f"{error.filename} cannot be used: {error.strerror}"))
+            sys.exit(refuse(f"{error.filename or 'the disk'} cannot be used: {error.strerror}"))
         except Exception as error:
             # the parser's own refusals: a class of their own in each release line of typer
             say = getattr(error, "format_message", None)

@@ -26,6 +26,13 @@ def test_a_saved_folder_has_the_published_layout(talking_model: Path) -> None:
     assert resolve(talking_model).config == small_config()
 
 
+def test_weights_may_be_read_by_whoever_may_read_the_configuration(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    rights = (folder / "config.json").stat().st_mode
+    weights = list(folder.rglob("*.safetensors"))
+    assert weights and {path.stat().st_mode for path in weights} == {rights}
+
+
 def test_paths_in_a_saved_config_are_the_standard_ones(tmp_path: Path) -> None:
     config = small_config(load="/home/us/run7", vae_pretrained="/data/vae")
     folder = write_model(tmp_path / "m", config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_a_training_that_cannot_be_is_refused_before_a_folder_is_made(
     assert result.exit_code == 2
     assert says in result.stderr and result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_file_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a line of the log meets it
+
+    monkeypatch.setattr("magi_rt.cli.train.keep_memory", full)
+    result = CliRunner().invoke(app, ["train", "vae", str(tmp_path), "--steps", "1"])
+    assert result.exit_code == 2
+    assert result.stderr == "magi-rt: the disk cannot be used: No space left on device\n"
 
 
 def test_a_finished_run_names_its_export(capsys: pytest.CaptureFixture[str]) -> None:
