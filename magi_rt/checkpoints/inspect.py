@@ -26,6 +26,7 @@ from magi_rt.checkpoints.layout import (
 )
 from magi_rt.checkpoints.load import check_tensors, run_time_dtypes
 from magi_rt.checkpoints.networks import vae_skeleton
+from magi_rt.checkpoints.trained_on import trained_on
 from magi_rt.config import MagiConfig, ModelConfig
 from magi_rt.errors import CheckpointError, MagiError
 from magi_rt.models.special_tokens import SpecialTokens
@@ -118,7 +119,7 @@ def inspect(model: str | Path) -> Report:
         folder=str(found.folder),
         family=family(config.model),
         variant=variant(config),
-        facts=_facts(config),
+        facts=(*_facts(config), *_told(found)),
         parts=parts,
         problems=tuple(problems),
         remarks=tuple(remarks),
@@ -152,6 +153,11 @@ def _facts(config: MagiConfig) -> tuple[tuple[str, str], ...]:
         ("steps", f"{runtime.num_steps}, {runtime.window_size} chunks in flight"),
         ("guidance branches", str(runtime.cfg_number)),
     )
+
+
+def _told(found: ModelFolder) -> tuple[tuple[str, str], ...]:
+    data = trained_on(found)
+    return () if data is None else (("trained on", data),)
 
 
 def _denoiser(found: ModelFolder, problems: list[str]) -> Part:

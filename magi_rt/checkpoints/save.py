@@ -29,6 +29,7 @@ from magi_rt.checkpoints.layout import (
     denoiser_folder_name,
 )
 from magi_rt.checkpoints.load import run_time_dtypes
+from magi_rt.checkpoints.trained_on import TRAINED_ON
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
 
@@ -47,6 +48,7 @@ def save_model(
     matrix_dtype: torch.dtype | None = None,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
+    data: str | None = None,
 ) -> Path:
     """Writes a whole model folder, all or nothing.
 
@@ -58,6 +60,7 @@ def save_model(
         matrix_dtype: stores the denoiser's working-precision tensors in this dtype, for example
             bfloat16 to halve the file.
         overwrite: replace a folder that is already there.
+        data: what the model was trained on, told in a file of its own.
 
     Raises:
         CheckpointError: the folder is there already, the denoiser's tensors do not fit the
@@ -74,6 +77,8 @@ def save_model(
             write_json(new / "vae" / "config.json", vae_config)
         if write_text_encoder is not None:
             write_text_encoder(_made(new / "t5" / T5_FOLDER))
+        if data is not None:
+            write_json(new / TRAINED_ON, {"data": data})
     return Path(folder)
 
 

@@ -107,6 +107,7 @@ def _measured(
     from magi_rt.evaluation.plan import carry_out
     from magi_rt.evaluation.report import json_line, markdown, write
 
+    _tell_strangers(model)
     opened = OpenedModel.open(model, backend=backend, seed=plan.seed, steps=steps)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # refused now rather than after minutes
@@ -123,6 +124,20 @@ def _measured(
         typer.echo(f"written: {path}")
     typer.echo(json_line(found))
     return found.obeyed
+
+
+def _tell_strangers(model: str) -> None:
+    """Says so when the model learned from something else than what it is asked here."""
+    from magi_rt.checkpoints.layout import locate
+    from magi_rt.checkpoints.trained_on import MADE_UP, trained_on
+
+    data = trained_on(locate(model)) if model != "dummy" else None
+    if data is not None and data not in MADE_UP:
+        typer.echo(
+            f"magi-rt: {model} was trained on {data}; all questions are about the toybox, so the "
+            "answers say little about it",
+            err=True,
+        )
 
 
 def _amounts(

@@ -49,10 +49,11 @@ Seed = Annotated[
 Rate = Annotated[float, typer.Option(metavar="R", help="Highest learning rate.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")]
 Data = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="WORLD|DIR",
-        help="toybox, calm-toybox, path/to/world.py:ClassName, or a folder of recordings.",
+        help="toybox, calm-toybox, path/to/world.py:ClassName, or a folder of recordings; unset: "
+        "what the model was trained on that is gone on from or learned from, else toybox.",
     ),
 ]
 Workers = Annotated[
@@ -68,7 +69,7 @@ def train_vae_command(
     start: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Go on from the VAE of this model.")
     ] = None,
-    data: Data = "toybox",
+    data: Data = None,
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -112,7 +113,7 @@ def train_dit_command(
         str | None,
         typer.Option(metavar="MODEL", help="Go on from this model; without --vae, with its own."),
     ] = None,
-    data: Data = "toybox",
+    data: Data = None,
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -173,7 +174,7 @@ def train_distill_command(
     teacher: Annotated[
         str, typer.Option(metavar="MODEL", help="Guided model to learn from; it stays as it is.")
     ],
-    data: Data = "toybox",
+    data: Data = None,
     minutes: Minutes = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -209,7 +210,7 @@ def train_distill_command(
     outcome = train_distill(
         out, teacher, minutes=minutes, steps=steps, batch=batch or 12, shards=shards, seed=seed,
         rate=rate, device=device, workers=workers, resume=not fresh,
-        settings=DistillSettings(shortest=shortest), clips={"data": data},
+        settings=DistillSettings(shortest=shortest), clips={} if data is None else {"data": data},
     )  # fmt: skip
     conclude(outcome, out)
 

@@ -12,6 +12,7 @@ import torch
 from magi_rt.checkpoints.layout import ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
+from magi_rt.checkpoints.trained_on import usual_data
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
@@ -75,9 +76,10 @@ class Source:
         return self.folder.config
 
     def recipe(self, seed: int, **fields: Any) -> ShardRecipe:
-        """Clips as this model makes them."""
+        """Clips as this model makes them, of what it was trained on unless ``data`` is given."""
         runtime = self.config.runtime
         usual = {
+            "data": usual_data(None, self.folder),
             "scale": runtime.scale_factor,
             "chunks": CHUNKS_PER_CLIP,
             "size": runtime.video_size_h,
@@ -106,7 +108,7 @@ def distilled_config(config: MagiConfig, shortest: int) -> MagiConfig:
     )
 
 
-def export(folder: Path, student: VideoDiT, source: Source, shortest: int) -> None:
+def export(folder: Path, student: VideoDiT, source: Source, shortest: int, data: str) -> None:
     """Write a model folder in the published layout: the student, all else from its teacher."""
     save_model(
         folder,
@@ -117,4 +119,5 @@ def export(folder: Path, student: VideoDiT, source: Source, shortest: int) -> No
         write_text_encoder=source.write_text_encoder,
         matrix_dtype=torch.bfloat16,
         overwrite=True,
+        data=data,
     )

@@ -188,7 +188,8 @@ class Distillation:
     def evaluate(self, step: int, export_to: Path) -> dict[str, float]:
         """Held-out loss, distances from the teacher, and an export of the weights in use."""
         _, parts = self._measured(self.held_out, 0, 0, seeded(HELD_OUT_SEED, 5))
-        export(export_to, self.student, self.source, self.settings.shortest)
+        data = self.feed.store.recipe.data
+        export(export_to, self.student, self.source, self.settings.shortest, data)
         with self._bfloat16():
             apart = self._judge().measure(self.student)
         return {f"held_out_{name}": float(value) for name, value in parts.items()} | apart

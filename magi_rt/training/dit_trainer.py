@@ -13,7 +13,9 @@ from torch import Tensor
 
 from magi_rt.backends.devices import choose_device
 from magi_rt.backends.fingerprint import fingerprint
+from magi_rt.checkpoints.layout import locate
 from magi_rt.checkpoints.save import save_model
+from magi_rt.checkpoints.trained_on import usual_data
 from magi_rt.models.vae import ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.codec import Codec
@@ -62,7 +64,7 @@ def train_dit(
     start: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
-    data: str | Path = "toybox",
+    data: str | Path | None = None,
     layers: int | None = None,
     patch: int | None = None,
     batch: int = 12,
@@ -85,7 +87,8 @@ def train_dit(
         vae_dir: the export of ``train vae``; None for the auto-encoder of ``start``.
         start: a guided model folder or "nano-base", to go on from; None to train from nothing.
         minutes, steps: the budget, one of them.
-        data: a made-up world or a folder of recordings (recordings.open_source).
+        data: a made-up world or a folder of recordings (recordings.open_source); None for what
+            ``start`` was trained on, or the toybox.
         layers: the dial of the denoiser's size (nano.model_of); None for that of ``start``, or 6.
         patch: latents along a token's side, 1 or 2 (dit_growth.py); None for that of ``start``,
             or 2.
@@ -105,6 +108,7 @@ def train_dit(
     """
     folder, settings = Path(out_dir), settings or FlowSettings(own_history=OWN_HISTORY)
     device = str(choose_device(device))
+    data = usual_data(data, None if start is None else locate(start))
     source = open_source(data, PICTURE)
     prompts = spoken_prompts(source, seed)
     codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers, patch)
@@ -115,7 +119,7 @@ def train_dit(
         trainee.dit.compile(dynamic=True)
     reader = PromptReader(trainee.dit, trainee.text, tokenizer)
     lesson = FlowLesson(reader, settings, RUNTIME.chunk_width)
-    fields: dict[str, Any] = {"chunks": CHUNKS_PER_CLIP, "data": str(data), **(clips or {})}
+    fields: dict[str, Any] = {"chunks": CHUNKS_PER_CLIP, "data": data, **(clips or {})}
     recipe = ShardRecipe(seed=seed, scale=codec.scale, **fields)
     story = story_from(source, seeded(HELD_OUT_SEED))
     store = ShardStore(folder / "shards", recipe, codec.vae, workers)
@@ -134,7 +138,7 @@ def train_dit(
         losses = [
             measure(held_out, 0, seeded(HELD_OUT_SEED, 3, k)) for k in range(HELD_OUT_BATCHES)
         ]
-        export(folder / "export", trainee, tokenizer, codec)
+        export(folder / "export", trainee, tokenizer, codec, data)
         write_story(folder / "export", folder / "samples.png", story)
         return {"held_out": float(torch.stack(losses).mean())}
 
@@ -183,7 +187,7 @@ def optimisers(trainee: Trainee, rate: float) -> list[torch.optim.Optimizer]:
     ]
 
 
-def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec) -> None:
+def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec, data: str) -> None:
     """Write a model folder in the published layout from the weights now in ``trainee``."""
     save_model(
         folder,
@@ -196,4 +200,5 @@ def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec) -> None
         ),
         matrix_dtype=torch.bfloat16,
         overwrite=True,
+        data=data,
     )

@@ -21,9 +21,10 @@ from torch import Tensor
 from magi_rt.backends.devices import choose_device
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.headers import open_weights
-from magi_rt.checkpoints.layout import VAE_WEIGHTS, resolve
+from magi_rt.checkpoints.layout import VAE_WEIGHTS, locate, resolve
 from magi_rt.checkpoints.load import load_into
 from magi_rt.checkpoints.networks import load_vae
+from magi_rt.checkpoints.trained_on import usual_data
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.vae import VAEConfig, ViTVAE, from_uint8, to_uint8
 from magi_rt.training.loop import Loop, Outcome, Plan
@@ -68,7 +69,7 @@ def train_vae(
     start: str | Path | None = None,
     decoder_only: bool = False,
     config: VAEConfig = NANO_VAE,
-    data: str | Path = "toybox",
+    data: str | Path | None = None,
     render: Render | None = None,
     weights: VaeLoss | None = None,
     plan: Mapping[str, Any] | None = None,
@@ -83,7 +84,8 @@ def train_vae(
         decoder_only: keep the encoder and the latent scale of ``start``, and with them every
             denoiser of its latents; the decoder learns to bear noisy latents and not to
             flicker. A clip of it is two chunks.
-        data: a made-up world or a folder of recordings (recordings.open_source).
+        data: a made-up world or a folder of recordings (recordings.open_source); None for what
+            ``start`` was trained on, or the toybox.
         render: where clips come from instead.
         plan: further fields of Plan.
 
@@ -95,7 +97,8 @@ def train_vae(
             has an auto-encoder of another kind.
     """
     folder, device = Path(out_dir), str(choose_device(device))
-    source = open_source(data, config.video_size)
+    known = None if start is None or is_export(start) else locate(start)
+    source = open_source(usual_data(data, known), config.video_size)
     weights = weights or (DECODER if decoder_only else VaeLoss())
     apart = render or SourceScenes(source, "held_out")
     render = render or SourceScenes(source)

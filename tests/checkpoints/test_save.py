@@ -10,8 +10,10 @@ import torch
 from safetensors import SafetensorError
 
 from magi_rt.checkpoints.headers import open_weights
+from magi_rt.checkpoints.inspect import inspect
 from magi_rt.checkpoints.layout import locate, resolve
 from magi_rt.checkpoints.save import save_model, write_weights
+from magi_rt.checkpoints.trained_on import TRAINED_ON, trained_on
 from magi_rt.errors import CheckpointError
 from tests.support import random_denoiser, small_config, write_model
 
@@ -71,6 +73,18 @@ def test_weights_that_do_not_fit_are_refused_and_leave_nothing(tmp_path: Path) -
         with pytest.raises(CheckpointError, match=r"rope\.bands|surplus"):
             save_model(tmp_path / "m", config, denoiser=tensors)
     assert listing(tmp_path) == []
+
+
+def test_a_model_says_what_it_was_trained_on_where_that_was_told(tmp_path: Path) -> None:
+    config = small_config()
+    save_model(tmp_path / "m", config, denoiser=random_denoiser(config), data="clips")
+    assert trained_on(locate(tmp_path / "m")) == "clips"
+    assert ("trained on", "clips") in inspect(tmp_path / "m").facts
+    for note in ("", "[]", '{"other": 1}'):
+        (tmp_path / "m" / TRAINED_ON).write_text(note)
+        assert trained_on(locate(tmp_path / "m")) is None
+    assert "trained on" not in dict(inspect(tmp_path / "m").facts)
+    assert trained_on(locate("nano-base")) == "calm-toybox"
 
 
 def test_an_auto_encoder_is_saved_with_its_config_or_not_at_all(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from magi_rt.checkpoints.layout import BUILT_IN_FOLDER
+from magi_rt.checkpoints.trained_on import TRAINED_ON
 from magi_rt.cli.app import app
 from magi_rt.evaluation.beginnings import draw_beginnings, run_beginnings
 from magi_rt.evaluation.kinds import KINDS
@@ -176,6 +179,17 @@ def test_the_command_ends_in_json_and_repeats_itself() -> None:
     assert first == second
     assert first["model"] == "dummy" and first["seed"] == 9 and first["steering"] is None
     assert {"size", "steps", "window", "backend", "threads", "hardware"} <= set(first)
+
+
+def test_a_world_that_learned_something_else_is_told_that_its_figures_say_little(
+    tmp_path: Path,
+) -> None:
+    nano = shutil.copytree(BUILT_IN_FOLDER, tmp_path / "mine")
+    for data, told in (("calm-toybox", False), ("clips", True)):
+        (nano / TRAINED_ON).write_text(json.dumps({"data": data}))
+        result = CliRunner().invoke(app, ["eval", str(nano), "--backend", "none of them"])
+        assert result.exit_code == 2 and "none of them" in result.stderr  # it is told before that
+        assert ("was trained on clips; all questions are about the toybox" in result.stderr) is told
 
 
 def test_a_share_that_is_not_reached_exits_with_one(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser
+from magi_rt.checkpoints.trained_on import TRAINED_ON, trained_on
 from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError
 from magi_rt.planner.steps import taught_steps
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.training.distill_folders import distilled_config
+from magi_rt.training.distill_folders import Source, distilled_config
 from magi_rt.training.distill_trainer import Distillation, train_distill
 from magi_rt.training.loop import Outcome, read_log
 from magi_rt.world import World
@@ -124,6 +125,16 @@ def test_the_export_has_its_own_denoiser_and_all_else_of_its_teacher(
         for file in (teacher / part).iterdir():
             same = (finished / "export" / part / file.name).read_bytes() == file.read_bytes()
             assert same or file.suffix == ".json"
+
+
+def test_a_student_learns_from_what_its_teacher_was_trained_on_and_says_so(
+    teacher: Path, finished: Path, tmp_path: Path
+) -> None:
+    assert trained_on(resolve(finished / "export")) == "toybox"  # its teacher tells nothing
+    other = shutil.copytree(teacher, tmp_path / "teacher")
+    (other / TRAINED_ON).write_text('{"data": "calm-toybox"}')
+    assert Source.open(other).recipe(1).data == "calm-toybox"
+    assert Source.open(other).recipe(1, data="clips").data == "clips"
 
 
 @pytest.mark.parametrize("shortest", [4, 8])

@@ -132,6 +132,16 @@ def test_a_run_teaches_its_text_encoder_once_and_not_again_when_it_is_taken_up(
     assert [card.get("text_steps", 0) for card in LoopOfNoSteps.cards] == [asked or 0] * 2
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(None, "calm-toybox"), ("toybox", "toybox")])
+def test_a_run_goes_on_with_what_its_start_was_trained_on_unless_told_otherwise(
+    asked: str | None, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dit_trainer, "Loop", LoopOfNoSteps)
+    monkeypatch.setattr(LoopOfNoSteps, "cards", [])
+    dit_trainer.train_dit(tmp_path, start="nano-base", steps=1, data=asked)
+    assert LoopOfNoSteps.cards[0]["data"] == open_source(taken, 128).identity
+
+
 def test_a_trainer_teaches_the_prompts_that_its_world_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
