@@ -22,7 +22,7 @@ api = pytest.importorskip("playwright.sync_api", reason="pip install playwright"
 expect = api.expect
 
 
-@pytest.mark.parametrize("pull", ["left", "none"])
+@pytest.mark.parametrize("pull", ["down", "left", "none"])
 def test_the_drawn_room_is_the_worlds_own_pixel_for_pixel(
     pull: str, tmp_path: Path, browser: Browser
 ) -> None:

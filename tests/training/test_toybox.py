@@ -11,7 +11,7 @@ import torch
 from magi_rt.errors import OptionError
 from magi_rt.training.worlds import open_world, toybox
 from magi_rt.training.worlds.base import Clauses, Clips, Meaning
-from magi_rt.training.worlds.toybox_scene import HIGH, LOW, PLACES
+from magi_rt.training.worlds.toybox_scene import HIGH, LIGHTS, LOW, PLACES
 from tests.training.toybox_kit import SOME, seeded, shift
 
 
@@ -93,6 +93,28 @@ def test_things_float_off_their_wall_once_gravity_is_off() -> None:
     still = (start.velocity.norm(dim=-1) * start.alive).amax(1) < 1
     assert still.float().mean() > 0.8
     assert (shift(start, Meaning("gravity", "none"), 3)[still, 1] < -3).all()
+
+
+@pytest.mark.parametrize("light", LIGHTS)
+def test_a_room_that_stands_still_shows_what_will_pull_when_time_goes_on(light: str) -> None:
+    world = toybox.Toybox()
+    start = world.sample(SOME, seeded(3))
+    still = (Meaning("pace", "freeze"), Meaning("light", light))
+    walls = {
+        "down": (slice(62, 64), slice(None)),
+        "up": (slice(0, 2), slice(None)),
+        "left": (slice(None), slice(0, 2)),
+        "right": (slice(None), slice(62, 64)),
+    }
+    pictures = {
+        way: toybox.continue_under(start, (*still, Meaning("gravity", way)), 1).pixels[:, -1].int()
+        for way in (*walls, "none")
+    }
+    for way, (rows, columns) in walls.items():
+        apart = (pictures[way] - pictures["none"]).abs().amax(-1)
+        assert bool((apart[:, rows, columns].float().mean((1, 2)) >= 20).all())
+        apart[:, rows, columns] = 0
+        assert not apart.any()
 
 
 def test_only_the_named_object_jumps() -> None:

@@ -21,6 +21,7 @@ from magi_rt.training.worlds.toybox_prompts import (
 )
 from magi_rt.training.worlds.toybox_scene import COLOURS, PACES, PLACES, Facts, draw_facts
 from magi_rt.training.worlds.toybox_script import FORCES, KINDS, Seen, draw_clause, draw_clauses
+from magi_rt.world.actions import ActionMap
 
 MEANINGS = [
     *(("gravity", way) for way in ("down", "up", "left", "right", "none")),
@@ -79,20 +80,35 @@ def test_no_phrasing_stands_for_two_meanings() -> None:
     assert len({phrase for phrase, _, _ in filled}) == len(filled)
 
 
-def test_held_out_phrasings_never_occur_in_training_clips() -> None:
-    prompts = toybox.clips(300, 4, torch.Generator().manual_seed(0), size=16).prompts
-    spoken = sorted({prompt for row in prompts for prompt in row})
+def held_out_patterns() -> list[re.Pattern[str]]:
+    """What finds each held-out phrasing of a change in a prompt, whatever else that asks for."""
     edge = "(?:^|$|, | and | while |now |then |please | now)"
+    patterns = []
     for kind, value in MEANINGS:
-        for pattern in phrasings(kind, value, "held_out"):
+        for phrase in phrasings(kind, value, "held_out"):
             if kind == "scene":
                 continue
-            words = re.escape(pattern).replace(r"\{thing\}", r"the \w+ (?:ball|box)")
+            words = re.escape(phrase).replace(r"\{thing\}", r"the \w+ (?:ball|box)")
             words = words.replace(r"\{new\}", r"an? \w+ (?:ball|box)")
             words = words.replace(r"\{name\}", r"\w+ (?:ball|box)")
             words = words.replace(r"\{colour\}", f"(?:{'|'.join(COLOURS)})")
-            heard = re.compile(edge + words + edge)
-            assert not [prompt for prompt in spoken if heard.search(prompt)]
+            patterns.append(re.compile(edge + words + edge))
+    return patterns
+
+
+def test_held_out_phrasings_never_occur_in_training_clips() -> None:
+    prompts = toybox.clips(300, 4, torch.Generator().manual_seed(0), size=16).prompts
+    spoken = sorted({prompt for row in prompts for prompt in row})
+    for heard in held_out_patterns():
+        assert not [prompt for prompt in spoken if heard.search(prompt)]
+
+
+def test_what_the_demos_keys_and_chips_say_is_never_held_out() -> None:
+    actions = ActionMap.of("nano")
+    said = {prompt for group in actions.suggestions for prompt in group.prompts}
+    said |= set(actions.keys.values()) | set(actions.pull.values())
+    for heard in held_out_patterns():
+        assert not [prompt for prompt in said if heard.search(prompt)]
 
 
 def test_a_held_out_clause_speaks_only_held_out_phrasings() -> None:

@@ -157,7 +157,7 @@ export class Drawing {
     const pen = this.#canvas.getContext("2d", { willReadFrequently: true });
     const size = this.#canvas.width;
     const image = new ImageData(size, size);
-    drawRoom(image, this.#things, chosen("draw-time"));
+    drawRoom(image, this.#things, chosen("draw-time"), chosen("draw-pull"));
     pen.putImageData(image, 0, 0);
     byId("draw-words").textContent = words || `“${this.words}”`;
     if (!this.#cursor) return;

@@ -15,9 +15,9 @@ export const HIGH = [62, 59];
 export const ROOM = 64;
 
 const LIGHTS = {
-  day: { sky: [158, 186, 214], wall: [196, 206, 216], floor: [138, 130, 124], things: 1 },
-  dusk: { sky: [112, 96, 134], wall: [198, 146, 128], floor: [98, 80, 80], things: 0.93 },
-  night: { sky: [13, 16, 34], wall: [29, 33, 56], floor: [12, 13, 20], things: 0.82 },
+  day: { sky: [158, 186, 214], wall: [196, 206, 216], floor: [138, 130, 124], pull: [58, 54, 62], things: 1 },
+  dusk: { sky: [112, 96, 134], wall: [198, 146, 128], floor: [98, 80, 80], pull: [44, 34, 46], things: 0.93 },
+  night: { sky: [13, 16, 34], wall: [29, 33, 56], floor: [12, 13, 20], pull: [118, 122, 138], things: 0.82 },
 };
 const CORNER = 1.2;
 const BEVEL = 2;
@@ -29,11 +29,12 @@ export function extentOf(thing) {
   return thing.large ? LARGE : SMALL;
 }
 
-/** Draws the room into an ImageData of `size` x `size`. Things: {colour, shape, large, x, y}. */
-export function drawRoom(image, things, time) {
+/** Draws the room into an ImageData of `size` x `size`; the wall that `pull` names is marked. Things: {colour, shape, large, x, y}. */
+export function drawRoom(image, things, time, pull) {
   const size = image.width;
   const pixels = new Float32Array(size * size * 3);
   drawWalls(pixels, size, LIGHTS[time]);
+  drawPull(pixels, size, LIGHTS[time].pull, pull);
   for (const thing of things) drawThing(pixels, size, thing, LIGHTS[time].things);
   for (let place = 0; place < size * size; place++) {
     for (let part = 0; part < 3; part++) {
@@ -59,6 +60,19 @@ function drawWalls(pixels, size, light) {
         const behind = light.sky[part] * (1 - low) + light.wall[part] * low;
         pixels[place + part] = wall * behind + floor * light.floor[part];
       }
+    }
+  }
+}
+
+function drawPull(pixels, size, colour, pull) {
+  const deep = Math.max(1, Math.round((LOW[0] * size) / ROOM));
+  const [first, last] = [(place) => place < deep, (place) => place >= size - deep];
+  const inside = { up: first, down: last, left: first, right: last }[pull];
+  if (!inside) return;
+  const upright = pull === "up" || pull === "down";
+  for (let row = 0; row < size; row++) {
+    for (let column = 0; column < size; column++) {
+      if (inside(upright ? row : column)) pixels.set(colour, 3 * (row * size + column));
     }
   }
 }

@@ -7,6 +7,8 @@ The first of each list is the plainest, which is never held out.
 
 from __future__ import annotations
 
+SHOWN = ("gravity pulls left", "there is no gravity")
+"""What the demo's keys and the examples say, and chance would hold out; the world is taught it."""
 WAYS = {
     "down": ("down", "downwards", "to the floor", "towards the floor"),
     "up": ("up", "upwards", "to the ceiling", "towards the ceiling"),

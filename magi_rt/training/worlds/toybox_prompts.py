@@ -23,8 +23,9 @@ DRESSED = 0.25
 def phrasings(kind: str, value: str, split: str = "all") -> tuple[str, ...]:
     """The phrasings of a meaning, with ``{thing}``, ``{new}``, ``{colour}`` and so on left open.
 
-    The order is fixed. The plainest phrasing is always one for training; of all the others a
-    fifth, those with the smallest SHA-256, is held out. OptionError for an unknown split.
+    The order is fixed. The plainest phrasing is always one for training, as are those of
+    ``SHOWN``; of all the others a fifth, those with the smallest SHA-256, is held out. OptionError
+    for an unknown split.
     """
     if split not in SPLITS:
         raise OptionError(f"split is {split!r}; use one of {', '.join(SPLITS)}.", field="split")
@@ -60,7 +61,7 @@ def _ways(templates: tuple[str, ...], value: str, most: int = 4) -> tuple[str, .
 
 def _held_out(phrases: tuple[str, ...]) -> frozenset[str]:
     by_hash = sorted(phrases[1:], key=lambda phrase: sha256(phrase.encode()).digest())
-    return frozenset(by_hash[: max(1, round(len(phrases) / 5))])
+    return frozenset(by_hash[: max(1, round(len(phrases) / 5))]) - set(known.SHOWN)
 
 
 def clause_words(clause: Meaning, random: Random, split: str) -> str:

@@ -35,6 +35,9 @@ SLOW = ((70.0, 90.0, 114.0), (66.0, 84.0, 106.0), (56.0, 72.0, 92.0))
 sees has to know whether things are slow already, or are to become slower."""
 FROZEN = ((190.0, 215.0, 235.0), (172.0, 196.0, 216.0), (146.0, 168.0, 188.0))
 """The floor while time stands still."""
+PULL = ((58.0, 54.0, 62.0), (44.0, 34.0, 46.0), (118.0, 122.0, 138.0))
+"""The wall that things fall to. A room at rest or standing still would not tell otherwise: things
+that hang in the air float if nothing pulls, and are about to fall if something does."""
 THINGS = ((1.0, 1.0, 1.0), (0.93, 0.93, 0.93), (0.82, 0.82, 0.82))
 """How bright things are: darker when it is dark, but never as dark as the wall."""
 DROPS, FLAKES = 8, 8
@@ -62,6 +65,7 @@ class Look:
     light: Tensor
     falling: Tensor
     pace: Tensor
+    gravity: Tensor
     clock: Tensor
 
     def take(self, rows: slice) -> Look:
@@ -84,6 +88,7 @@ def look(state: State) -> Look:
         light=state.light,
         falling=state.falling,
         pace=state.pace,
+        gravity=state.gravity,
         clock=state.clock,
     )
 
@@ -98,6 +103,7 @@ def _blocks(view: Look, size: int) -> Iterator[Tensor]:
     for start in range(0, len(view.light), BLOCK):
         part = view.take(slice(start, start + BLOCK))
         image = (weights @ _background_colours(part)).view(-1, size, size, 3)
+        _draw_pull(image, part)
         _draw_weather(image, part)
         _draw_things(image, part)
         yield image.clamp_(0, 255)
@@ -136,6 +142,17 @@ def _background_colours(view: Look) -> Tensor:
     for colours, now in ((SLOW, slow), (FROZEN, frozen)):
         ground = torch.lerp(ground, _mixed(colours, view.light), 0.9 * now.float().unsqueeze(-1))
     return torch.stack([_mixed(SKY, view.light), _mixed(WALL, view.light), ground], 1)
+
+
+def _draw_pull(image: Tensor, view: Look) -> None:
+    """The wall that things fall to, along its whole length; none in rooms where things float."""
+    size = image.shape[1]
+    deep = max(1, round(LOW[0] * size / UNIT))
+    colour = _mixed(PULL, view.light)[:, None, None]
+    for axis, strip in enumerate((image.transpose(1, 2), image)):
+        for way, lines in ((-1, slice(deep)), (1, slice(size - deep, size))):
+            rows = (view.gravity[:, axis] == way).nonzero().squeeze(1)
+            strip[rows, lines] = colour[rows]
 
 
 def _draw_weather(image: Tensor, view: Look) -> None:
