@@ -10,7 +10,8 @@ says at the end of the trial counts, except for jumps and pushes, which count fr
 - wind: as gravity. jump, push: the named thing moved ``MOVED`` units that way, further than any
   other thing did.
 - pace: things move at a quarter or less (freeze), at a seventh to 0.6 (slow) of their speed
-  before, at 1.8 times (normal after slow) or at all (normal after freeze).
+  before, in the end; and over all frames at 1.8 times (normal after slow) or at all (normal after
+  freeze), since what moves again also bounces and comes to rest.
 - colour: the named thing's colour is gone, the new one is there. appear: the new colour is there.
   vanish: the colour is gone. In all three all other colours stay as they were.
 - In all the others no thing may get lost.
@@ -115,11 +116,11 @@ def _furthest(question: Question, before: Reading, after: Reading) -> NDArray[np
 
 def _pace(question: Question, before: Reading, after: Reading) -> bool:
     value, frames = question.asked.value, 2 * LOOKED_AT
-    now = speed(after.part(-frames))
+    now = speed(after if value == "normal" else after.part(-frames))
     if not _nothing_lost(before, after):
         return False
     if value == "normal" and question.pace == "freeze":
-        return speed(after) >= GOING
+        return now >= GOING
     share = now / max(speed(before.part(-2 * frames)), 1e-3)
     if value == "freeze":
         return share <= FROZEN

@@ -34,8 +34,9 @@ KINDS = {
 """How often each kind of clause is chosen, relative to the others that show in the room."""
 JOINED = 0.3
 NEXT_PACES = {"normal": ("freeze", "slow"), "slow": ("freeze", "normal"), "freeze": ("normal",)}
-GO_ON = {"freeze": 0.5, "slow": 0.3}
-"""Share of new prompts that let time go on again, by its present pace."""
+GO_ON = {"freeze": 0.75, "slow": 0.4}
+"""Share of new prompts that let time go on again, by its present pace: how things begin to move that
+stood still is hard to learn, since it moves few pixels at first."""
 
 FORCES = ("gravity", "wind", "jump", "push")
 _ONE_OF = (
