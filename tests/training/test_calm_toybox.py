@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -13,6 +14,7 @@ from magi_rt.training.worlds import open_world
 from magi_rt.training.worlds.calm_toybox import KINDS, CalmToybox
 from magi_rt.training.worlds.film import film
 from magi_rt.training.worlds.toybox import Toybox
+from magi_rt.training.worlds.toybox_physics import step
 from magi_rt.training.worlds.toybox_scene import DIRECTIONS, State
 from magi_rt.training.worlds.toybox_script import KINDS as LIVELY
 from tests.training.toybox_kit import seeded
@@ -41,6 +43,18 @@ def test_most_rooms_have_come_to_rest_on_any_wall() -> None:
     pulls = Counter(facts.gravity for facts in calm.facts)
     assert all(pulls[way] > ROOMS / 15 for way in DIRECTIONS)
     assert {facts.pace for facts in calm.facts} == {"normal", "slow", "freeze"}
+
+
+def test_rooms_that_stand_still_were_caught_in_motion() -> None:
+    state = CalmToybox(16).sample(ROOMS, seeded(7))
+    frozen = torch.tensor([facts.pace == "freeze" for facts in state.facts])
+    going = state
+    for _ in range(16):
+        going = step(replace(going, pace=torch.ones(ROOMS)))
+    went = ((going.position - state.position).norm(dim=-1) * state.alive).amax(1)
+    assert int(frozen.sum()) > ROOMS / 8
+    assert float((went[frozen] > 4).float().mean()) > 0.5
+    assert float((state.velocity[frozen] == 0).float().mean()) == 1
 
 
 def test_prompts_hold_longer_than_in_the_toybox() -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from random import Random
 
 import torch
+from torch import Tensor
 
 from magi_rt.training.worlds.base import Clauses, Meaning, Prompt
 from magi_rt.training.worlds.film import Rhythm, clip_randoms
@@ -45,6 +46,8 @@ SETTLED = 0.65
 """Share of rooms that have been left alone before their clip begins,"""
 SETTLING = 120
 """for so many frames, after which things lie still wherever something pulls."""
+CAUGHT = (6, 9, 12, 15, 18)
+"""Frames after which time was stopped in a room in which it stands still."""
 
 
 class CalmToybox(Toybox):
@@ -55,17 +58,12 @@ class CalmToybox(Toybox):
     def sample(self, batch: int, generator: torch.Generator) -> State:
         state = super().sample(batch, generator)
         randoms = clip_randoms(batch, generator)
-        state = apply(state, [_standing(random) for random in randoms])
-        later = state
-        for _ in range(SETTLING):
-            later = step(later)
-        left = torch.tensor([random.random() < SETTLED for random in randoms])
-        settled = left.to(later.position.device).view(-1, 1, 1)
-        return replace(
-            state,
-            position=torch.where(settled, later.position, state.position),
-            velocity=torch.where(settled, later.velocity, state.velocity),
-        )
+        rooms = zip(state.facts, randoms, strict=True)
+        standing = [_standing(facts.gravity, random) for facts, random in rooms]
+        state = apply(state, [pull for pull, _ in standing])
+        ages = torch.tensor([_age(pace, r) for (_, pace), r in zip(standing, randoms, strict=True)])
+        state = _aged(state, ages.to(state.position.device))
+        return apply(state, [pace for _, pace in standing])
 
     def prompt(self, state: State, row: int, random: Random, split: str = "train") -> Prompt:
         facts = state.facts[row]
@@ -76,14 +74,44 @@ class CalmToybox(Toybox):
         return Prompt(prompt_words(clauses, random, split), clauses)
 
 
-def _standing(random: Random) -> Clauses:
-    """What held long before a clip begins."""
-    clauses = []
-    if random.random() < PULLED:
-        clauses.append(Meaning("gravity", random.choice(PULLS)))
+def _standing(drawn: str, random: Random) -> tuple[Clauses, Clauses]:
+    """What held before a clip begins: the pull, and the pace, which came last.
+
+    A room that stands still always got another pull than was ``drawn``, so that things are on
+    their way.
+    """
+    pull: Clauses = ()
+    pace: Clauses = ()
     chance = random.random()
-    for pace, share in PACED.items():
+    for name, share in PACED.items():
         if 0 <= chance < share:
-            clauses.append(Meaning("pace", pace))
+            pace = (Meaning("pace", name),)
         chance -= share
-    return tuple(clauses)
+    if _stands_still(pace):
+        pull = (Meaning("gravity", random.choice([way for way in PULLS if way != drawn])),)
+    elif random.random() < PULLED:
+        pull = (Meaning("gravity", random.choice(PULLS)),)
+    return pull, pace
+
+
+def _stands_still(pace: Clauses) -> bool:
+    return any(clause.value == "freeze" for clause in pace)
+
+
+def _age(pace: Clauses, random: Random) -> int:
+    """For how many frames a room was left alone before its clip; one that stands still was caught
+    in full motion, so that much is to happen when time goes on."""
+    if _stands_still(pace):
+        return random.choice(CAUGHT)
+    return SETTLING if random.random() < SETTLED else 0
+
+
+def _aged(state: State, ages: Tensor) -> State:
+    """Every room as it is after so many frames [B]; its clock stays."""
+    position, velocity, later = state.position, state.velocity, state
+    for age in range(1, SETTLING + 1):
+        later = step(later)
+        now = (ages == age).view(-1, 1, 1)
+        position = torch.where(now, later.position, position)
+        velocity = torch.where(now, later.velocity, velocity)
+    return replace(state, position=position, velocity=velocity)

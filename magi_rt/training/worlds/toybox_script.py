@@ -35,8 +35,8 @@ KINDS = {
 JOINED = 0.3
 NEXT_PACES = {"normal": ("freeze", "slow"), "slow": ("freeze", "normal"), "freeze": ("normal",)}
 GO_ON = {"freeze": 0.75, "slow": 0.4}
-"""Share of new prompts that let time go on again, by its present pace: how things begin to move that
-stood still is hard to learn, since it moves few pixels at first."""
+"""Share of new prompts that let time go on again, by its present pace. How things begin to move
+that stood still is hard to learn: few pixels change at first."""
 
 FORCES = ("gravity", "wind", "jump", "push")
 _ONE_OF = (
