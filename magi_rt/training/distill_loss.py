@@ -19,7 +19,7 @@ from magi_rt.training.distill_targets import (
     student_velocity,
     two_steps,
 )
-from magi_rt.training.flow_loss import worn
+from magi_rt.training.flow_loss import busy_places, worn
 from magi_rt.training.flow_settings import Clips
 from magi_rt.training.packed_dit import TextBatch
 
@@ -39,6 +39,7 @@ class DistillSettings:
     opening_text: least scale of the prompt in the teacher's first chunks, where no history says
         what there is, at the times at which prompts are guided at all (scales above 1); None: that
         of its other chunks. A student has it folded in and costs no more.
+    motion_weight: as in FlowSettings.
     """
 
     shortest: int = 4
@@ -47,6 +48,7 @@ class DistillSettings:
     history_noise: float = 0.1
     own_history: float = 0.25
     opening_text: float | None = None
+    motion_weight: float = 0.0
 
 
 class DistillLoss:
@@ -85,7 +87,9 @@ class DistillLoss:
             self.student, situation, stride, own_null(text, self.student),
             history_codes(stride, shuffle),
         )  # fmt: skip
-        error = (velocity - target.to(velocity.device)).square().mean(dim=(1, 3, 4))
+        places = busy_places(clips.latents, self.settings.motion_weight).to(velocity.device)
+        apart = (velocity - target.to(velocity.device)).square()
+        error = (apart * places).mean(dim=(1, 3, 4))
         counted = counted.to(error.device)
         loss = (error * counted).sum() / counted.sum()
         return loss, self._parts(error.detach() * counted, counted, int((stride == 1).sum()))

@@ -66,6 +66,22 @@ def worn(latents: Tensor, chunks: int, most: float, generator: torch.Generator) 
     return (1 - share) * latents + share * torch.randn(latents.shape, generator=generator)
 
 
+def busy_places(latents: Tensor, weight: float) -> Tensor:
+    """What each place of a picture counts, [B, 1, 1, H, W], 1 on average.
+
+    Most of a picture stands still, and most of the error that can be learned away is where it does
+    not. A place counts up to ``1 + weight`` times as much, by how far its latents range over the
+    whole clip, so that within a clip no outcome of a chunk counts more than another.
+    """
+    span = (latents.amax(2) - latents.amin(2)).square().mean(1).sqrt()
+    places = 1 + weight * (span / BUSY).clamp(max=1)
+    return (places / places.mean()).unsqueeze(1).unsqueeze(1)
+
+
+BUSY = 1.0
+"""Range of latents, root mean square over channels, from which a place counts in full."""
+
+
 class FlowLoss:
     """The loss of one batch of clips; all randomness comes from the given generator."""
 
@@ -83,7 +99,8 @@ class FlowLoss:
         batch, target, counted = build(clips, history, generator)
         device = self.dit.rope.bands.device
         velocity = packed_velocity(self.dit, batch.to(device), text)
-        error = (velocity - target.to(device)).square().mean(dim=(1, 3, 4))
+        places = busy_places(clips.latents, self.settings.motion_weight).to(device)
+        error = ((velocity - target.to(device)).square() * places).mean(dim=(1, 3, 4))
         counted = counted.to(device)
         out: Tensor = (error * counted).sum() / counted.sum()
         return out

@@ -38,6 +38,7 @@ class FlowSettings:
     first_weight: what a clip's first chunk counts; nothing says where its things are, so most of
         its error cannot be learned away.
     onset_weight: what a chunk counts whose prompt is new.
+    motion_weight: what places of the picture count more in which much happens during the clip.
     """
 
     width: int = 5
@@ -51,3 +52,4 @@ class FlowSettings:
     own_history: float = 0.0
     first_weight: float = 1.0
     onset_weight: float = 2.0
+    motion_weight: float = 0.0

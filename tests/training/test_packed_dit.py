@@ -18,6 +18,7 @@ from magi_rt.training import flow_loss, self_history
 from magi_rt.training.dit_init import initialise
 from magi_rt.training.flow_loss import (
     FlowLoss,
+    busy_places,
     draw_times,
     shifted_logit_normal,
     staircase_times,
@@ -433,6 +434,16 @@ def test_a_model_that_knows_the_answer_lives_the_truth(dit: VideoDiT, text: Text
         patch.setattr(self_history, "packed_velocity", velocity)
         history = relived(dit, clips, text, FlowSettings(), torch.Generator().manual_seed(1))
     torch.testing.assert_close(history, clips.latents, rtol=1e-4, atol=1e-4)
+
+
+def test_places_count_by_what_happens_there_in_the_whole_clip() -> None:
+    latents = torch.zeros(2, 16, 8, 4, 4)
+    latents[0, :, 5, 1, 2] = 3.0
+    places = busy_places(latents, 4.0)[:, 0, 0]
+    assert torch.allclose(places.mean(), torch.ones(()))
+    assert torch.allclose(places[0, 1, 2], 5 * places[0, 0, 0])
+    assert torch.allclose(places[1], places[0, 0, 0].expand(4, 4))
+    assert torch.equal(busy_places(latents, 0.0), torch.ones(2, 1, 1, 4, 4))
 
 
 def test_each_chunk_of_history_is_worn_for_itself_and_half_of_them_not_at_all() -> None:
