@@ -38,7 +38,7 @@ KINDS = {
 PULLED = 0.6
 """Share of rooms whose pull is drawn anew, all ways alike; things begin on any wall."""
 PULLS = ("down", "up", "left", "right", "none")
-PACED = {"slow": 0.1, "freeze": 0.22}
+PACED = {"slow": 0.1, "freeze": 0.3}
 """Shares of rooms in which time does not go at its normal pace."""
 RESTATED = 0.08
 """Share of prompts that say again what holds already."""
