@@ -67,15 +67,16 @@ def worn(latents: Tensor, chunks: int, most: float, generator: torch.Generator) 
 
 
 def busy_places(latents: Tensor, weight: float) -> Tensor:
-    """What each place of a picture counts, [B, 1, 1, H, W], 1 on average.
+    """What each place of a picture counts, [B, 1, 1, H, W], 1 on average of every clip.
 
     Most of a picture stands still, and most of the error that can be learned away is where it does
     not. A place counts up to ``1 + weight`` times as much, by how far its latents range over the
-    whole clip, so that within a clip no outcome of a chunk counts more than another.
+    whole clip, so that within a clip no outcome of a chunk counts more than another. Clips count
+    alike: those in which little happens are lessons too, of slow motion for one.
     """
     span = (latents.amax(2) - latents.amin(2)).square().mean(1).sqrt()
     places = 1 + weight * (span / BUSY).clamp(max=1)
-    return (places / places.mean()).unsqueeze(1).unsqueeze(1)
+    return (places / places.mean((1, 2), keepdim=True)).unsqueeze(1).unsqueeze(1)
 
 
 BUSY = 1.0

@@ -23,14 +23,14 @@ from magi_rt.training.worlds.toybox_scene import State
 from magi_rt.training.worlds.toybox_script import draw_clauses, seen_in, standing_clause
 
 KINDS = {
-    "gravity": 0.5,
+    "gravity": 0.6,
     "light": 0.08,
     "weather": 0.09,
     "wind": 0.12,
     "jump": 0.14,
     "push": 0.1,
-    "colour": 0.15,
-    "pace": 0.3,
+    "colour": 0.2,
+    "pace": 0.25,
     "appear": 0.08,
     "vanish": 0.08,
 }
@@ -38,7 +38,7 @@ KINDS = {
 PULLED = 0.6
 """Share of rooms whose pull is drawn anew, all ways alike; things begin on any wall."""
 PULLS = ("down", "up", "left", "right", "none")
-PACED = {"slow": 0.1, "freeze": 0.3}
+PACED = {"slow": 0.12, "freeze": 0.18}
 """Shares of rooms in which time does not go at its normal pace."""
 RESTATED = 0.08
 """Share of prompts that say again what holds already."""
