@@ -22,7 +22,7 @@ pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 FRAMES = 8
 PULLS = ("up", "left", "right", "down", "up")
-"""About one new pull of nine is not obeyed, and a drawn room is a strange one: one has to be."""
+"""About one new pull of six is not obeyed, and a drawn room is a strange one: one has to be."""
 
 
 def test_night_falls_a_drawn_start_keeps_its_colours_and_gravity_turns(
