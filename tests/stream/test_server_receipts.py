@@ -222,6 +222,7 @@ def test_what_waits_when_the_server_ends_is_answered(held: threading.Event) -> N
         wait_for(lambda: server.stats()["requests_waiting"] == 2, "both to wait for the fork")
         ending = threading.Thread(target=server.close)
         ending.start()
+        wait_for(lambda: server._serving.maker._ended, "the server to take up no more")
         held.set()
         found = receipts(control, *waiting)
         ending.join()
