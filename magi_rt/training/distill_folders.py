@@ -78,7 +78,7 @@ class Source:
     def recipe(self, seed: int, **fields: Any) -> ShardRecipe:
         """Clips as this model makes them, of what it was trained on unless ``data`` is given."""
         runtime = self.config.runtime
-        usual = {
+        usual: dict[str, Any] = {
             "data": usual_data(None, self.folder),
             "scale": runtime.scale_factor,
             "chunks": CHUNKS_PER_CLIP,
