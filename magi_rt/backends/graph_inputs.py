@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from magi_rt.backends.remembered import Remembered
+from magi_rt.config import RuntimeConfig
 from magi_rt.export.graphs import HIDDEN, DenoiserShape
 from magi_rt.models.inputs import DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import RollingKVCache
@@ -17,16 +19,37 @@ TABLES_KEPT = 256  # of some hundred bytes
 TEXTS_BYTES = 2**31  # four prompts of the 4.5B model take 0.4 GiB
 
 
+Rows = tuple[tuple[float, ...], ...]
+
+
 @dataclass(frozen=True)
 class Call:
     """One run of a graph.
 
-    visible: [branches, ranges, slots + ranges] float32, 0 where a range sees a chunk, else
-        ``HIDDEN``.
+    visible: a row for each range of each branch, over the ring's slots and then the call's own
+        ranges: 0 where it sees a chunk, else ``HIDDEN``.
     """
 
     inputs: DenoiseInputs
-    visible: Tensor
+    visible: Rows
+
+    def history(self) -> frozenset[int]:
+        """The slots of the ring that anyone sees."""
+        slots = len(self.visible[0]) - len(self.inputs.times)
+        seen = (enumerate(row[:slots]) for row in self.visible)
+        return frozenset(slot for row in seen for slot, bias in row if bias == 0)
+
+    def over(self, places: Sequence[int | None]) -> Tensor:
+        """[branches, ranges, places + ranges] float32: ``visible`` over the slots that lie there.
+
+        Nobody sees what lies at a place with ``None``.
+        """
+        ranges = len(self.inputs.times)
+        rows = tuple(
+            (*(HIDDEN if slot is None else row[slot] for slot in places), *row[-ranges:])
+            for row in self.visible
+        )
+        return _table(rows, len(self.inputs.branches))
 
 
 def calls_of(inputs: DenoiseInputs, cache: RollingKVCache) -> list[Call]:
@@ -35,14 +58,23 @@ def calls_of(inputs: DenoiseInputs, cache: RollingKVCache) -> list[Call]:
     The second sees the first in the staging slot. So a world with one chunk in flight needs a
     single graph, of one range. All other calls are run as they are.
     """
-    visible = visible_chunks(inputs, cache)
+    visible = visible_rows(inputs, cache)
     if (len(inputs.branches), len(inputs.times), inputs.stage_branch) != (1, 2, 0):
         return [Call(inputs, visible)]
-    slots = cache.depth + 1
-    first, second = visible[:, :1, : slots + 1], visible[:, 1:, : slots + 1].clone()
-    second[..., cache.staging_slot] = second[..., slots]
-    second[..., slots] = visible[:, 1, slots + 1]
-    return [Call(_range(inputs, 0), first), Call(_range(inputs, 1), second)]
+    (*first, alone, _), (*second, older, itself) = visible
+    second[cache.staging_slot] = older
+    return [
+        Call(_range(inputs, 0), ((*first, alone),)),
+        Call(_range(inputs, 1), ((*second, itself),)),
+    ]
+
+
+def looked_back(runtime: RuntimeConfig, depth: int) -> int:
+    """How many chunks of a ring any call of a model sees at most, the staged one included."""
+    if not runtime.noise2clean_kvrange:
+        return depth + 1
+    widest = max(*runtime.noise2clean_kvrange, runtime.clean_chunk_kvrange, 2)
+    return min(depth + 1, widest - 1)
 
 
 def _range(inputs: DenoiseInputs, place: int) -> DenoiseInputs:
@@ -81,9 +113,6 @@ def shape_of(inputs: DenoiseInputs, cache: RollingKVCache, room: int) -> Denoise
         text=room,
         stage=0 if len(inputs.branches) == 1 else inputs.stage_branch,
     )
-
-
-Rows = tuple[tuple[float, ...], ...]
 
 
 def visible_chunks(inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from magi_rt.backends.eager import EagerExecutor, Loaded, loaded, parts_of
-from magi_rt.backends.graph_inputs import Call, TextRoom, calls_of, shape_of
+from magi_rt.backends.graph_inputs import Call, TextRoom, calls_of, looked_back, shape_of
 from magi_rt.backends.graph_runtime import GraphOrder, GraphRuntime, Runner
 from magi_rt.backends.kept_plans import plan_for
 from magi_rt.backends.remembered import Remembered
 from magi_rt.backends.room import room_for
 from magi_rt.errors import BackendError, MagiError
-from magi_rt.export.graphs import DecoderGraph, DenoiserShape, examples
-from magi_rt.export.lean import LeanDenoiser, lean_sizes
+from magi_rt.export.graphs import DecoderGraph, examples
+from magi_rt.export.lean import LeanDenoiser, LeanShape, lean_sizes
 from magi_rt.export.lean_vae import LeanDecoder
 from magi_rt.export.manifest import PlanIdentity, TensorSpec, config_digits, maker
 from magi_rt.export.plan_cache import PlanCache
@@ -78,7 +78,7 @@ class GraphExecutor(EagerExecutor):
         self._texts = TextRoom()
         self._stacked: Remembered[Tensor] = Remembered(GATES_KEPT, GATES_BYTES)
         self._runners: dict[object, Runner] = {}
-        self._expected: dict[DenoiserShape, None] = {}
+        self._expected: dict[LeanShape, None] = {}
 
     @classmethod
     def open(
@@ -112,10 +112,9 @@ class GraphExecutor(EagerExecutor):
 
     def expect(self, inputs: DenoiseInputs, cache: RollingKVCache) -> None:
         """A call of this kind will come; tensors may be on the meta device."""
-        room = self.config.model.caption_max_length
         for part in parts_of(inputs, cache):
             for call in calls_of(part, cache):
-                self._expected[shape_of(call.inputs, cache, room)] = None
+                self._expected[self._shape_of(call, cache)] = None
 
     @torch.inference_mode()
     def warm_up(self) -> float:
@@ -149,17 +148,17 @@ class GraphExecutor(EagerExecutor):
         return found[0] if len(found) == 1 else torch.cat(found, dim=2)
 
     def _call(self, call: Call, cache: RollingKVCache) -> Tensor:
-        inputs = call.inputs
-        shape = shape_of(inputs, cache, self.config.model.caption_max_length)
-        texts, (keys, values) = self._texts.get(inputs, shape.text), cache.lines()
+        inputs, shape = call.inputs, self._shape_of(call, cache)
+        texts = self._texts.get(inputs, shape.text)
+        history = cache.laid_out(call.history(), shape.places)
         found = self._denoiser(shape)(
             (
                 inputs.latents[None].contiguous(),
                 self._gates_of(inputs),
                 self._rope_of(inputs, cache),
-                keys,
-                values,
-                call.visible,
+                history.keys,
+                history.values,
+                call.over(history.slots),
                 texts.keys,
                 texts.values,
                 texts.visible,
@@ -169,16 +168,21 @@ class GraphExecutor(EagerExecutor):
             cache.stage(slice(None), found[1], found[2])
         return found[0].clone()
 
+    def _shape_of(self, call: Call, cache: RollingKVCache) -> LeanShape:
+        shape = shape_of(call.inputs, cache, self.config.model.caption_max_length)
+        places = max(looked_back(self.config.runtime, cache.depth), len(call.history()))
+        return LeanShape.of(shape, places)
+
     def _gates_of(self, inputs: DenoiseInputs) -> Tensor:
         key = (inputs.times, tuple(branch.drop for branch in inputs.branches), inputs.step_code)
         return self._stacked.get(key, lambda: EagerExecutor._gates_of(self, inputs))
 
-    def _denoiser(self, shape: DenoiserShape) -> Runner:
+    def _denoiser(self, shape: LeanShape) -> Runner:
         found = self._runners.get(shape)
         if found is None:
             sizes = lean_sizes(self.config.model, shape)
             order = GraphOrder(
-                f"lean-{shape.name}",
+                shape.name,
                 lambda: LeanDenoiser(self.dit, shape, self._products()),
                 sizes,
                 shape.outputs,

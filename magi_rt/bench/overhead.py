@@ -18,7 +18,7 @@ from torch import Tensor
 from magi_rt.backends.base import Executor
 from magi_rt.backends.dummy import DummyExecutor
 from magi_rt.backends.eager import parts_of
-from magi_rt.backends.graph_inputs import TextRoom, calls_of, shape_of
+from magi_rt.backends.graph_inputs import Call, TextRoom, calls_of, looked_back, shape_of
 from magi_rt.backends.graph_runner import GraphExecutor
 from magi_rt.bench.measure import Numbers, conditions, median, percentile, rounded
 from magi_rt.bench.subject import Subject
@@ -125,13 +125,15 @@ class IdleGraphExecutor(IdleExecutor):
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _part(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
-        found = [self._call(call.inputs, cache) for call in calls_of(inputs, cache)]
+        found = [self._call(call, cache) for call in calls_of(inputs, cache)]
         return found[0] if len(found) == 1 else torch.cat(found, dim=2)
 
-    def _call(self, inputs: DenoiseInputs, cache: RollingKVCache) -> Tensor:
+    def _call(self, call: Call, cache: RollingKVCache) -> Tensor:
+        inputs = call.inputs
         shape_of(inputs, cache, self._room)
         self._texts.get(inputs, self._room)
-        cache.lines()
+        places = looked_back(self.config.runtime, cache.depth)
+        call.over(cache.laid_out(call.history(), places).slots)
         inputs.latents[None].contiguous()
         if inputs.stage_branch is not None:
             cache.stage(slice(None), self._staged, self._staged)

@@ -12,6 +12,8 @@ network in bfloat16 at the same speed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +22,31 @@ from magi_rt.config import ModelConfig
 from magi_rt.export.graphs import DenoiserShape
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.dit_block import HEAD_GROUPS, DiTBlock, LayerNorm
+
+
+@dataclass(frozen=True)
+class LeanShape(DenoiserShape):
+    """As :class:`DenoiserShape`, but the history is laid out at ``places``, each for one chunk.
+
+    No call sees all of the ring: the slot that is written next, or the one that falls out with it,
+    is nobody's.
+    """
+
+    places: int = 0
+
+    @classmethod
+    def of(cls, shape: DenoiserShape, places: int) -> LeanShape:
+        given = {each.name: getattr(shape, each.name) for each in fields(DenoiserShape)}
+        return cls(**given, places=places)
+
+    @property
+    def slots(self) -> int:
+        """Chunks of history that the graph is given."""
+        return self.places
+
+    @property
+    def name(self) -> str:
+        return f"lean-{super().name}-{self.places}"
 
 
 class Product(nn.Module):
@@ -58,7 +85,7 @@ class Norm(nn.Module):
 class LeanBlock(nn.Module):
     """One block of the denoiser; shapes as in ``models/dit_block.py``, S = R * n tokens."""
 
-    def __init__(self, block: DiTBlock, shape: DenoiserShape, dtype: torch.dtype) -> None:
+    def __init__(self, block: DiTBlock, shape: LeanShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.shape, self.dtype = shape, dtype
         own = block.self_attention
@@ -154,11 +181,12 @@ class LeanBlock(nn.Module):
 class LeanDenoiser(nn.Module):
     """The whole denoiser.
 
-    Inputs are those of ``DenoiserGraph`` but for the history, [layers, 1, groups, slots * n, d].
+    Inputs are those of ``DenoiserGraph`` but for the history, [layers, 1, groups, places * n, d],
+    and for ``visible``, which is over places.
     Outputs: velocity, and with a stage the new keys and values [layers, groups, n, d].
     """
 
-    def __init__(self, dit: VideoDiT, shape: DenoiserShape, dtype: torch.dtype) -> None:
+    def __init__(self, dit: VideoDiT, shape: LeanShape, dtype: torch.dtype) -> None:
         super().__init__()
         self.shape, self.config = shape, dit.config
         self.embed = Product(dit.x_embedder.weight.flatten(1), torch.float32)
@@ -229,7 +257,7 @@ class LeanDenoiser(nn.Module):
         return pictures[:, : self.config.latent_channels] / self.config.x_rescale_factor
 
 
-def lean_sizes(config: ModelConfig, shape: DenoiserShape) -> dict[str, tuple[int, ...]]:
+def lean_sizes(config: ModelConfig, shape: LeanShape) -> dict[str, tuple[int, ...]]:
     """Names and sizes of a :class:`LeanDenoiser`'s inputs, in order; all are float32."""
     sizes, cache = shape.inputs(config), shape.cache
     line = (cache.layers, 1, cache.groups, shape.slots * cache.tokens, cache.head_dim)

@@ -11,12 +11,14 @@ float rounding) stay those of a short stream forever.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from magi_rt.errors import OptionError, ShapeError
+from magi_rt.models.kv_layout import LaidOut
 from magi_rt.models.rotary import shift_time
 
 REBASE_CHUNKS = 64
@@ -77,7 +79,7 @@ class RollingKVCache:
     version: int = 0
     _head: int = 0
     _turned: int = 0  # layers that :meth:`settle` has turned, when it could not finish
-    _lines: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    _laid_out: dict[int, LaidOut] = field(default_factory=dict, repr=False)
     _scratch: dict[int, Workspace] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -111,25 +113,22 @@ class RollingKVCache:
 
         A slice of layers takes [layers, groups, tokens, d] each.
         """
+        for room in self._laid_out.values():
+            room.drop(self._head)
         self.keys[layer, self._head].copy_(keys)
         self.values[layer, self._head].copy_(values)
-        first = self._head * self.shape.tokens
-        span = slice(first, first + self.shape.tokens)
-        for line, given in zip(self._lines or (), (keys, values), strict=False):
-            line[layer, 0, :, span].copy_(given)
 
-    def lines(self) -> tuple[Tensor, Tensor]:
-        """All slots side by side: keys and values [layers, 1, groups, slots * tokens, head_dim].
+    def laid_out(self, slots: Collection[int], places: int) -> LaidOut:
+        """These slots side by side, each at one of ``places``; scratch.
 
-        They are scratch as well: made when first asked for, and from then on what is staged is
-        written there too.
+        The room for a number of places is made when first asked for.
         """
-        if self._lines is None:
-            keys, values = (
-                ring.transpose(1, 2).flatten(2, 3).unsqueeze(1) for ring in (self.keys, self.values)
-            )
-            self._lines = keys, values
-        return self._lines
+        assert len(slots) <= places
+        room = self._laid_out.get(places)
+        if room is None:
+            room = self._laid_out[places] = LaidOut(self.shape.ring, places, self.keys)
+        room.hold(slots, self.keys, self.values)
+        return room
 
     def commit(self, chunk: int) -> None:
         """Make the staged chunk the newest one of the history; the oldest falls out when full.
@@ -163,7 +162,7 @@ class RollingKVCache:
         if moved < REBASE_CHUNKS:
             return
         self._forget_layout()
-        self._lines = None
+        self._laid_out.clear()
         for layer in range(self._turned, self.shape.layers):
             shift_time(self.keys[layer], self.bands, -moved * self.shape.frames_per_chunk)
             self._turned = layer + 1
@@ -245,7 +244,7 @@ class RollingKVCache:
     def reset(self, base: int = 0) -> None:
         """Forget all chunks; the buffers stay."""
         self._forget_layout()
-        self._lines = None
+        self._laid_out.clear()
         self.chunks, self.base, self._head, self._turned = (), base, 0, 0
 
     def let_go(self) -> None:

@@ -57,9 +57,10 @@ class Player:
 
     executor: EagerExecutor
     window: int
+    depth: int | None = None
 
     def __post_init__(self) -> None:
-        sampler = SamplerConfig.from_config(self.executor.config, 8, self.window, None)
+        sampler = SamplerConfig.from_config(self.executor.config, 8, self.window, self.depth)
         self.pipeline = ChunkPipeline(self.executor, sampler)
         self.state = self.pipeline.new_state(seed=3, latent_height=SIZE[0], latent_width=SIZE[1])
 

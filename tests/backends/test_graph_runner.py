@@ -6,13 +6,15 @@ import logging
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from magi_rt.backends.graph_inputs import shape_of, visible_chunks
+from magi_rt.backends.graph_runner import GraphExecutor
 from magi_rt.backends.graph_runtime import GraphOrder
 from magi_rt.backends.openvino import OpenVINOExecutor, _OpenVINORunner
 from magi_rt.errors import BackendError
@@ -37,6 +39,49 @@ def test_a_stream_is_what_eager_makes_of_it(backend: str, plans: Path) -> None:
     found = Player(graph_executor(backend, plans), 2).play(7)
     for place, (a, b) in enumerate(zip(found, Player(plain_executor(), 2).play(7), strict=True)):
         assert relative(a, b) < 1e-4, place
+
+
+@pytest.mark.parametrize(("window", "depth"), [(1, 1), (4, 3)])
+def test_a_memory_of_any_depth_is_read_as_eager_reads_it(
+    window: int, depth: int, plans: Path
+) -> None:
+    found = Player(graph_executor("openvino", plans), window, depth).play(7)
+    expected = Player(plain_executor(), window, depth).play(7)
+    assert all(relative(f, e) < 1e-4 for f, e in zip(found, expected, strict=True))
+
+
+def test_a_stream_goes_on_rightly_after_any_of_its_calls_has_failed(
+    plans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = graph_executor("openvino", plans)
+    whole = Player(executor, 1).play(6)
+    player, calls, call = Player(executor, 1), [0], GraphExecutor._call
+
+    def fails(self: GraphExecutor, *given: Any) -> Tensor:
+        calls[0] += 1
+        if calls[0] % 5 == 0:
+            raise KeyboardInterrupt
+        return call(self, *given)
+
+    monkeypatch.setattr(GraphExecutor, "_call", fails)
+    made: list[Tensor] = []
+    while len(made) < len(whole):
+        try:
+            text = player.text(len(made))
+            made.append(player.pipeline.advance(player.state, lambda _, t=text: t).latents)  # type: ignore[misc]
+        except KeyboardInterrupt:
+            continue
+    assert calls[0] > 60
+    assert all(torch.equal(a, b) for a, b in zip(made, whole, strict=True))
+
+
+def test_no_graph_is_given_the_slot_that_nobody_sees(plans: Path) -> None:
+    executor = graph_executor("openvino", plans)
+    player = Player(executor, 1)
+    player.play(6)
+    (room,) = player.state.cache._laid_out.values()
+    widest = max(executor.config.runtime.noise2clean_kvrange)
+    assert len(room.slots) == widest - 1 == player.state.cache.depth
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

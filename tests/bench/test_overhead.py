@@ -81,7 +81,7 @@ def test_beside_an_executor_of_graphs_the_idle_world_keeps_books_as_that_does(
     idle = idle_executor(real, real.new_cache(4, 4, 1))
     assert idle.way == "graphs"
     asked: list[str] = []
-    for name in ("lines", "recall", "workspace"):
+    for name in ("laid_out", "recall", "workspace"):
         whole = getattr(RollingKVCache, name)
 
         def noted(*given: Any, name: str = name, whole: Callable[..., Any] = whole) -> Any:
@@ -93,7 +93,7 @@ def test_beside_an_executor_of_graphs_the_idle_world_keeps_books_as_that_does(
     world = World(Timeline(machine, machine.begin()))
     for _ in range(6):
         world.advance("night falls")
-    assert set(asked) == {"lines"}
+    assert set(asked) == {"laid_out"}
     assert len(world._timeline.moment.state.cache.chunks) == machine.begin().state.cache.depth
 
 

@@ -365,32 +365,77 @@ def test_rooms_that_take_turns_do_not_push_each_other_out() -> None:
     assert cache.workspace(3, 5 * SHAPE.tokens).keys.data_ptr() == place
 
 
-def test_the_lines_of_a_ring_hold_what_its_slots_hold_whatever_happens_to_it() -> None:
+def laid_out_rightly(cache: RollingKVCache, wanted: set[int], places: int) -> bool:
+    """Whether the slots that are asked for lie side by side as the ring holds them."""
+    room, n = cache.laid_out(wanted, places), cache.shape.tokens
+    where = {slot: place for place, slot in enumerate(room.slots) if slot is not None}
+    return wanted <= set(where) and all(
+        torch.equal(line[:, 0, :, where[slot] * n : (where[slot] + 1) * n], kept[:, slot])
+        for line, kept in ((room.keys, cache.keys), (room.values, cache.values))
+        for slot in wanted
+    )
+
+
+@pytest.mark.parametrize("places", [SHAPE.depth, SHAPE.depth + 1])
+def test_what_is_laid_out_is_what_the_ring_holds_whatever_happens_to_it(places: int) -> None:
     cache = ring()
 
-    def in_step() -> bool:
-        n = SHAPE.tokens
-        return all(
-            torch.equal(line[:, 0, :, slot * n : (slot + 1) * n], kept[:, slot])
-            for line, kept in zip(cache.lines(), (cache.keys, cache.values), strict=True)
-            for slot in range(cache.depth + 1)
-        )
+    def in_step(staged: bool = False) -> bool:
+        newest = [cache.slot(chunk) for chunk in cache.chunks][staged:]
+        return laid_out_rightly(cache, {*newest, *([cache.staging_slot] * staged)}, places)
 
     assert in_step()
     for chunk in range(REBASE_CHUNKS + SHAPE.depth + 1):
-        put(cache, chunk, rotated=True)
+        cache.settle()
+        for layer in range(SHAPE.layers):
+            cache.stage(layer, *chunk_of(chunk))
+        assert in_step(staged=True), chunk
+        cache.stage(slice(None), cache.keys[:, 0] + 1, cache.values[:, 0] + 1)
+        assert in_step(staged=True), f"{chunk}, staged again"
+        cache.commit(chunk)
         assert in_step(), chunk
-    assert cache.base > 0
+    cache.settle()
+    assert cache.base > 0 and in_step()
     saved, other = cache.to_tensors(), cache.clone()
     put(other, *range(REBASE_CHUNKS + SHAPE.depth + 1, REBASE_CHUNKS + SHAPE.depth + 3))
-    cache.load_tensors(saved, cache.chunks, cache.base)
+    cache.load_tensors({name: kept + 1 for name, kept in saved.items()}, cache.chunks, cache.base)
     assert in_step()
     cache = other
     assert in_step()
 
 
-def test_lines_are_made_once_for_a_ring_that_only_grows() -> None:
-    cache = ring()
-    keys, _ = cache.lines()
-    put(cache, *range(6))
-    assert cache.lines()[0] is keys
+def test_a_chunk_is_laid_out_once_and_in_one_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = put(ring(), *range(SHAPE.depth))
+    wanted = {cache.slot(chunk) for chunk in cache.chunks}
+    room = cache.laid_out(wanted, SHAPE.depth)
+    held, copied = list(room.slots), []
+    monkeypatch.setattr(torch.Tensor, "copy_", lambda *given: copied.append(given))
+    assert cache.laid_out(wanted, SHAPE.depth) is room
+    assert room.slots == held and not copied
+
+
+def test_only_the_oldest_gives_its_place_to_a_new_chunk() -> None:
+    cache = put(ring(), *range(SHAPE.depth))
+    before = list(cache.laid_out({cache.slot(c) for c in cache.chunks}, SHAPE.depth).slots)
+    put(cache, SHAPE.depth)
+    after = cache.laid_out({cache.slot(c) for c in cache.chunks}, SHAPE.depth).slots
+    assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
+
+
+def test_a_chunk_that_could_not_be_laid_out_whole_is_laid_out_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = put(ring(), *range(SHAPE.depth + 2))
+    wanted, copy = {cache.slot(c) for c in cache.chunks}, torch.Tensor.copy_
+    given: list[int] = []
+
+    def once(into: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        given.append(1)
+        if len(given) == 2:
+            raise KeyboardInterrupt
+        return copy(into, source)
+
+    monkeypatch.setattr(torch.Tensor, "copy_", once)
+    with pytest.raises(KeyboardInterrupt):
+        cache.laid_out(wanted, SHAPE.depth)
+    assert laid_out_rightly(cache, wanted, SHAPE.depth)
