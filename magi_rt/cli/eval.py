@@ -30,7 +30,8 @@ Only = Annotated[
     str | None, typer.Option(metavar="PARTS", help="Only these parts, as in steering,physics.")
 ]
 Full = Annotated[
-    bool, typer.Option("--full", help="100 trials of each kind of prompt, 10 minutes of play.")
+    bool,
+    typer.Option("--full", help="100 trials of each kind of prompt, five plays of 10 minutes."),
 ]
 Beginnings = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=MOST, help="Captions that a world begins by.")
@@ -42,7 +43,10 @@ Trials = Annotated[
 Scenes = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=MOST, help="Physics scenes of each start.")
 ]
-Minutes = Annotated[float | None, typer.Option(metavar="MIN", help="Minutes of play, 0.1 to 120.")]
+Scripts = Annotated[int | None, typer.Option(metavar="N", min=1, max=MOST, help="Plays.")]
+Minutes = Annotated[
+    float | None, typer.Option(metavar="MIN", help="Minutes of each play, 0.1 to 120.")
+]
 Steps = Annotated[
     int | None, typer.Option(metavar="N", help="Steps per chunk; unset: the model's own.")
 ]
@@ -65,6 +69,7 @@ def evaluate(
     beginnings: Beginnings = None,
     trials: Trials = None,
     scenes: Scenes = None,
+    scripts: Scripts = None,
     minutes: Minutes = None,
     steps: Steps = None,
     seed: Seed = 0,
@@ -90,7 +95,7 @@ def evaluate(
     The parts are beginnings, steering, physics, play, settings (steps, window, history) and vae.
     """
     _check(require, out)
-    plan = _plan(only, seed, _amounts(full, beginnings, trials, scenes, minutes))
+    plan = _plan(only, seed, _amounts(full, beginnings, trials, scenes, scripts, minutes))
     if require is not None and "steering" not in plan.parts:
         raise OptionError("--require needs the part steering", field="require")
     obeyed = _measured(plan, model, backend, steps, out, quiet)
@@ -145,6 +150,7 @@ def _amounts(
     beginnings: int | None,
     trials: int | None,
     scenes: int | None,
+    scripts: int | None,
     minutes: float | None,
 ) -> Amounts:
     from magi_rt.evaluation.plan import FULL, QUICK
@@ -155,6 +161,7 @@ def _amounts(
         beginnings=usual.beginnings if beginnings is None else beginnings,
         trials=usual.trials if trials is None else trials,
         scenes=usual.scenes if scenes is None else scenes,
+        scripts=usual.scripts if scripts is None else scripts,
         minutes=usual.minutes if minutes is None else minutes,
     )
 

@@ -29,20 +29,35 @@ Tell = Callable[[str], None]
 @dataclass(frozen=True)
 class Amounts:
     """How much is measured. ``beginnings``: captions; ``trials``: of each kind of prompt;
-    ``scenes``: of physics, from a video and from a picture each; ``minutes``: of play;
-    ``setting_trials`` of each kind and ``setting_scenes``: for every setting."""
+    ``scenes``: of physics, from a video and from a picture each; ``scripts``: of play, of so many
+    ``minutes`` each; ``setting_trials`` of each kind and ``setting_scenes``: for every setting."""
 
     beginnings: int
     trials: int
     scenes: int
+    scripts: int
     minutes: float
     setting_trials: int
     setting_scenes: int
 
 
-QUICK = Amounts(beginnings=60, trials=6, scenes=8, minutes=1.0, setting_trials=1, setting_scenes=4)
+QUICK = Amounts(
+    beginnings=60,
+    trials=6,
+    scenes=8,
+    scripts=3,
+    minutes=1.0,
+    setting_trials=1,
+    setting_scenes=4,
+)
 FULL = Amounts(
-    beginnings=400, trials=100, scenes=48, minutes=10.0, setting_trials=4, setting_scenes=12
+    beginnings=400,
+    trials=100,
+    scenes=48,
+    scripts=5,
+    minutes=10.0,
+    setting_trials=4,
+    setting_scenes=12,
 )
 """Minutes of computing, and an hour or two."""
 LONGEST_MIN = 120.0
@@ -73,7 +88,7 @@ class Plan:
             )
 
     def chunks(self, opened: OpenedModel) -> int:
-        """Chunks of play."""
+        """Chunks of each script of play."""
         return math.ceil(60 * self.amounts.minutes * opened.fps / opened.frames_per_chunk)
 
     def ticks(self, opened: OpenedModel) -> int:
@@ -82,7 +97,7 @@ class Plan:
             "beginnings": self.amounts.beginnings,
             "steering": self.amounts.trials * len(KINDS),
             "physics": self.amounts.scenes * len(STARTS),
-            "play": self.chunks(opened),
+            "play": self.amounts.scripts * self.chunks(opened),
             "settings": len(SETTINGS),
             "vae": 1,
         }
@@ -123,11 +138,14 @@ def _physics(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Continued]:
     return run_scenes(drawn, opened.begin_from, tell)
 
 
-def _play(plan: Plan, opened: OpenedModel, tell: Tell) -> Play:
-    length = opened.frames_per_chunk
-    script = draw_script(plan.chunks(opened), plan.seed, size=opened.size, frames_per_chunk=length)
-    delay = opened.delay_chunks
-    return play(script, opened.begin, frames_per_chunk=length, delay=delay, tell=tell)
+def _play(plan: Plan, opened: OpenedModel, tell: Tell) -> list[Play]:
+    chunks, length, delay = plan.chunks(opened), opened.frames_per_chunk, opened.delay_chunks
+    scripts = (
+        draw_script(chunks, plan.seed, number=number, size=opened.size, frames_per_chunk=length)
+        for number in range(plan.amounts.scripts)
+    )
+    begin = opened.begin
+    return [play(s, begin, frames_per_chunk=length, delay=delay, tell=tell) for s in scripts]
 
 
 def _settings(plan: Plan, opened: OpenedModel, tell: Tell) -> SettingsFound:

@@ -8,7 +8,7 @@ the colours and the sharpness are compared with those of drawn rooms.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 from random import Random
 
@@ -90,6 +90,15 @@ class PlayScore:
     border_ratio: float
 
 
+def mean_score(scores: Sequence[PlayScore]) -> PlayScore:
+    """Means over plays, each number over those that have it; nan where none has."""
+    columns = np.array([astuple(score) for score in scores], dtype=np.float64)
+    known = ~np.isnan(columns)
+    sums, counts = np.where(known, columns, 0.0).sum(0), known.sum(0)
+    means = zip(sums, counts, strict=True)
+    return PlayScore(*(float(total / n) if n else float("nan") for total, n in means))
+
+
 @dataclass(frozen=True)
 class Play:
     """A whole play: of the world and of the simulator; ``drawn``: how drawn rooms look."""
@@ -122,14 +131,17 @@ class Play:
         )
 
 
-def draw_script(chunks: int, seed: int, *, size: int = 64, frames_per_chunk: int = 8) -> Script:
+def draw_script(
+    chunks: int, seed: int, *, number: int = 0, size: int = 64, frames_per_chunk: int = 8
+) -> Script:
     """A room in motion, then random prompts that change something in it as it then is.
 
-    The same numbers give the same script. OptionError for fewer than one chunk.
+    The same numbers give the same script; ``number`` tells apart those of one seed. OptionError
+    for fewer than one chunk.
     """
     if chunks < 1:
         raise OptionError(f"chunks is {chunks}; at least 1 is needed", field="minutes")
-    random = Random(f"{seed} play")
+    random = Random(f"{seed} play {number}" if number else f"{seed} play")
     world = Toybox(size)
     room = world.sample(1, torch.Generator().manual_seed(random.randrange(2**62)))
     lead = run_chunk(world, room, [()], max(PREFIX_FRAMES, frames_per_chunk))

@@ -13,7 +13,7 @@ from magi_rt.evaluation import sheets
 from magi_rt.evaluation.beginnings import Opened, opening_scores
 from magi_rt.evaluation.charts import play_chart, steering_chart
 from magi_rt.evaluation.physics import Continued, PhysicsRow, physics_rows
-from magi_rt.evaluation.play import Play
+from magi_rt.evaluation.play import Play, mean_score
 from magi_rt.evaluation.reconstruction import Reconstruction
 from magi_rt.evaluation.settings import SettingScore
 from magi_rt.evaluation.steering import Outcome, Score, scores
@@ -60,7 +60,7 @@ class Evaluation:
     beginnings: Sequence[Opened] = ()
     steering: Sequence[Outcome] = ()
     physics: Sequence[Continued] = ()
-    play: Play | None = None
+    play: Sequence[Play] = ()
     settings: SettingsFound | None = None
     vae: Reconstruction | None = None
     seconds: Mapping[str, float] | None = None
@@ -113,7 +113,7 @@ def details(evaluation: Evaluation) -> dict[str, Any]:
         **summary(evaluation),
         "every_beginning": [_without(asdict(one), "end") for one in evaluation.beginnings],
         "every_trial": [_without(asdict(one), "strip") for one in evaluation.steering],
-        "every_chunk": _tracks(evaluation.play),
+        "every_chunk": [_tracks(played) for played in evaluation.play],
         "every_scene": [_without(asdict(one), "strip") for one in evaluation.physics],
     }
 
@@ -144,10 +144,11 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     if evaluation.physics:
         files.append(folder / "physics.png")
         sheets.physics_sheet(evaluation.physics, files[-1])
-    if evaluation.play is not None:
+    if evaluation.play:
         files += [folder / "play.png", folder / "play_curves.png"]
-        contact_sheet(evaluation.play.shown, files[-2], columns=8, look=PLAY_LOOK)
-        save_image(play_chart(evaluation.play), files[-1])
+        shown = [frame for one in evaluation.play for frame in one.shown[:: len(evaluation.play)]]
+        contact_sheet(shown, files[-2], columns=8, look=PLAY_LOOK)
+        save_image(play_chart(evaluation.play[0]), files[-1])
     bars = [folder / "steering.png"] if evaluation.steering else []
     for path in bars:
         save_image(steering_chart(evaluation.scores), path)
@@ -176,7 +177,7 @@ def markdown(evaluation: Evaluation) -> str:
         lines += steering_lines(evaluation.scores)
     if evaluation.physics:
         lines += physics_lines(evaluation.physics_rows)
-    if evaluation.play is not None:
+    if evaluation.play:
         lines += play_lines(evaluation.play)
     if evaluation.settings is not None:
         found = evaluation.settings
@@ -195,13 +196,17 @@ def _physics(row: PhysicsRow) -> dict[str, Any]:
     return {"scenes": row.scenes, "score": row.score, **asdict(row.mean)}
 
 
-def _play(played: Play | None) -> dict[str, Any] | None:
-    if played is None:
+def _play(plays: Sequence[Play]) -> dict[str, Any] | None:
+    if not plays:
         return None
-    seconds = len(played.script.prompts) * played.frames_per_chunk / FRAME_RATE
-    tracks = {"model": played.model, "simulator": played.simulator}
-    scored = {name: asdict(played.score(track)) for name, track in tracks.items()}
-    return {"seconds": seconds, **scored}
+    own = [played.score(played.model) for played in plays]
+    true = [played.score(played.simulator) for played in plays]
+    return {
+        "seconds": len(plays[0].script.prompts) * plays[0].frames_per_chunk / FRAME_RATE,
+        "model": asdict(mean_score(own)),
+        "simulator": asdict(mean_score(true)),
+        "scripts": [asdict(score) for score in own],
+    }
 
 
 def _settings(found: SettingsFound | None) -> dict[str, Any] | None:
@@ -215,9 +220,7 @@ def _settings(found: SettingsFound | None) -> dict[str, Any] | None:
     return {"trials": found.trials, "scenes": found.scenes, "rows": rows}
 
 
-def _tracks(played: Play | None) -> dict[str, Any] | None:
-    if played is None:
-        return None
+def _tracks(played: Play) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "prompts": list(played.script.prompts),
         "things": list(played.script.things),

@@ -10,7 +10,7 @@ from magi_rt.evaluation.beginnings import OpeningScore
 from magi_rt.evaluation.likeness import BANK, NEAREST
 from magi_rt.evaluation.physics import PhysicsRow
 from magi_rt.evaluation.physics_scenes import GIVEN, LEAST_BENT, PREDICTED, TREMBLE
-from magi_rt.evaluation.play import HOLD, Play
+from magi_rt.evaluation.play import HOLD, Play, mean_score
 from magi_rt.evaluation.reconstruction import Reconstruction
 from magi_rt.evaluation.settings import SettingScore
 from magi_rt.evaluation.steering import CONTROL_EVERY, Score
@@ -118,25 +118,30 @@ def number(value: float, digits: int = 2) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def play_lines(played: Play) -> list[str]:
+def play_lines(plays: Sequence[Play]) -> list[str]:
     """What a world keeps over minutes."""
     head = (
         "player", "things right", "things kept", "colours as usual", "sharpness as usual",
         "sharpness, end / begin", "colour strength, end / begin", "border jump / motion",
     )  # fmt: skip
+    own = [played.score(played.model) for played in plays]
+    rows = [(f"model, script {place}", score) for place, score in enumerate(own, 1)]
+    rows = rows if len(plays) > 1 else []
+    rows.append(("model", mean_score(own)))
+    rows.append(("simulator", mean_score([played.score(played.simulator) for played in plays])))
     cells = []
-    for name, track in (("model", played.model), ("simulator", played.simulator)):
-        score = played.score(track)
+    for name, score in rows:
         shares = (score.count_right, score.count_kept, score.colours, score.sharp)
         ratios = (score.sharp_fade, score.chroma_fade, score.border_ratio)
         cells.append((name, *map(percent, shares), *map(number, ratios)))
-    seconds = len(played.script.prompts) * played.frames_per_chunk / FRAME_RATE
+    seconds = len(plays[0].script.prompts) * plays[0].frames_per_chunk / FRAME_RATE
+    times = f"{len(plays)} times " if len(plays) > 1 else ""
     return [
         "## Play",
         "",
         *table(head, cells),
-        f"{seconds:.0f} s of random prompts, one every {HOLD[0]} to {HOLD[1]} chunks, from a "
-        "simulated video; shares are of chunks, measured at their last frames. Things right: as "
+        f"{times}{seconds:.0f} s of random prompts, one every {HOLD[0]} to {HOLD[1]} chunks, from "
+        "a simulated video; shares are of chunks, measured at their last frames. Things right: as "
         "many as the simulator has under the same script (counted after the first minute in plays "
         "of two minutes and more); kept: as many as a chunk before, but for what was asked to come "
         "or go, and not none. As usual: within the 1st to 99th percentile of the simulator's "

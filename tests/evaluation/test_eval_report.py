@@ -67,7 +67,7 @@ def sound() -> Evaluation:
         beginnings=run_beginnings(openings, perfect_beginnings(openings)),
         steering=run_trials(trials, perfect(trials)),
         physics=run_scenes(scenes, perfect_scenes(scenes)),
-        play=play(script, lambda video, seed: FilmWorld(simulated(script))),
+        play=[play(script, lambda video, seed: FilmWorld(simulated(script)))],
         settings=SettingsFound([one, two, refused], trials=20, scenes=4),
         vae=Reconstruction(33.125, 0.9712, 24),
         seconds={"steering": 12.0},
@@ -100,6 +100,21 @@ def test_the_json_line_is_one_line_of_plain_json(sound: Evaluation) -> None:
     assert found["vae"]["ssim"] == 0.9712
 
 
+def test_several_plays_are_told_one_by_one_and_as_a_mean(sound: Evaluation, tmp_path: Path) -> None:
+    script = draw_script(8, seed=5, number=1)
+    empty = [np.zeros((8, 64, 64, 3), np.uint8)] * 8
+    lost = play(script, lambda video, seed: FilmWorld(empty))
+    several = replace(sound, play=[*sound.play, lost])
+    words, found = markdown(several), json.loads(json_line(several))["play"]
+    assert "\n| model, script 1 | 100 % |" in words and "\n| model, script 2 | 0 % |" in words
+    assert "\n| model | 50 % |" in words and "\n2 times 3 s of random prompts" in words
+    assert [one["count_right"] for one in found["scripts"]] == [1, 0]
+    assert found["model"]["count_right"] == 0.5 and found["simulator"]["count_right"] == 1
+    write(several, tmp_path)
+    every = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["every_chunk"]
+    assert [one["prompts"] for one in every] == [list(one.script.prompts) for one in several.play]
+
+
 def test_what_was_not_measured_is_null_and_has_no_section() -> None:
     one = Evaluation(CARD, 0, steering=run_trials(draw_trials(1, 0, kinds=FEW[:1]), frozen))
     found = json.loads(json_line(one))
@@ -114,7 +129,7 @@ def test_a_folder_holds_only_pictures_of_the_report_beside_them(
     sound: Evaluation, tmp_path: Path
 ) -> None:
     write(sound, tmp_path)
-    write(replace(sound, beginnings=(), physics=(), play=None), tmp_path)
+    write(replace(sound, beginnings=(), physics=(), play=()), tmp_path)
     left = {path.name for path in tmp_path.glob("*.png")}
     assert left == {"trials.png", "wordless.png", "steering.png"}
 
@@ -140,7 +155,7 @@ def test_all_files_are_written_and_can_be_read(sound: Evaluation, tmp_path: Path
     everything = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert len(everything["every_beginning"]) == 4
     assert len(everything["every_trial"]) == 4 and len(everything["every_scene"]) == 2
-    assert len(everything["every_chunk"]["model"]["counts"]) == 8
+    assert len(everything["every_chunk"][0]["model"]["counts"]) == 8
     pictures = [path for path in files if path.suffix == ".png"]
     assert len(pictures) == 7
     assert all(read_image(path).shape[2] == 3 for path in pictures)

@@ -28,6 +28,7 @@ from magi_rt.evaluation.play import (
     Script,
     Track,
     draw_script,
+    mean_score,
     play,
     simulated,
 )
@@ -65,6 +66,22 @@ def test_the_simulators_own_film_is_kept_in_every_way(script: Script, film: list
     assert score.colours >= 0.9 and score.sharp >= 0.9
     assert 0.6 < score.border_ratio < 1.7
     assert play_chart(found).shape[2] == 3
+
+
+def test_one_seed_gives_as_many_scripts_as_are_asked_for() -> None:
+    first, again, second = (draw_script(6, seed=1, number=number) for number in (0, 0, 1))
+    assert first.prompts == again.prompts and np.array_equal(first.given, again.given)
+    assert draw_script(6, seed=1).prompts == first.prompts
+    assert first.prompts != second.prompts and not np.array_equal(first.given, second.given)
+
+
+def test_a_mean_is_over_the_plays_that_have_the_number() -> None:
+    none = float("nan")
+    one = PlayScore(1.0, none, 1.0, 1.0, 1.0, 1.0, none)
+    two = PlayScore(0.0, 0.5, 1.0, 0.5, 1.0, 1.0, none)
+    mean = mean_score([one, two])
+    assert (mean.count_right, mean.count_kept, mean.sharp) == (0.5, 0.5, 0.75)
+    assert math.isnan(mean.border_ratio)
 
 
 def test_a_film_whose_things_vanish_has_wrong_counts(script: Script, film: list[Pixels]) -> None:
