@@ -111,3 +111,56 @@ def test_a_question_is_answered_when_its_connection_is_replaced(
         connections, lost, answer = visit.page.evaluate(QUESTION)
         assert (connections, lost) == (2, 1)
         assert answer == {"ok": False, "error": "The connection was lost."}
+
+
+DOUBTS = """async (moments) => {
+  const { Link } = await import(new URL("static/socket.js", location.href));
+  class Heard {
+    static OPEN = 1;
+    readyState = 1;
+    closed = false;
+    constructor() { Heard.last = this; }
+    close() { this.closed = true; }
+  }
+  const own = [window.WebSocket, window.setInterval, performance.now];
+  let now = 0, doubt = null;
+  window.WebSocket = Heard;
+  window.setInterval = (ticks) => (doubt = ticks);
+  performance.now = () => now;
+  try {
+    new Link("ws://nowhere").again();
+    const stats = JSON.stringify({ event: "stats" });
+    const found = [];
+    for (const [at_s, hears] of moments) {
+      now = 1000 * at_s;
+      if (hears) Heard.last.onmessage({ data: stats });
+      else doubt();
+      found.push(Heard.last.closed);
+    }
+    return found;
+  } finally {
+    [window.WebSocket, window.setInterval, performance.now] = own;
+  }
+}"""
+
+HEARS, DOUBTS_IT = True, False
+
+
+@pytest.mark.parametrize(
+    "moments, closed",
+    [
+        # nothing comes any more, and the page looks in time
+        ([(1, HEARS), *((at_s, DOUBTS_IT) for at_s in range(2, 15, 2))], 7),
+        # the page stood still for 15 s, and what came meanwhile is read after its doubt
+        ([(1, HEARS), (2, DOUBTS_IT), (17, DOUBTS_IT), (17, HEARS), (18, DOUBTS_IT)], None),
+        # it stood still, but nothing has come meanwhile
+        ([(1, HEARS), (2, DOUBTS_IT), (17, DOUBTS_IT), (18, DOUBTS_IT), (20, DOUBTS_IT)], 4),
+    ],
+)
+def test_silence_counts_only_for_a_page_that_did_not_stand_still_itself(
+    tmp_path: Path, browser: Browser, moments: list[tuple[float, bool]], closed: int | None
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url)
+        found = visit.page.evaluate(DOUBTS, moments)
+        assert (found.index(True) if True in found else None) == closed

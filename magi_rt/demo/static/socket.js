@@ -3,6 +3,7 @@
 const FIRST_MS = 300;
 const LONGEST_MS = 8000;
 const SILENCE_MS = 12000;
+const DOUBT_MS = 2000;
 const BROKEN = 1006;
 const CLOSED_TO_US = 4403;
 const FULL = 4429;
@@ -18,6 +19,7 @@ export class Link extends EventTarget {
   #wait_ms = FIRST_MS;
   #timer = 0;
   #heard = 0;
+  #doubted = performance.now();
   #told = false;
 
   /** Called with every frame: {picture, jpeg, first, epoch, chunk, frame, prompt, width, height, sent_ms, pixels}. */
@@ -28,7 +30,7 @@ export class Link extends EventTarget {
     this.#address = address;
     addEventListener("online", () => this.again());
     document.addEventListener("visibilitychange", () => document.hidden || this.again());
-    setInterval(() => this.#doubt(), 2000);
+    setInterval(() => this.#doubt(), DOUBT_MS);
   }
 
   get open() {
@@ -102,9 +104,14 @@ export class Link extends EventTarget {
     if (wait_ms) this.#timer = setTimeout(() => this.again(), wait_ms);
   }
 
-  // Statistics come every second: long silence means that the other end is gone.
+  // Statistics come every second: long silence means that the other end is gone. A doubt that comes
+  // late says that the page itself stood still: what came meanwhile may wait to be read.
   #doubt() {
-    const silent = performance.now() - this.#heard > SILENCE_MS;
+    const now = performance.now();
+    const late = now - this.#doubted > 2 * DOUBT_MS;
+    this.#doubted = now;
+    if (late) this.#heard = Math.max(this.#heard, now - SILENCE_MS + DOUBT_MS);
+    const silent = now - this.#heard > SILENCE_MS;
     if (this.open && this.#told && silent && !document.hidden) this.#socket.close();
   }
 }
