@@ -14,6 +14,13 @@ SEND_QUEUE = 6
 """Messages that libzmq keeps for each reader: twice two events and a frame. More would only grow
 old there."""
 
+READ_QUEUE = 16
+"""Messages of one reader that libzmq takes in before they are read. What comes faster waits in that
+reader's own connection; with more, libzmq heaps up what it is sent while it looks for news."""
+
+AT_ONCE = 256
+"""Messages of readers that are read before frames have their turn, even if more always come."""
+
 LOCAL_SEND_BYTES = 262_144
 """Send buffer of TCP that stays on this machine. The system's own grows to several MB, with which a
 large picture takes twice the processor time in the kernel; to other machines it is best."""
@@ -61,8 +68,13 @@ class Outgoing:
         sends alone do once a millisecond: keep the question even where nothing is to be read.
         """
         left: list[Topic] = []
-        while self.socket.getsockopt(zmq.EVENTS) & _READABLE:  # type: ignore[operator]
-            said = self.socket.recv(zmq.DONTWAIT)
+        if not self.socket.getsockopt(zmq.EVENTS) & _READABLE:  # type: ignore[operator]
+            return left
+        for _ in range(AT_ONCE):
+            try:
+                said = self.socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                break
             topic = parse_topic(said[1:])
             if topic is None:
                 continue
@@ -86,6 +98,7 @@ class Outgoing:
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> str:
     socket.setsockopt(zmq.SNDHWM, SEND_QUEUE)
+    socket.setsockopt(zmq.RCVHWM, READ_QUEUE)
     socket.setsockopt(zmq.XPUB_VERBOSE, 1)
     socket.setsockopt(zmq.MAXMSGSIZE, _SUBSCRIPTION_BYTES)
     socket.setsockopt(zmq.IPV6, 1 if "[" in address else 0)

@@ -12,7 +12,7 @@ import zmq
 
 from magi_rt.errors import MagiError, OptionError, ShapeError
 from magi_rt.stream.formats import decode_jpeg, raw_pixels
-from magi_rt.stream.outgoing import LOCAL_SEND_BYTES, Outgoing
+from magi_rt.stream.outgoing import AT_ONCE, LOCAL_SEND_BYTES, Outgoing
 from magi_rt.stream.publisher import FramePublisher
 from magi_rt.stream.ring import BufferRing
 from magi_rt.stream.shared_frames import SharedReader
@@ -230,6 +230,34 @@ def test_readers_can_subscribe_to_anything_and_send_anything(publisher: FramePub
         wanted(publisher, RGB)
         publish(publisher)
         assert publisher.stats.sent == 1
+
+
+def test_a_reader_that_subscribes_without_end_leaves_time_for_frames(
+    publisher: FramePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Endless:
+        """Subscribes to nothing that exists whenever it is read."""
+
+        reads = 0
+
+        def getsockopt(self, _: int) -> int:
+            return int(zmq.POLLIN)
+
+        def recv(self, _: int) -> bytes:
+            self.reads += 1
+            assert self.reads < 100_000, "it is read for ever"
+            return b"\x01x"
+
+    endless = Endless()
+    with monkeypatch.context() as patched:
+        patched.setattr(publisher._out, "socket", endless)
+        assert publish(publisher) == 1
+    assert endless.reads > 0
+
+
+def test_what_readers_send_too_fast_waits_on_their_side(publisher: FramePublisher) -> None:
+    # more than is read at once would be heaped up by libzmq, without a limit
+    assert 0 < publisher.socket.rcvhwm <= AT_ONCE // 8
 
 
 def test_a_message_of_a_megabyte_ends_that_reader_and_nobody_else(
