@@ -29,6 +29,7 @@ LOST_S = 1.5
 _PING_S = 0.5
 _ASK_AGAIN_S = 1.0
 _SENT_ONCE_ABOVE = REQUEST_BYTES  # on a slow way copies of an image would block what follows
+_REMEMBERED = 200  # of a client's last requests, by every server; older ones would be done again
 _TICK_MS = 100
 _LINGER_MS = 200
 _log = logging.getLogger("magi_rt.stream")
@@ -67,8 +68,8 @@ class Link:
     """Keeps asking until it is answered, whatever happens to the connection.
 
     An unanswered request is sent again under its id, so it is done once; a large one only when the
-    connection was cut. Requests that a server
-    accepted before it died fail with :class:`ServerLostError`.
+    connection was cut. Requests that a server accepted before it died fail with
+    :class:`ServerLostError`. Ids of requests count up one by one.
 
     Args:
         ping: a request without effect; its answers tell that the server lives, and which it is.
@@ -93,7 +94,7 @@ class Link:
         self.stream = ""
         self.epoch = 0
         self._ping = pack_request(ping)
-        self._ping_id = ping.id
+        self._ping_id = self._newest_id = ping.id
         self._heard_s = self._pinged_s = float("-inf")
         self._broken = self._cut = False
         self._asked: dict[int, Asked] = {}
@@ -223,9 +224,12 @@ class Link:
     def _ask_anew(self) -> None:
         """After a break all is asked again, since requests, answers and receipts may be lost.
 
-        A large request is so only where the connection was cut, not where it was silent.
+        A large request is so only where the connection was cut, not where it was silent; an
+        accepted one only while the server is sure to remember that it did it.
         """
         for asked in self._asked.values():
+            if asked.accepted.done() and self._newest_id - asked.request.id >= _REMEMBERED:
+                continue
             if self._cut or len(asked.data) <= _SENT_ONCE_ABOVE:
                 asked.sent_s = None
         self._cut = False
@@ -236,6 +240,7 @@ class Link:
             while True:
                 asked = self._new.get_nowait()
                 self._asked[asked.request.id] = asked
+                self._newest_id = max(self._newest_id, asked.request.id)
         self._asked = {number: asked for number, asked in self._asked.items() if not asked.over}
         if not self.connection.up:
             return  # what nobody takes now is not to be done much later

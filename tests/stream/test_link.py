@@ -56,6 +56,36 @@ def test_an_answer_that_came_before_the_connection_broke_still_counts() -> None:
             server.close()
 
 
+def test_after_a_break_no_request_is_asked_anew_that_servers_may_have_forgotten() -> None:
+    with zmq.Context() as context:
+        server = context.socket(zmq.ROUTER)
+        server.linger = 0
+        port = server.bind_to_random_port("tcp://127.0.0.1")
+        link = Link(f"tcp://127.0.0.1:{port}", Request("c", 1, Stats()), None, lambda *_: None)
+        try:
+            forgotten, young = (
+                Asked(Request("c", number, Prompt("rain")), applied=Future()) for number in (2, 290)
+            )
+            for asked in (forgotten, young, Asked(Request("c", 300, Stats()))):
+                link.ask(asked)
+                accept_until(server, asked)
+            server.close()
+            wait_for(lambda: not link.connection.up, "the connection to break")
+            server = context.socket(zmq.ROUTER)
+            server.linger = 0
+            wait_for(lambda: bound(server, port), "the port to be free")
+            last, seen = Asked(Request("c", 301, Stats())), list[int]()
+            while link._broken or not link.connected or young.request.id not in seen:
+                accept_one(server, seen)
+            link.ask(last)
+            while not last.accepted.done():
+                accept_one(server, seen)
+            assert forgotten.request.id not in seen
+        finally:
+            link.close()
+            server.close()
+
+
 def test_who_gives_up_the_wait_for_a_receipt_keeps_a_client_that_works() -> None:
     coming, go_on = Event(), Event()
     with served() as server, WorldClient(server.address) as client:
@@ -95,12 +125,28 @@ def test_frames_and_requests_come_back_within_seconds_of_their_network() -> None
             frames.close()
 
 
+def bound(server: zmq.Socket[bytes], port: int) -> bool:
+    """Whether a port could be bound."""
+    try:
+        server.bind(f"tcp://127.0.0.1:{port}")
+    except zmq.ZMQError:
+        return False
+    return True
+
+
 def accept_until(server: zmq.Socket[bytes], asked: Asked) -> bytes:
     """Accepts what comes until the request has heard of it; returns the way to its client."""
     route = b""
     while not asked.accepted.done():
-        if server.poll(10):
-            route, data = server.recv_multipart()
-            answer = Accepted(unpack_request(data).id, STREAM, 0, {})
-            server.send_multipart([route, pack_answer(answer)])
+        route = accept_one(server, []) or route
+    return route
+
+
+def accept_one(server: zmq.Socket[bytes], seen: list[int]) -> bytes:
+    """Accepts a request if one comes; notes its id and returns the way to its client."""
+    if not server.poll(10):
+        return b""
+    route, data = server.recv_multipart()
+    seen.append(unpack_request(data).id)
+    server.send_multipart([route, pack_answer(Accepted(seen[-1], STREAM, 0, {}))])
     return route
