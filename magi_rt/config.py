@@ -167,6 +167,8 @@ class RuntimeConfig(ConfigSection):
         count = len(self.cfg_t_range)
         if count == 0 or list(self.cfg_t_range) != sorted(self.cfg_t_range):
             self.refuse("cfg_t_range", "it must be a rising list of times")
+        if self.cfg_t_range[0] > 0:
+            self.refuse("cfg_t_range", "its first time must be 0, where every chunk begins")
         for key in ("prev_chunk_scales", "text_scales"):
             if len(getattr(self, key)) != count:
                 self.refuse(key, f"it needs {count} entries, one for each of cfg_t_range")

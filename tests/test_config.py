@@ -96,6 +96,7 @@ def test_a_wrongly_typed_key_is_named_with_its_value(section: str, key: str, val
         ("runtime_config", "clean_t", 1.5),
         ("runtime_config", "text_scales", [7.5]),
         ("runtime_config", "cfg_t_range", [0.0, 0.3, 0.1, 0.3, 0.9]),
+        ("runtime_config", "cfg_t_range", [0.02, 0.1, 0.2, 0.3, 0.9]),
         ("runtime_config", "noise2clean_kvrange", [5, 4, 3, 0]),
         ("runtime_config", "clean_chunk_kvrange", 0),
         ("runtime_config", "seed", -1),
