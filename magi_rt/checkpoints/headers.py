@@ -92,6 +92,12 @@ def open_weights(folder: str | Path, single_name: str = SINGLE_NAME) -> WeightFi
     if index.is_file():
         return _open_sharded(folder, _read_weight_map(index))
     single = folder / single_name
+    shards = len(list(folder.glob(f"{single.stem}-*-of-*{single.suffix}")))
+    if shards and not single.is_file():
+        raise CheckpointError(
+            f"{folder} holds {shards} shards but not {index.name}, which says what is in them; "
+            "fetch it too"
+        )
     _refuse_absent(single)
     return WeightFiles(folder, (single,), read_header(single))
 

@@ -148,6 +148,12 @@ def test_an_absent_shard_is_named(tmp_path: Path) -> None:
     assert "model-00009-of-00009.safetensors does not exist" in folder_refusal(tmp_path).message
 
 
+def test_shards_without_their_index_are_told_from_an_absent_file(tmp_path: Path) -> None:
+    sharded(tmp_path).unlink()
+    told = "holds 2 shards but not model.safetensors.index.json"
+    assert told in folder_refusal(tmp_path).message
+
+
 def test_index_and_shards_must_agree(tmp_path: Path) -> None:
     index = sharded(tmp_path)
     edit_index(index, ghost="model-00001-of-00002.safetensors")
