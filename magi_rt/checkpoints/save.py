@@ -194,4 +194,6 @@ def replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
         if old.exists() and not folder.exists():
             old.rename(folder)
         shutil.rmtree(new, ignore_errors=True)
+        if old.is_symlink() or old.is_file():
+            old.unlink()
         shutil.rmtree(old, ignore_errors=True)

@@ -104,6 +104,20 @@ def test_a_folder_is_replaced_only_when_asked(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["m"]
 
 
+def test_a_link_or_a_file_in_the_place_of_a_folder_is_replaced_and_nothing_is_left(
+    tmp_path: Path,
+) -> None:
+    config = small_config()
+    elsewhere = write_model(tmp_path / "elsewhere")
+    (tmp_path / "link").symlink_to(elsewhere)
+    (tmp_path / "file").write_text("no folder")
+    for name in ("link", "file"):
+        save_model(tmp_path / name, config, denoiser=random_denoiser(config), overwrite=True)
+        assert locate(tmp_path / name).config == config
+    assert listing(tmp_path) == ["elsewhere", "file", "link"]
+    assert resolve(elsewhere).vae == elsewhere / "vae", "what the link led to stays whole"
+
+
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")]
 )
