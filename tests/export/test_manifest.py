@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import magi_rt
 from magi_rt.errors import BackendError
 from magi_rt.export import manifest
 from magi_rt.export.manifest import (
@@ -45,9 +47,15 @@ def test_what_is_written_is_read_back(folder: Path) -> None:
     manifest.check_card((8, 9), "the card here", folder)
 
 
-def test_graphs_of_changed_code_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [(manifest, "GRAPHS", manifest.GRAPHS + 1), (magi_rt, "__version__", "99.0")],
+)
+def test_graphs_of_changed_code_are_others(
+    monkeypatch: pytest.MonkeyPatch, place: ModuleType, name: str, value: object
+) -> None:
     before = maker()
-    monkeypatch.setattr(manifest, "GRAPHS", manifest.GRAPHS + 1)
+    monkeypatch.setattr(place, name, value)
     assert maker() != before
 
 
@@ -63,10 +71,13 @@ def test_each_field_that_differs_is_refused_with_both_values(folder: Path, name:
     assert f"for {name} {has} but this needs {needs}" in caught.value.message
 
 
-def test_another_card_is_refused_with_both_capabilities(folder: Path) -> None:
-    told = r"rtx4090 \(compute capability 8\.9\) but NVIDIA H200 has 9\.0"
+@pytest.mark.parametrize(("card", "has"), [("NVIDIA H200", (9, 0)), ("NVIDIA RTX A6000", (8, 6))])
+def test_another_card_is_refused_with_both_capabilities(
+    folder: Path, card: str, has: tuple[int, int]
+) -> None:
+    told = rf"rtx4090 \(compute capability 8\.9\) but {card} has {has[0]}\.{has[1]}"
     with pytest.raises(BackendError, match=told):
-        Manifest.read(folder).check_card((9, 0), "NVIDIA H200", folder)
+        Manifest.read(folder).check_card(has, card, folder)
 
 
 def test_a_flipped_bit_is_refused(folder: Path) -> None:
@@ -84,6 +95,19 @@ def test_a_cut_and_a_missing_file_are_refused(folder: Path) -> None:
     (folder / "plan.engine").unlink()
     with pytest.raises(BackendError, match="is missing"):
         Manifest.read(folder).check_files(folder)
+
+
+def test_files_of_inner_folders_are_checked_under_their_own_paths(folder: Path) -> None:
+    for inner in ("a", "b"):
+        (folder / inner).mkdir()
+        (folder / inner / "part").write_text(inner)
+    marks = mark_files(folder)
+    assert {Path(name) for name in marks} == {Path("plan.engine"), Path("a/part"), Path("b/part")}
+    card = Manifest(identity(), marks, "2026-11-21T12:00:00+00:00", 1.5)
+    card.check_files(folder)
+    (folder / "a" / "part").write_text("b")
+    with pytest.raises(BackendError, match="part has sha256"):
+        card.check_files(folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "\x00", '{"format": 1, "x"'])
