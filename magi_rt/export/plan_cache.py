@@ -175,7 +175,7 @@ def _whole(place: Path, identity: PlanIdentity, to_build: bool = False) -> Plan 
         return open_plan(place, identity) if place.is_dir() else None
     except (BackendError, OSError) as error:
         if to_build:
-            logger.warning("%s; it is built again", str(error).split("; remove ")[0])
+            logger.warning("%s; it is built again", str(error).rsplit("; ", 1)[0])
         return None
 
 

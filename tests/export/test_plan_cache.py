@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
+import logging
 import multiprocessing
 import os
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import filelock
@@ -15,7 +18,7 @@ import pytest
 from magi_rt.backends.kept_plans import plan_for
 from magi_rt.cli.compile_cpu import _ToldCache
 from magi_rt.errors import BackendError, OptionError
-from magi_rt.export.plan_cache import PlanCache, default_cache, open_plan
+from magi_rt.export.plan_cache import DAY_S, PlanCache, default_cache, open_plan
 from tests.export.kit import identity
 
 
@@ -27,9 +30,13 @@ def refuse(into: Path) -> None:
     raise AssertionError("this plan must not be built")
 
 
+def nobody_builds() -> None:
+    raise AssertionError("there is nobody to wait for")
+
+
 def test_a_plan_is_built_once_and_then_found(tmp_path: Path) -> None:
     cache = PlanCache(tmp_path)
-    first = cache.get(identity(), build)
+    first = cache.get(identity(), build, nobody_builds)
     assert first.fresh and first.file(".engine").read_bytes() == b"an engine"
     assert not cache.get(identity(), refuse).fresh
     found = cache.find(identity())
@@ -82,6 +89,16 @@ def test_a_damaged_plan_is_refused_when_opened_and_built_again_when_asked_for(
     assert open_plan(place, identity()).manifest.identity == identity()
 
 
+def test_a_plan_of_another_format_is_built_again_and_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = PlanCache(tmp_path)
+    card = cache.get(identity(), build).folder / "manifest.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "format": 0}))
+    assert cache.get(identity(), build).fresh
+    assert "has format 0 but this version reads 1; it is built again" in caplog.text
+
+
 def test_a_plan_moved_to_anothers_place_is_refused(tmp_path: Path) -> None:
     cache = PlanCache(tmp_path)
     moved = cache.get(identity(), build).folder.rename(cache.place(identity(weights="other")))
@@ -90,17 +107,20 @@ def test_a_plan_moved_to_anothers_place_is_refused(tmp_path: Path) -> None:
     assert moved.is_dir()
 
 
-def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [BackendError, KeyboardInterrupt])
+def test_a_build_that_fails_leaves_nothing_and_nobody_waits_for_it(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
     def fail(into: Path) -> None:
         build(into)
-        raise BackendError("the builder refuses")
+        raise kind("the builder refuses")
 
     cache = PlanCache(tmp_path)
-    with pytest.raises(BackendError, match="the builder refuses"):
+    with pytest.raises(kind, match="the builder refuses") as kept:
         cache.get(identity(), fail)
     assert cache.find(identity()) is None
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
-    assert cache.get(identity(), build).fresh
+    assert cache.get(identity(), build, nobody_builds).fresh, kept.value
 
 
 def test_what_a_killed_build_left_is_swept_away(tmp_path: Path) -> None:
@@ -127,6 +147,37 @@ def test_plans_unused_for_long_are_removed_and_those_in_use_stay(tmp_path: Path)
     assert not old.exists() and young.is_dir() and busy.is_dir()
     with pytest.raises(OptionError, match="days is -1"):
         cache.prune(-1)
+
+
+def test_a_plan_is_kept_for_as_many_days_as_were_asked_for(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    place = cache.get(identity(), build).folder
+    used = time.time() - 30 * DAY_S
+    os.utime(place / "manifest.json", (used, used))
+    assert cache.prune(31) == [] and place.is_dir()
+    assert [removed for removed, _ in cache.prune(29)] == [place]
+
+
+def test_a_plan_that_is_being_built_is_not_removed(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+
+    def build_meanwhile(into: Path) -> None:
+        build(into)
+        (into / "manifest.json").write_text("{}")
+        assert cache.prune(0) == []
+
+    assert cache.get(identity(), build_meanwhile).file(".engine").is_file()
+
+
+def test_a_plans_file_is_the_one_that_ends_with_the_suffix(tmp_path: Path) -> None:
+    def build_two(into: Path) -> None:
+        build(into)
+        (into / "a.engine.log").write_text("built")
+
+    plan = PlanCache(tmp_path).get(identity(), build_two)
+    assert plan.file(".engine").name == "plan.engine"
+    with pytest.raises(BackendError, match=r"small-rtx4090-\w{16} has no \.xml file"):
+        plan.file(".xml")
 
 
 def _ask(folder: str, barrier: threading.Barrier, log: str) -> None:
@@ -203,6 +254,32 @@ def test_who_waits_is_told_so_and_gets_the_plan_of_the_other(tmp_path: Path) -> 
     plan = PlanCache(tmp_path).get(identity(), refuse, waiting=waits.set)
     first.join(60)
     assert not plan.fresh
+
+
+def test_a_world_that_waits_for_anothers_plan_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    building, waits = threading.Event(), threading.Event()
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "another process builds small; it is waited for":
+                waits.set()
+
+    logger = logging.getLogger("magi_rt.backends.kept_plans")
+    monkeypatch.setattr(logger, "handlers", [Heard()])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+
+    def slow(into: Path) -> None:
+        building.set()
+        waits.wait(20)
+        build(into)
+
+    first = threading.Thread(target=lambda: PlanCache(tmp_path).get(identity(), slow))
+    first.start()
+    assert building.wait(60)
+    assert not plan_for(first, PlanCache(tmp_path), identity(), refuse).fresh
+    assert waits.is_set()
 
 
 def test_the_place_of_the_cache_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
