@@ -70,7 +70,7 @@ def check_tensors(
             names the first.
     """
     stored = files.tensors
-    extra = [n for n in stored if n not in shapes and not n.startswith(ignored or ("\0",))]
+    extra = [n for n in stored if n not in shapes and not n.startswith(ignored)]
     kin = {_pattern(name) for name in shapes}
     foreign = [name for name in extra if _pattern(name) not in kin]
     extra = [name for name in extra if _pattern(name) in kin]
