@@ -89,16 +89,17 @@ class Hall:
         self.tell(self.card())
 
     async def close(self) -> None:
-        """Ends pictures and worlds; waits for them."""
-        for task in self._tasks:
-            task.cancel()
-        if self.recorder is not None:
-            self.last_video = self.recorder.path
-            await self._end_recording()
-        for picture in self.pictures:
-            await self._call(picture.close)
-        await self._call(self.worlds.close)
-        self._calls.shutdown(wait=False)
+        """Ends pictures and worlds; waits for them. Each is ended, whatever another one raises."""
+        async with contextlib.AsyncExitStack() as ends:
+            ends.callback(self._calls.shutdown, wait=False)
+            ends.push_async_callback(self._call, self.worlds.close)
+            for picture in reversed(self.pictures):
+                ends.push_async_callback(self._call, picture.close)
+            for task in self._tasks:
+                task.cancel()
+            if self.recorder is not None:
+                self.last_video = self.recorder.path
+                await self._end_recording()
 
     async def finish_recording(self) -> dict[str, Any]:
         """Ends the video that is being made; returns what pages are told of it.

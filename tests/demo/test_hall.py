@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import base64
 import io
 import json
@@ -20,6 +21,7 @@ from PIL import Image
 from magi_rt.cli.demo import NEVER_OPENED, _show
 from magi_rt.demo import recorder
 from magi_rt.demo.app import Door
+from magi_rt.demo.hall import Hall
 from magi_rt.demo.serve import DemoServer
 from magi_rt.demo.worlds import LocalWorlds
 from magi_rt.errors import MagiError, OptionError, ServerLostError
@@ -29,17 +31,21 @@ from magi_rt.world.actions import ActionMap
 from tests.demo.pages import WAIT_S, Page, demo
 
 
-class BreakingWorlds(LocalWorlds):
-    """Too large for every machine."""
+class ClosedWorlds(LocalWorlds):
+    """Remembers whether it was closed."""
 
     closed = False
-
-    def open(self) -> WorldClient:
-        raise MemoryError("14 GiB are not there")
 
     def close(self) -> None:
         self.closed = True
         super().close()
+
+
+class BreakingWorlds(ClosedWorlds):
+    """Too large for every machine."""
+
+    def open(self) -> WorldClient:
+        raise MemoryError("14 GiB are not there")
 
 
 def test_a_world_that_breaks_while_it_opens_is_told_on_the_page_and_closed(
@@ -51,6 +57,26 @@ def test_a_world_that_breaks_while_it_opens_is_told_on_the_page_and_closed(
         assert failed["failure"] == "MemoryError: 14 GiB are not there"
     assert worlds.closed
     assert "magi-rt: MemoryError: 14 GiB are not there\n" in capfd.readouterr().err
+
+
+class StubbornPicture:
+    """Cannot be closed."""
+
+    def close(self) -> None:
+        raise OSError("the connection is stuck")
+
+
+def test_worlds_are_closed_even_if_a_picture_cannot_be(tmp_path: Path) -> None:
+    worlds = ClosedWorlds("dummy", {})
+
+    async def ended() -> None:
+        hall = Hall(worlds, ActionMap(), tmp_path)
+        hall.pictures = [StubbornPicture()]  # type: ignore[list-item]
+        await hall.close()
+
+    with pytest.raises(OSError, match="stuck"):
+        asyncio.run(ended())
+    assert worlds.closed
 
 
 class EndingWorlds(BreakingWorlds):

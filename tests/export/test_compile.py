@@ -131,7 +131,7 @@ def test_after_the_verb_a_world_on_the_processor_opens_without_converting_anythi
     for each, fresh in zip(said, (True, False), strict=True):
         cards = [json.loads(line) for line in each.stdout.splitlines()]
         assert {card["part"] for card in cards} == {
-            "lean-denoiser-1x1-staged", "lean-decoder-2x8x8",
+            "lean-denoiser-1x1-staged-4", "lean-decoder-2x8x8",
         }  # fmt: skip
         assert all(card["fresh"] is fresh for card in cards)
         assert all((Path(card["folder"]) / "manifest.json").is_file() for card in cards)
