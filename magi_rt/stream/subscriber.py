@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import zmq
@@ -234,9 +235,9 @@ class FrameSubscriber:
             if self._way is not None:
                 self._way.close()
             self._socket.close()
-            self._woken.close()
-            with self._changed:
+            with self._changed:  # who closes sends to ``_woken``, which is open until then
                 self._closed = True
+                self._woken.close()
                 self._wake.close()
                 self._changed.notify_all()
             self._end_context()
@@ -252,7 +253,8 @@ class FrameSubscriber:
                 return
             self._closed = True
             self._changed.notify_all()
-            self._wake.send(b"", zmq.DONTWAIT)
+            with suppress(zmq.ContextTerminated):  # which ends the thread as well
+                self._wake.send(b"", zmq.DONTWAIT)
         if threading.current_thread() is self._thread:
             return  # the thread ends when the function that it called returns
         self._thread.join()

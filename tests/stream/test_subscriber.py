@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,31 @@ def test_a_subscriber_without_a_server_waits_and_ends_when_told() -> None:
         assert (subscriber.stream, subscriber.epoch) == ("", 0)
     subscriber.close()
     assert subscriber.next() is None
+
+
+def test_a_subscriber_may_be_closed_at_the_moment_in_which_its_thread_ends(
+    publisher: FramePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscriber = FrameSubscriber(publisher.address, layout="parts")
+    wake, woken = subscriber._wake, subscriber._woken
+    wanted(publisher, RGB)
+
+    class Late:
+        """Says that there is something to end only when the thread has had time to see it."""
+
+        def send(self, _message: bytes, _flags: int) -> None:
+            for _ in range(150):  # it looks up by itself once a second
+                if woken.closed:
+                    break
+                time.sleep(0.01)
+            wake.send(b"", zmq.DONTWAIT)
+
+        def close(self) -> None:
+            wake.close()
+
+    monkeypatch.setattr(subscriber, "_wake", Late())
+    subscriber.close()
+    assert subscriber.closed and woken.closed and wake.closed
 
 
 def test_a_context_that_ends_first_ends_the_subscriber(publisher: FramePublisher) -> None:
