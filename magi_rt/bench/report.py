@@ -35,6 +35,22 @@ WORDS = {
     "overhead_cpu_chunk_ms_p50": "  of which a processor was busy (ms)",
     "overhead_step_ms": "  and for one step of the stage (ms)",
     "overhead_share_pct": "share of a chunk's time that is not a network (%)",
+    "page_fps": "pictures drawn per second",
+    "prompts": "prompts typed",
+    "prompts_that_showed": "  of which the picture showed",
+    "prompt_to_pixels_ms_p50": "Enter to the first picture that shows it, median (ms)",
+    "prompt_to_pixels_ms_p95": "  95 of 100 are faster (ms)",
+    "page_adds_ms_p50": "  of which the page itself took, median (ms)",
+    "page_adds_ms_p95": "  95 of 100 are faster (ms)",
+    "page_minutes": "minutes that the page ran on",
+    "page_objects_mb_early": "its objects after a third of them (MB)",
+    "page_objects_mb_late": "  at the end (MB)",
+    "page_objects_growth_pct": "  growth (%)",
+    "page_process_mb_early": "its process after a third of them (MB)",
+    "page_process_mb_late": "  at the end (MB)",
+    "page_process_growth_pct": "  growth (%)",
+    "page_nodes_early": "nodes of its document after a third of them",
+    "page_nodes_late": "  at the end",
 }
 """What the measured values are called in tables; everything else is a condition."""
 

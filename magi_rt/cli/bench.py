@@ -9,6 +9,7 @@ import typer
 from magi_rt.bench import LEAST_ENDURANCE_CHUNKS, LEAST_WORLD_CHUNKS
 from magi_rt.cli.bench_backends import bench_backends_command
 from magi_rt.cli.bench_gpu import bench_gpu_command
+from magi_rt.cli.bench_page import bench_page_command
 from magi_rt.cli.bench_progress import Quiet, progress
 from magi_rt.cli.bench_stream import bench_stream_command
 
@@ -35,6 +36,7 @@ bench = typer.Typer(
 )
 bench.command("backends")(bench_backends_command)
 bench.command("gpu")(bench_gpu_command)
+bench.command("page")(bench_page_command)
 bench.command("stream")(bench_stream_command)
 
 Model = Annotated[
