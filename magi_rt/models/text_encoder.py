@@ -50,7 +50,7 @@ class T5TextEncoder:
         """
         folder = Path(folder)
         check_folder(folder, channels)
-        with _quiet_transformers():
+        with quiet_transformers():
             model, tokenizer = _read_model(folder), _read_tokenizer(folder)
         model = model.float().eval().requires_grad_(False).to(device)
         return cls(model, tokenizer, max_length)
@@ -144,7 +144,7 @@ def _read_tokenizer(folder: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No progress bars and log lines of transformers inside; its settings come back after."""
     import transformers.utils
 

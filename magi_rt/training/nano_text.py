@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from magi_rt.models.caption_cleaning import clean_prompt
+from magi_rt.models.text_encoder import quiet_transformers
 
 CHANNELS = 128
 VOCABULARY = 768  # most tokens; a small grammar of prompts needs fewer
@@ -116,8 +117,9 @@ def build_tokenizer(prompts: Iterable[str]) -> Any:
 
 def save_text_encoder(folder: Path, model: Any, tokenizer: Any) -> None:
     """Writes both into an existing folder, for :meth:`T5TextEncoder.from_folder`."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet_transformers():  # whose bars would cross those of a training
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def tokenize(tokenizer: Any, prompts: Sequence[str], max_length: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.training.nano_text import (
     CHANNELS,
+    VOCABULARY,
     build_text_encoder,
     build_tokenizer,
     encode_prompts,
@@ -34,6 +35,25 @@ def test_every_word_of_the_grammar_is_one_token() -> None:
 def test_the_same_prompts_give_the_same_tokenizer() -> None:
     first, second = (build_tokenizer(PROMPTS).backend_tokenizer.to_str() for _ in range(2))
     assert first == second
+
+
+def test_a_rich_language_is_cut_to_its_usual_words_and_all_others_are_spelled() -> None:
+    syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
+    rare = [first + second + "x" for first in syllables for second in syllables][:1500]
+    prompts = ["a red ball"] * 50 + [word for word in rare for _ in range(2)]
+    tokenizer = build_tokenizer(prompts)
+    assert len(tokenizer) == VOCABULARY
+    ids, mask = tokenize(tokenizer, ["a red ball", rare[-1]], 40)
+    assert mask.sum(dim=1).tolist()[0] == 4
+    assert tokenizer.decode(ids[1], skip_special_tokens=True).strip() == rare[-1]
+
+
+def test_saving_writes_no_bars_between_those_of_a_training(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, tokenizer = build_text_encoder(PROMPTS, seed=3)
+    save_text_encoder(tmp_path, model, tokenizer)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("text", ["zwölf fuchs", "\U0001f98a fox", "привет", "xyzzy-42"])
