@@ -30,7 +30,9 @@ var _image = Image.new()
 var _picture = null
 
 
-func _ready():
+# Not in _ready, which comes only once: a node may leave the tree and come back.
+func _enter_tree():
+	trouble = ""
 	var status = _client.open(address.to_utf8(), control_address.to_utf8(), int(dummy))
 	if status != 0:
 		trouble = "the client could not be opened (status %d)" % status
@@ -39,14 +41,15 @@ func _ready():
 
 func _exit_tree():
 	_client.close()
+	_tell_connection(false)
 
 
 func _process(_delta):
 	var pixels = _client.take_frame()
 	if pixels.size() > 0:
 		_show(pixels)
-	_client.look()
-	_tell_connection(_client.state() == CONNECTED)
+	if _client.look() == 0:
+		_tell_connection(_client.state() == CONNECTED)
 	while _client.poll_receipt() == 1:
 		_tell_receipt()
 
