@@ -22,7 +22,7 @@ var seq = 0
 var chunk = 0
 var prompt = 0
 var connected = false
-# Why nothing is shown, as a sentence.
+# The last warning or error as a sentence, such as why nothing is shown; empty: none yet.
 var trouble = ""
 
 var _client = preload("res://magi_client.gdns").new()
@@ -49,6 +49,7 @@ func _process(_delta):
 	if pixels.size() > 0:
 		_show(pixels)
 	if _client.look() == 0:
+		trouble = _client.trouble().get_string_from_utf8()
 		_tell_connection(_client.state() == CONNECTED)
 	while _client.poll_receipt() == 1:
 		_tell_receipt()
@@ -91,7 +92,6 @@ func _tell_connection(now):
 	if now == connected:
 		return
 	connected = now
-	trouble = _client.trouble().get_string_from_utf8()
 	emit_signal("connection", now)
 
 

@@ -82,6 +82,7 @@ def check(result: dict[str, object], saved: dict[int, bytes], sent: dict[int, by
     # It left the tree and came back: told so, and the pictures go on.
     assert result["connections"] == [True, False, True]
     assert result["shown_seq"] > result["left_seq"]
+    assert "cannot connect" in result["unreachable"], "nobody was told why nothing is shown"
     print(f"{len(common)} pictures in the engine's textures are those of the world")
 
 
