@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Threading;
 using UnityEngine;
 using UnityEngine.UI;
 
@@ -420,6 +421,28 @@ namespace MagiRt.Tests
                 "the second prompt shows");
             Player.Disable(weather);
             Remove(component);
+        }
+
+        [Test]
+        public static void It_is_validated_by_the_thread_that_loads_its_scene()
+        {
+            Player.EnterPlayMode();
+            MagiTexture component = new MagiTexture();
+            Exception thrown = null;
+            Thread loading = new Thread(delegate()
+            {
+                try
+                {
+                    Player.Call(component, "OnValidate");
+                }
+                catch (Exception problem)
+                {
+                    thrown = problem;
+                }
+            });
+            loading.Start();
+            loading.Join();
+            Expect.True(thrown == null, thrown == null ? "" : thrown.Message);
         }
 
         static MagiTexture Add(Action<MagiTexture> change)
