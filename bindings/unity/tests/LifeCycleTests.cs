@@ -264,6 +264,8 @@ namespace MagiRt.Tests
                 },
                 "went back");
             Expect.Equal(1UL, back.Chunk, "chunk of the first frame shown then");
+            component.RewindWorldTo(back.Chunk);
+            component.RewindWorldTo(component.ShownChunk);
             component.RewindWorldTo(-1);
             Expect.True(Debug.Console.Exists(line => line.Contains("must be at least 0")), "a number below 0 is said");
             Remove(component);
