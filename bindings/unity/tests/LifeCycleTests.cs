@@ -421,6 +421,9 @@ namespace MagiRt.Tests
                     return Debug.Console.Exists(line => line.StartsWith("log the sky clears: on the screen"));
                 },
                 "the second prompt shows");
+            Player.Set(weather, "prompts", new string[0]);
+            Time.time += 20;
+            Player.Frame(weather);
             Player.Disable(weather);
             Remove(component);
         }
