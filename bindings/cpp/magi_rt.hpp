@@ -13,6 +13,8 @@
 #ifndef MAGI_RT_HPP
 #define MAGI_RT_HPP
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>

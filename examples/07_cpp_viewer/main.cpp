@@ -6,6 +6,8 @@
 // picture is written to cpp_viewer.ppm, over the one before. Ends after --count frames that show
 // the prompt, if any; without --count never.
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -110,10 +112,16 @@ int main(int count, char **words)
     desc.format = window ? MAGI_FORMAT_BGR8 : MAGI_FORMAT_RGB8;
     desc.name = "cpp_viewer";
     magi_rt::Client client{desc};
-    if (client && options.prompt) client.send_prompt(options.prompt, MAGI_AT_NOW, true);
     if (!client) {
         std::fprintf(stderr, "%s\n", magi_status_text(client.status()));
         return 1;
+    }
+    if (options.prompt) {
+        const magi_rt::Sent sent = client.send_prompt(options.prompt, MAGI_AT_NOW, true);
+        if (!sent) {
+            std::fprintf(stderr, "the prompt was not sent: %s\n", magi_status_text(sent.status));
+            return 1;
+        }
     }
 
     std::uint64_t wanted = 0;

@@ -34,7 +34,7 @@ public class Weather : MonoBehaviour
 
     void Update()
     {
-        if (!screen.Connected || Time.time < next)
+        if (!screen.Connected || prompts.Length == 0 || Time.time < next)
             return;
         next = Time.time + seconds;
         string prompt = prompts[count++ % prompts.Length];

@@ -67,14 +67,18 @@ def test_keys(command: list[str]) -> None:
 
 
 def test_viewer(command: list[str]) -> None:
-    """The example program sees its prompt and leaves the last picture in a file."""
+    """The example program sees its prompt and leaves the last picture in a file; one that cannot be
+    sent is told."""
     program = [str(Path(command[0]).resolve()), *command[1:]]
     with tempfile.TemporaryDirectory() as folder, open_server() as server:
         to = ["--frames", server.address, "--control", server.control_address]
         options = ["--headless", "--count", "5", *to, "night falls"]
         subprocess.run([*program, *options], check=True, timeout=100, cwd=folder)
         picture = (Path(folder) / "cpp_viewer.ppm").read_bytes()
+        refused = [*program, *options[:-1], b"\xff is no UTF-8"]
+        answer = subprocess.run(refused, capture_output=True, timeout=60, cwd=folder)
     assert picture.startswith(b"P6\n64 48\n255\n") and len(picture) == 13 + 64 * 48 * 3
+    assert answer.returncode == 1 and b"prompt" in answer.stderr, "it waits for a prompt never sent"
 
 
 def start_process(*addresses: str) -> subprocess.Popen[str]:

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Threading;
 
 namespace MagiRt.Tests
@@ -10,6 +11,29 @@ namespace MagiRt.Tests
     {
         // The library refuses a 65th open client: what stayed open would be noticed.
         const int MostOpen = 64;
+
+        /// <summary>What follows is the end of the program, and it must be no crash: another thread still reads.</summary>
+        public static int EndWhileAFrameIsRead()
+        {
+            MagiClient client = Clients.Dummy(o => o.DummyWidth = o.DummyHeight = 2048);
+            MagiFrame frame = Clients.Next(client);
+            int room = frame.Height * frame.RowBytes;
+            IntPtr target = Marshal.AllocHGlobal(room);
+            ManualResetEvent reading = new ManualResetEvent(false);
+            Thread reader = new Thread(delegate()
+            {
+                for (int i = 0; i < 20; i++)
+                {
+                    frame.CopyRows(target, room);
+                    reading.Set();
+                }
+                frame.Dispose();
+            });
+            reader.IsBackground = true;
+            reader.Start();
+            reading.WaitOne();
+            return 0;
+        }
 
         [Test]
         public static void A_logger_is_kept_alive_through_collections()

@@ -4,7 +4,7 @@ namespace MagiRt.Tests
 {
     public static class Program
     {
-        const string Usage = "header PATH_OF_magi_rt.h PATH_OF_SIZES | dummy | probe | live FRAMES CONTROL";
+        const string Usage = "header PATH_OF_magi_rt.h PATH_OF_SIZES | dummy | exit | probe | live FRAMES CONTROL";
 
         public static int Main(string[] arguments)
         {
@@ -16,6 +16,8 @@ namespace MagiRt.Tests
             }
             if (which == "dummy")
                 return Runner.Run(typeof(DummyTests), typeof(LifetimeTests));
+            if (which == "exit")
+                return LifetimeTests.EndWhileAFrameIsRead();
             if (which == "probe")
                 return Probe.Run();
             if (which == "live" && arguments.Length == 3)

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Threading;
 using UnityEngine;
 using UnityEngine.UI;
 
@@ -263,6 +264,8 @@ namespace MagiRt.Tests
                 },
                 "went back");
             Expect.Equal(1UL, back.Chunk, "chunk of the first frame shown then");
+            component.RewindWorldTo(back.Chunk);
+            component.RewindWorldTo(component.ShownChunk);
             component.RewindWorldTo(-1);
             Expect.True(Debug.Console.Exists(line => line.Contains("must be at least 0")), "a number below 0 is said");
             Remove(component);
@@ -418,8 +421,33 @@ namespace MagiRt.Tests
                     return Debug.Console.Exists(line => line.StartsWith("log the sky clears: on the screen"));
                 },
                 "the second prompt shows");
+            Player.Set(weather, "prompts", new string[0]);
+            Time.time += 20;
+            Player.Frame(weather);
             Player.Disable(weather);
             Remove(component);
+        }
+
+        [Test]
+        public static void It_is_validated_by_the_thread_that_loads_its_scene()
+        {
+            Player.EnterPlayMode();
+            MagiTexture component = new MagiTexture();
+            Exception thrown = null;
+            Thread loading = new Thread(delegate()
+            {
+                try
+                {
+                    Player.Call(component, "OnValidate");
+                }
+                catch (Exception problem)
+                {
+                    thrown = problem;
+                }
+            });
+            loading.Start();
+            loading.Join();
+            Expect.True(thrown == null, thrown == null ? "" : thrown.Message);
         }
 
         static MagiTexture Add(Action<MagiTexture> change)

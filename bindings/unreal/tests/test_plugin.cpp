@@ -483,6 +483,22 @@ namespace
 		}
 	}
 
+	void a_listener_that_opens_it_again_opens_nothing_behind_the_end_of_play()
+	{
+		FPlayed Played([](UMagiStreamComponent& Component) {
+			Component.OnConnection.Listen([&Component](bool bNow) {
+				if (!bNow)
+				{
+					Component.Open();
+				}
+			});
+		});
+		CHECK(Played.Soon([&] { return Played.Component.bConnected; }));
+		Played.Component.EndPlay(EEndPlayReason::RemovedFromWorld);
+		FlushRenderingCommands();
+		CHECK(FMagiLibrary::OpenClients == 0);
+	}
+
 	void the_weather_of_the_example_changes()
 	{
 		FPlayed Played;
@@ -537,6 +553,7 @@ namespace
 		RUN(the_world_begins_under_a_prompt_and_goes_back_to_a_chunk);
 		RUN(what_cannot_be_done_is_said);
 		RUN(a_listener_may_close_the_component);
+		RUN(a_listener_that_opens_it_again_opens_nothing_behind_the_end_of_play);
 		RUN(the_weather_of_the_example_changes);
 		RUN(a_missing_library_is_a_sentence_and_not_a_crash);
 	}

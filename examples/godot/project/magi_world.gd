@@ -22,7 +22,7 @@ var seq = 0
 var chunk = 0
 var prompt = 0
 var connected = false
-# Why nothing is shown, as a sentence.
+# The last warning or error as a sentence, such as why nothing is shown; empty: none yet.
 var trouble = ""
 
 var _client = preload("res://magi_client.gdns").new()
@@ -30,7 +30,9 @@ var _image = Image.new()
 var _picture = null
 
 
-func _ready():
+# Not in _ready, which comes only once: a node may leave the tree and come back.
+func _enter_tree():
+	trouble = ""
 	var status = _client.open(address.to_utf8(), control_address.to_utf8(), int(dummy))
 	if status != 0:
 		trouble = "the client could not be opened (status %d)" % status
@@ -39,14 +41,16 @@ func _ready():
 
 func _exit_tree():
 	_client.close()
+	_tell_connection(false)
 
 
 func _process(_delta):
 	var pixels = _client.take_frame()
 	if pixels.size() > 0:
 		_show(pixels)
-	_client.look()
-	_tell_connection(_client.state() == CONNECTED)
+	if _client.look() == 0:
+		trouble = _client.trouble().get_string_from_utf8()
+		_tell_connection(_client.state() == CONNECTED)
 	while _client.poll_receipt() == 1:
 		_tell_receipt()
 
@@ -88,7 +92,6 @@ func _tell_connection(now):
 	if now == connected:
 		return
 	connected = now
-	trouble = _client.trouble().get_string_from_utf8()
 	emit_signal("connection", now)
 
 

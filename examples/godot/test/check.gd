@@ -10,6 +10,7 @@ const PATIENCE_MS = 60000
 
 var main
 var world
+var unreachable
 var saved = []
 var receipts = []
 var request = 0
@@ -17,6 +18,8 @@ var pause = 0
 var back = 0
 var resume = 0
 var shown_prompt = 0
+var connections = []
+var left = 0
 var done = false
 var begun = OS.get_ticks_msec()
 
@@ -27,11 +30,19 @@ func _init():
 	world.address = OS.get_environment("MAGI_FRAMES")
 	world.control_address = OS.get_environment("MAGI_CONTROL")
 	world.connect("receipt", self, "_on_receipt")
+	world.connect("connection", self, "_on_connection")
+	unreachable = load("res://magi_world.gd").new()
+	unreachable.address = "ipc:///" + "x".repeat(200)
 	get_root().call_deferred("add_child", main)
+	get_root().call_deferred("add_child", unreachable)
 
 
 func _on_receipt(receipt):
 	receipts.append(receipt)
+
+
+func _on_connection(connected):
+	connections.append(connected)
 
 
 func _idle(_delta):
@@ -49,11 +60,21 @@ func _idle(_delta):
 		back = world.rewind_to(receipts[1].chunk)
 	if receipts.size() == 5 and resume == 0:
 		resume = world.send(world.RESUME)
-	done = saved.size() >= FRAMES and receipts.size() >= 6 and world.seq > receipts[4].seq
+	var played = saved.size() >= FRAMES and receipts.size() >= 6 and world.seq > receipts[4].seq
+	if played and left == 0:
+		_leave_and_come_back()
+	done = left > 0 and world.seq > left and world.connected
 	if done or OS.get_ticks_msec() - begun > PATIENCE_MS:
 		done = true
 		_write("result.json", to_json(_result()).to_utf8())
 		quit()
+
+
+# As a game does that keeps a scene while another one is played.
+func _leave_and_come_back():
+	left = world.seq
+	get_root().remove_child(main)
+	get_root().add_child(main)
 
 
 func _save_picture():
@@ -77,7 +98,9 @@ func _result():
 		"undone_prompt": world.prompt,
 		"shown_seq": world.seq,
 		"connected": world.connected,
-		"trouble": world.trouble,
+		"connections": connections,
+		"left_seq": left,
+		"unreachable": unreachable.trouble,
 	}
 
 

@@ -78,7 +78,11 @@ def check(result: dict[str, object], saved: dict[int, bytes], sent: dict[int, by
     assert receipts[4]["chunk"] == applied["chunk"]
     assert result["shown_prompt"] == applied["prompt"] > 0
     assert result["undone_prompt"] == 0
-    assert result["shown_seq"] > receipts[4]["seq"]
+    assert result["left_seq"] > receipts[4]["seq"]
+    # It left the tree and came back: told so, and the pictures go on.
+    assert result["connections"] == [True, False, True]
+    assert result["shown_seq"] > result["left_seq"]
+    assert "cannot connect" in result["unreachable"], "nobody was told why nothing is shown"
     print(f"{len(common)} pictures in the engine's textures are those of the world")
 
 

@@ -55,7 +55,13 @@ namespace MagiRt
             Ask(open => open.Rewind(chunks));
         }
 
-        /// <summary>Takes back all chunks from this number on, whatever is shown by then.</summary>
+        /// <summary>Takes back all chunks from this number on (ShownChunk, a receipt's Chunk), whatever is shown by then.</summary>
+        public void RewindWorldTo(ulong chunk)
+        {
+            Ask(open => open.RewindTo(chunk));
+        }
+
+        /// <summary>The same for UnityEvents, which know no larger numbers.</summary>
         public void RewindWorldTo(int chunk)
         {
             Ask(open => open.RewindTo(NumberOf(chunk)));

@@ -278,7 +278,8 @@ namespace MagiRt
 
         void MarkChanged()
         {
-            reopen = reopen || (isActiveAndEnabled && opened != null && opened != Settings());
+            // What was never open is asked no more: the engine validates it on the thread that loads it.
+            reopen = reopen || (opened != null && isActiveAndEnabled && opened != Settings());
         }
 
         string Settings()

@@ -117,7 +117,15 @@ namespace UnityEngine
     public class Behaviour : Component
     {
         public bool enabled { get; set; }
-        public bool isActiveAndEnabled { get { return enabled; } }
+
+        public bool isActiveAndEnabled
+        {
+            get
+            {
+                CheckThread("get_isActiveAndEnabled");
+                return enabled;
+            }
+        }
     }
 
     public class MonoBehaviour : Behaviour

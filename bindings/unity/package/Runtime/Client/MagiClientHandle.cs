@@ -13,14 +13,17 @@ namespace MagiRt
     {
         // What is open in this application domain. A native thread that logged into a domain that
         // is gone (as after every play in the Unity editor) would take the whole process down.
-        static readonly HashSet<uint> Open = new HashSet<uint>();
+        static readonly Dictionary<uint, WeakReference> Open = new Dictionary<uint, WeakReference>();
+
+        // How long the end of the process waits for frames that other threads are reading.
+        const int PatienceMs = 500;
 
         GCHandle log;
 
         static MagiClientHandle()
         {
             AppDomain.CurrentDomain.DomainUnload += delegate { CloseAll(); };
-            AppDomain.CurrentDomain.ProcessExit += delegate { CloseAll(); };
+            AppDomain.CurrentDomain.ProcessExit += delegate { EndAll(); };
         }
 
         MagiClientHandle()
@@ -84,7 +87,7 @@ namespace MagiRt
             {
                 SetHandle(new IntPtr(unchecked((int)id.Id)));
                 lock (Open)
-                    Open.Add(id.Id);
+                    Open.Add(id.Id, new WeakReference(this));
                 return;
             }
             if (log.IsAllocated)
@@ -105,13 +108,43 @@ namespace MagiRt
                 log.Free();
         }
 
+        // Other threads still run, and may be reading a frame: it is waited for until it is given back.
+        static void EndAll()
+        {
+            DisposeAll();
+            for (int waited = 0; waited < PatienceMs && AnyOpen(); waited += 5)
+                Thread.Sleep(5);
+            CloseAll();
+        }
+
+        static bool AnyOpen()
+        {
+            lock (Open)
+                return Open.Count > 0;
+        }
+
+        static void DisposeAll()
+        {
+            KeyValuePair<uint, WeakReference>[] left;
+            lock (Open)
+                left = new List<KeyValuePair<uint, WeakReference>>(Open).ToArray();
+            foreach (KeyValuePair<uint, WeakReference> one in left)
+            {
+                MagiClientHandle owner = one.Value.Target as MagiClientHandle;
+                if (owner != null)
+                    owner.Dispose();
+                else
+                    Close(new NativeId { Id = one.Key }, default(GCHandle)); // collected: no frame is out
+            }
+        }
+
         static void CloseAll()
         {
             uint[] left;
             lock (Open)
             {
                 left = new uint[Open.Count];
-                Open.CopyTo(left);
+                Open.Keys.CopyTo(left, 0);
                 Open.Clear();
             }
             foreach (uint one in left)

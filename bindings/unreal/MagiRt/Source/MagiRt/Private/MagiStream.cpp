@@ -72,14 +72,14 @@ TSharedPtr<FMagiStream, ESPMode::ThreadSafe> FMagiStream::Open(const FMagiSettin
 	Desc.curve_secret = OrDefault(SecretKey);
 	Desc.curve_server = OrDefault(ServerKey);
 	Desc.log = &Tell;
-	magi_client Client = {};
-	const magi_status Status = Loaded->Open(&Desc, &Client);
+	magi_client Opened = {};
+	const magi_status Status = Loaded->Open(&Desc, &Opened);
 	if (Status != MAGI_OK)
 	{
 		OutProblem = UTF8_TO_TCHAR(Loaded->StatusText(Status));
 		return nullptr;
 	}
-	return MakeShared<FMagiStream, ESPMode::ThreadSafe>(*Loaded, Client);
+	return MakeShared<FMagiStream, ESPMode::ThreadSafe>(*Loaded, Opened);
 }
 
 FMagiStream::FMagiStream(const FMagiLibrary& InLibrary, magi_client InClient)
@@ -149,8 +149,8 @@ bool FMagiStream::PollReceipt(FMagiReceipt& Out) const
 
 magi_client_info FMagiStream::Info() const
 {
-	magi_client_info Info = {};
-	Info.struct_size = sizeof(Info);
-	Library.GetInfo(Client, &Info);
-	return Info;
+	magi_client_info Now = {};
+	Now.struct_size = sizeof(Now);
+	Library.GetInfo(Client, &Now);
+	return Now;
 }

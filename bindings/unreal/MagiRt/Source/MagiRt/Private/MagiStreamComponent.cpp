@@ -26,6 +26,11 @@ void UMagiStreamComponent::BeginPlay()
 void UMagiStreamComponent::EndPlay(const EEndPlayReason::Type EndPlayReason)
 {
 	Close();
+	if (Stream.IsValid())
+	{
+		// A listener that heard of the end has opened it again; nobody would close it any more.
+		Close();
+	}
 	Super::EndPlay(EndPlayReason);
 }
 
