@@ -288,9 +288,11 @@ void mg_control_receive(mg_network *network)
     if (!network->control) return;
     zmq_msg_t message;
     zmq_msg_init(&message);
-    while (zmq_msg_recv(&message, network->control, ZMQ_DONTWAIT) >= 0)
+    for (int i = 0; i < MESSAGES_PER_ROUND; i++) {
+        if (zmq_msg_recv(&message, network->control, ZMQ_DONTWAIT) < 0) break;
         if (zmq_msg_size(&message) > 0)
             read_answer(network, zmq_msg_data(&message), zmq_msg_size(&message));
+    }
     zmq_msg_close(&message);
 }
 

@@ -4,7 +4,6 @@
 #include "network.h"
 
 #define STALE_SHOWN_AFTER_NS 100000000u
-#define MESSAGES_PER_ROUND 256 /* then the control socket has its turn */
 #define PIXELS_ALIGNED_TO 4
 
 static void subscribe(mg_network *network, int option, mg_topic_layout layout)

@@ -8,6 +8,8 @@
 #include "gate.h"
 #include "shared.h"
 
+#define MESSAGES_PER_ROUND 256 /* of frames, and of answers: neither keeps the other waiting */
+
 typedef struct mg_network {
     mg_client *client;
     void *context;
