@@ -30,6 +30,12 @@ window.tilted = (x, y) => {
 };
 Object.defineProperty(navigator, "getGamepads", { value: () => [null, pad] });
 """
+_LYING = """
+Object.defineProperty(ScreenOrientation.prototype, "angle", { get: () => window.turned });
+"""
+_TILT = """([beta, gamma]) => window.dispatchEvent(
+  new DeviceOrientationEvent("deviceorientation", { alpha: 0, beta, gamma }))"""
+PHONE = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True}
 
 
 def test_a_voice_is_heard_as_a_prompt(tmp_path: Path, browser: Browser) -> None:
@@ -51,14 +57,23 @@ def test_a_gamepads_stick_pulls(tmp_path: Path, browser: Browser) -> None:
 
 def test_a_tilted_phone_pulls(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
-        size = {"width": 390, "height": 760}
-        visit = browser.visit(server.url, viewport=size, has_touch=True, is_mobile=True)
-        visit.until_chunk(0)
+        visit = browser.visit(server.url, **PHONE).until_chunk(0)
         visit.find("#tilt-on").check()
         for gamma in (5, -40):
-            visit.page.evaluate(
-                "(gamma) => window.dispatchEvent("
-                'new DeviceOrientationEvent("deviceorientation", { alpha: 0, beta: 40, gamma }))',
-                gamma,
-            )
+            visit.page.evaluate(_TILT, [40, gamma])
         visit.reads(visit.receipt(), "gravity pulls left")
+
+
+@pytest.mark.parametrize(("angle", "side"), [(90, -1), (270, 1)])
+def test_a_phone_held_on_its_side_rests_where_hands_hold_it(
+    tmp_path: Path, browser: Browser, angle: int, side: int
+) -> None:
+    with demo(tmp_path) as server:
+        script = f"window.turned = {angle};" + _LYING
+        visit = browser.visit(server.url, script=script, **PHONE).until_chunk(0)
+        visit.find("#tilt-on").check()
+        visit.page.evaluate(_TILT, [0, side * 40])  # upright before the eyes, leaning back
+        visit.page.wait_for_timeout(500)
+        assert "gravity" not in (visit.receipt().text_content() or "")
+        visit.page.evaluate(_TILT, [side * -40, side * 40])  # its right edge goes down
+        visit.reads(visit.receipt(), "gravity pulls right")

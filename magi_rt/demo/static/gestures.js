@@ -4,6 +4,7 @@ const DRAG_WAY = 90;
 const LEAST_MS = 90;
 const LEAST_CHANGE = 0.06;
 const TILT_WAY = 35;
+const TILT_REST = 40; // degrees that a screen leans back in the hand
 const HERE_FIRST = "input:not([type=checkbox]), textarea, select, dialog, .menu, [popover]";
 
 /** Sends where a device points, not too often, and only when it changed. */
@@ -114,7 +115,8 @@ export async function listenToTilt(send) {
   const pull = puller((x, y) => send("tilt", x, y));
   const tilt = ({ beta, gamma }) => {
     if (beta === null || gamma === null) return;
-    pull(...turned(gamma / TILT_WAY, -(beta - 40) / TILT_WAY));
+    const [right, up] = turned(gamma, -beta);
+    pull(right / TILT_WAY, (up + TILT_REST) / TILT_WAY);
   };
   addEventListener("deviceorientation", tilt);
   return () => {
