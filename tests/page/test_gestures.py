@@ -33,6 +33,15 @@ Object.defineProperty(navigator, "getGamepads", { value: () => [null, pad] });
 _LYING = """
 Object.defineProperty(ScreenOrientation.prototype, "angle", { get: () => window.turned });
 """
+_FLICK = """(canvas) => {
+  canvas.setPointerCapture = () => {};
+  const at = (type, clientX) => canvas.dispatchEvent(
+    new PointerEvent(type, { clientX, clientY: 200, button: 0, isPrimary: true, bubbles: true }));
+  at("pointerdown", 200);
+  at("pointermove", 190);
+  at("pointermove", 60);
+  at("pointerup", 60);
+}"""
 _TILT = """([beta, gamma]) => window.dispatchEvent(
   new DeviceOrientationEvent("deviceorientation", { alpha: 0, beta, gamma }))"""
 PHONE = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True}
@@ -77,3 +86,12 @@ def test_a_phone_held_on_its_side_rests_where_hands_hold_it(
         assert "gravity" not in (visit.receipt().text_content() or "")
         visit.page.evaluate(_TILT, [side * -40, side * 40])  # its right edge goes down
         visit.reads(visit.receipt(), "gravity pulls right")
+
+
+def test_a_flick_pulls_however_quick_it_is(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        for _ in range(2):
+            visit.view().evaluate(_FLICK)
+            visit.reads(visit.receipt(), "gravity pulls left")
+            visit.said("it snows")

@@ -12,17 +12,22 @@ function puller(send) {
   let last = [0, 0];
   let at = 0;
   let timer = 0;
+  let waiting = null;
+  const run = () => {
+    at = performance.now();
+    last = waiting;
+    waiting = null;
+    send(...last);
+  };
   return (x, y) => {
     clearTimeout(timer);
+    if (waiting && !x && !y) run(); // a flick that ends before its way was told
+    waiting = null;
     const moved = Math.hypot(x - last[0], y - last[1]);
     if (moved < LEAST_CHANGE && (x || y)) return;
     if (moved === 0) return;
+    waiting = [x, y];
     const wait = at + LEAST_MS - performance.now();
-    const run = () => {
-      at = performance.now();
-      last = [x, y];
-      send(x, y);
-    };
     if (wait <= 0) run();
     else timer = setTimeout(run, wait);
   };
