@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,23 @@ _FLICK = """(canvas) => {
   at("pointermove", 60);
   at("pointerup", 60);
 }"""
+_TWO_FINGERS = """(canvas) => {
+  canvas.setPointerCapture = () => {};
+  const at = (type, pointerId, clientX, clientY) => canvas.dispatchEvent(
+    new PointerEvent(type, { pointerId, clientX, clientY, button: 0, bubbles: true }));
+  at("pointerdown", 1, 200, 200);
+  at("pointerdown", 2, 20, 300);
+  at("pointermove", 2, 20, 200);
+  at("pointerup", 2, 20, 200);
+  at("pointermove", 1, 60, 200);
+}"""
 _TILT = """([beta, gamma]) => window.dispatchEvent(
   new DeviceOrientationEvent("deviceorientation", { alpha: 0, beta, gamma }))"""
-PHONE = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 760},
+    "has_touch": True,
+    "is_mobile": True,
+}
 
 
 def test_a_voice_is_heard_as_a_prompt(tmp_path: Path, browser: Browser) -> None:
@@ -95,3 +110,12 @@ def test_a_flick_pulls_however_quick_it_is(tmp_path: Path, browser: Browser) -> 
             visit.view().evaluate(_FLICK)
             visit.reads(visit.receipt(), "gravity pulls left")
             visit.said("it snows")
+
+
+def test_a_second_finger_on_the_picture_does_not_turn_what_the_first_one_pulls(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.view().evaluate(_TWO_FINGERS)
+        visit.reads(visit.receipt(), "gravity pulls left")

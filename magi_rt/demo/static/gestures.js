@@ -58,6 +58,7 @@ export function listenToDrags(pane, send) {
   const [line, knob] = arrow.children;
   const pull = puller((x, y) => send("drag", x, y));
   let from = null;
+  let finger = null; // the pointer that drags; others are let be
 
   const place = (event) => {
     const box = frameBox.getBoundingClientRect();
@@ -70,27 +71,27 @@ export function listenToDrags(pane, send) {
     knob.setAttribute("cy", y);
   };
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || finger !== null) return;
+    finger = event.pointerId;
     from = place(event);
     canvas.setPointerCapture(event.pointerId);
     show(from);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!from) return;
+    if (event.pointerId !== finger) return;
     const to = place(event);
     const [x, y] = [(to[0] - from[0]) / DRAG_WAY, (from[1] - to[1]) / DRAG_WAY];
     arrow.classList.toggle("on", Math.hypot(x, y) > 0.1);
     show(to);
     pull(x, y);
   });
-  const end = () => {
-    if (!from) return;
-    from = null;
+  const end = ({ pointerId }) => {
+    if (pointerId !== finger) return;
+    finger = null;
     arrow.classList.remove("on");
     pull(0, 0);
   };
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
+  for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(kind, end);
 }
 
 /** The stick of the first gamepad pulls, for as long as there is one. */
