@@ -51,3 +51,24 @@ def test_a_picture_that_cannot_be_decoded_is_left_out(tmp_path: Path, browser: B
     with demo(tmp_path, LocalWorlds("dummy", {"size": (336, 336)})) as server:
         visit = browser.visit(server.url, script=_FORGETFUL).until_chunk(1)
         assert visit.page.evaluate("failed")
+
+
+def test_keys_of_an_input_method_and_those_that_select_text_stay_with_the_box(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.said("night falls")
+        box = visit.find("#say-0")
+        box.fill("half a prompt")
+        for composing in ({"isComposing": True}, {"keyCode": 229}):
+            for key in ("Escape", "ArrowUp"):
+                box.dispatch_event("keydown", {"key": key, **composing})
+        box.press("Shift+ArrowUp")
+        expect(box).to_be_focused()
+        expect(box).to_have_value("half a prompt")
+        assert visit.page.evaluate("getSelection().toString()") == "half a prompt"
+        box.press("ArrowUp")
+        expect(box).to_have_value("night falls")
+        box.press("Escape")
+        expect(box).not_to_be_focused()

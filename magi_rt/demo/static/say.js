@@ -59,10 +59,13 @@ export class PromptBox {
   }
 
   #key(event) {
+    // an input method has keys of its own; Safari tells its last one only by the number
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key === "Escape") this.#input.blur();
     const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     const to = this.#back + step;
-    if (!step || to < 0 || to > said.length || event.isComposing) return;
+    if (!step || to < 0 || to > said.length) return;
     event.preventDefault();
     if (this.#back === 0) this.#draft = this.#input.value;
     this.#back = to;
