@@ -23,6 +23,16 @@ window.webkitSpeechRecognition = window.SpeechRecognition = class {
   stop() {}
 };
 """
+_SLOW_EAR = """
+window.webkitSpeechRecognition = window.SpeechRecognition = class {
+  start() {
+    window.hear = (transcript, isFinal) =>
+      this.onresult({ results: [Object.assign([{ transcript }], { isFinal })] });
+  }
+  stop() {}
+  abort() { window.aborted = true; }
+};
+"""
 _PAD = """
 const pad = { axes: [0, 0], buttons: [] };
 window.tilted = (x, y) => {
@@ -68,6 +78,23 @@ def test_a_voice_is_heard_as_a_prompt(tmp_path: Path, browser: Browser) -> None:
         visit.find(".mic").click()
         visit.reads(visit.receipt(), "night falls · on the picture after")
         expect(visit.find(".mic")).to_have_attribute("aria-pressed", "false")
+
+
+def test_what_was_sent_while_it_was_heard_is_not_said_again(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, script=_SLOW_EAR).until_chunk(0)
+        visit.find(".mic").click()
+        visit.page.evaluate('hear("night falls", false)')
+        visit.find("#say-0").press("Enter")
+        visit.reads(visit.receipt(), "night falls · on the picture after")
+        said = visit.number("prompt")
+        visit.page.evaluate('hear("Night falls", true)')
+        expect(visit.find("#say-0")).to_have_value("")
+        expect(visit.find(".mic")).to_have_attribute("aria-pressed", "false")
+        visit.until_chunk(visit.number("chunk") + 2)
+        assert visit.page.evaluate("aborted") and visit.number("prompt") == said
 
 
 def test_a_gamepads_stick_pulls(tmp_path: Path, browser: Browser) -> None:

@@ -109,8 +109,9 @@ def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> 
         assert np.abs(difference).max() > 4
         visit.page.keyboard.press("Escape")
         visit.shot("two")
-        visit.find(".shut").nth(1).click()
+        visit.find(".shut").nth(1).press("Enter")
         expect(visit.find(".picture")).to_have_count(1)
+        expect(visit.view()).to_be_focused()
         visit.said("day breaks")
 
 

@@ -46,9 +46,12 @@ function openPane() {
 }
 
 function closeSecond() {
-  panes.pop().element.remove();
+  const pane = panes.pop();
+  const focused = pane.element.contains(document.activeElement);
+  pane.close();
   choose(0);
   arrange();
+  if (focused) panes[0].canvas.focus({ preventScroll: true });
 }
 
 function choose(number) {

@@ -41,6 +41,7 @@ export class PromptBox {
     this.#run = run;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      this.deaf(); // what is still being heard has been said now
       this.#send();
     });
     this.#input.addEventListener("keydown", (event) => this.#key(event));
@@ -86,6 +87,15 @@ export class PromptBox {
     hearing.onend = () => this.#heard(null);
     this.#heard(hearing);
     hearing.start();
+  }
+
+  /** Gives up listening, and what was being heard. */
+  deaf() {
+    const hearing = this.#hearing;
+    if (!hearing) return;
+    hearing.onresult = hearing.onerror = hearing.onend = () => {};
+    hearing.abort();
+    this.#heard(null);
   }
 
   #heard(hearing) {
