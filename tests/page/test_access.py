@@ -77,6 +77,8 @@ def test_a_viewer_whose_wheel_is_taken_is_told(
         second.find("#wheel button").click()
         first.reads("#toasts", "Viewer 2 steers now.")
         second.reads("#wheel", "You steer")
+        second.page.wait_for_timeout(300)  # the answer comes after the room
+        assert second.find(".toast").all_text_contents() == ["You steer now."]
         expect(second.find("#toasts")).not_to_contain_text("Viewer 1 steers now.")
 
 
