@@ -117,6 +117,18 @@ def test_a_picture_file_begins_a_world(tmp_path: Path, browser: Browser) -> None
         visit.find('.strip button[aria-label="Moment 0, no prompt"]').wait_for(state="attached")
 
 
+def test_a_file_that_is_gone_before_it_is_read_is_told(tmp_path: Path, browser: Browser) -> None:
+    file = tmp_path / "gone.png"
+    Image.new("RGB", (90, 60)).save(file)
+    lost = """FileReader.prototype.readAsDataURL = function () {
+      setTimeout(() => this.onerror(), 0);
+    };"""
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, script=lost).until_chunk(0)
+        visit.find("#chosen").set_input_files(file)
+        visit.reads("#toasts", "gone.png cannot be read.")
+
+
 def choose(visit: Visit, **choices: str) -> None:
     for name, value in choices.items():
         visit.find(f'#draw-{name} input[value="{value}"]').check()
