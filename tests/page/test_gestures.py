@@ -146,3 +146,18 @@ def test_a_second_finger_on_the_picture_does_not_turn_what_the_first_one_pulls(
         visit = browser.visit(server.url).until_chunk(0)
         visit.view().evaluate(_TWO_FINGERS)
         visit.reads(visit.receipt(), "gravity pulls left")
+
+
+def test_a_tilt_that_is_switched_off_while_the_browser_asks_does_not_pull(
+    tmp_path: Path, browser: Browser
+) -> None:
+    asks = """DeviceOrientationEvent.requestPermission = () =>
+      new Promise((resolve) => (window.allow = () => resolve("granted")));"""
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, script=asks, **PHONE).until_chunk(0)
+        visit.find("#tilt-on").check()
+        visit.find("#tilt-on").uncheck()
+        visit.page.evaluate("allow()")
+        visit.page.evaluate(_TILT, [40, -40])
+        visit.page.wait_for_timeout(500)
+        assert "gravity" not in (visit.receipt().text_content() or "")

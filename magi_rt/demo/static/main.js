@@ -244,7 +244,9 @@ byId("tilt-on").onchange = async ({ target }) => {
   endTilt = null;
   if (!target.checked) return;
   try {
-    endTilt = await listenToTilt((device, x, y) => pull(chosen(), device, x, y));
+    const end = await listenToTilt((device, x, y) => pull(chosen(), device, x, y));
+    if (!target.checked || endTilt) end(); // it was switched while the browser asked
+    else endTilt = end;
   } catch (error) {
     target.checked = false;
     notice(sentence(error.message));
