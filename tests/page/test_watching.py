@@ -127,6 +127,19 @@ def test_a_pause_stops_the_picture_and_is_told(tmp_path: Path, browser: Browser)
         visit.until_chunk(visit.number("chunk") + 1)
 
 
+def test_who_comes_to_a_paused_world_sees_which_suggestion_shapes_it(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.find('.chips button[data-text="night falls"]').click()
+        expect(visit.find(".chips .now-on")).to_have_attribute("data-text", "night falls")
+        visit.find("#pause").click()
+        visit.reads("#pause", "Go on")
+        late = browser.visit(server.url).until_chunk(0)
+        expect(late.find(".chips .now-on")).to_have_attribute("data-text", "night falls")
+
+
 def test_a_video_a_snapshot_and_the_replay_file_are_kept(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(1)

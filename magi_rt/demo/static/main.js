@@ -135,7 +135,8 @@ const hear = {
     const pane = known ?? openPane();
     pane.card(facts);
     if (facts.picture === 0) state.paused = facts.paused;
-    if (!known) choose(facts.picture);
+    if (known) markChip(byId("chips"), chosen().text);
+    else choose(facts.picture);
     showTools(state);
   },
   chunk(note) {
