@@ -68,6 +68,9 @@ class Room(Hall):
         if request.verb == "key":
             text = self.actions.key(values["key"])
         else:
+            if viewer.turn != self.wheel.turns:  # who had no wheel could not let a stick go
+                viewer.turn = self.wheel.turns
+                viewer.sticks.clear()
             stick = viewer.sticks.setdefault(values["device"], self.actions.stick())
             if len(viewer.sticks) > 8:
                 viewer.sticks.clear()

@@ -23,13 +23,14 @@ class Viewer:
         clock: seconds that only grow.
 
     Attributes:
-        sticks: what each of its devices points at.
+        sticks: what each of its devices points at; turn: of the wheel, in which they were moved.
         skipped: frames that were not sent because newer ones came first.
     """
 
     def __init__(self, number: int, clock: Callable[[], float]) -> None:
         self.number, self.bucket = number, Bucket(clock)
         self.sticks: dict[str, Stick] = {}
+        self.turn = 0
         self.lost = False
         self._events: deque[str] = deque()
         self._frames: dict[int, object] = {}

@@ -17,12 +17,16 @@ class Wheel:
     Args:
         shared: everybody steers, nobody needs the wheel.
         clock: seconds that only grow.
+
+    Attributes:
+        turns: how often it was given to somebody.
     """
 
     def __init__(self, clock: Callable[[], float], *, shared: bool = False) -> None:
         self.shared = shared
         self.holder: int | None = None
         self.asking: list[int] = []
+        self.turns = 0
         self._clock, self._used = clock, 0.0
 
     def join(self, viewer: int) -> None:
@@ -74,6 +78,7 @@ class Wheel:
         return True
 
     def _give(self, viewer: int) -> None:
+        self.turns += self.holder != viewer
         self.holder, self._used = viewer, self._clock()
         self.asking = [each for each in self.asking if each != viewer]
 

@@ -178,6 +178,20 @@ def test_one_page_steers_and_others_ask_for_the_wheel(tmp_path: Path) -> None:
         assert first.ask("prompt", text="it rains")["ok"]
 
 
+def test_a_stick_that_was_held_when_the_wheel_went_speaks_again_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    left = {"device": "gamepad", "x": -1.0, "y": 0.0}
+    with demo(tmp_path) as server, Page(server) as first, Page(server) as second:
+        first.live()
+        said = first.ask("pull", **left)["text"]
+        assert said and first.ask("pull", **left)["text"] is None
+        assert first.ask("wheel", give=second.welcome["you"])["ok"]
+        assert not first.ask("pull", **{**left, "x": 0.0})["ok"]
+        assert second.ask("wheel", give=first.welcome["you"])["ok"]
+        assert first.ask("pull", **left)["text"] == said
+
+
 def test_a_wheel_at_rest_goes_to_who_asked_first() -> None:
     now = [0.0]
     wheel = Wheel(lambda: now[0])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from magi_rt.demo import wheel
 from magi_rt.demo.app import Door
+from magi_rt.demo.worlds import LocalWorlds
 from tests.demo.pages import demo
 from tests.page.visits import Browser, Visit
 
@@ -77,6 +78,8 @@ def test_a_viewer_whose_wheel_is_taken_is_told(
         second.find("#wheel button").click()
         first.reads("#toasts", "Viewer 2 steers now.")
         second.reads("#wheel", "You steer")
+        second.page.wait_for_timeout(300)  # the answer comes after the room
+        assert second.find(".toast").all_text_contents() == ["You steer now."]
         expect(second.find("#toasts")).not_to_contain_text("Viewer 1 steers now.")
 
 
@@ -117,6 +120,19 @@ def test_what_the_numbers_mean_can_be_read_without_a_mouse(
         expect(visit.find("#meanings")).to_be_visible()
         visit.reads("#meanings", "Made and not shown yet")
         visit.shot("meanings")
+
+
+def test_moments_too_far_back_are_told_by_more_than_their_paleness(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path, LocalWorlds("dummy", {"history": 2})) as server:
+        visit = browser.visit(server.url).until_chunk(5)
+        oldest = visit.find('.strip button[data-chunk="0"]')
+        expect(oldest).to_have_attribute("title", "Too far back to return to")
+        visit.find("#pause").click()
+        visit.reads("#state", "Paused")
+        newest = visit.find(f'.strip button[data-chunk="{visit.number("chunk")}"]')
+        assert not newest.get_attribute("title")
 
 
 def look(visit: Visit, selector: str) -> NDArray[np.uint8]:

@@ -47,7 +47,40 @@ def test_what_was_said_in_one_box_comes_back_in_the_other_and_a_draft_is_kept(
             expect(other).to_have_value(shown)
 
 
+def test_words_can_be_dropped_into_the_prompt_box(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        caught = """(at) => {
+          const given = { dataTransfer: new DataTransfer(), bubbles: true, cancelable: true };
+          given.dataTransfer.setData("text/plain", "it snows");
+          return ["dragover", "drop"].map((kind) => !at.dispatchEvent(new DragEvent(kind, given)));
+        }"""
+        assert visit.find("#say-0").evaluate(caught) == [False, False]
+        assert visit.view().evaluate(caught) == [True, True]
+
+
 def test_a_picture_that_cannot_be_decoded_is_left_out(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path, LocalWorlds("dummy", {"size": (336, 336)})) as server:
         visit = browser.visit(server.url, script=_FORGETFUL).until_chunk(1)
         assert visit.page.evaluate("failed")
+
+
+def test_keys_of_an_input_method_and_those_that_select_text_stay_with_the_box(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.said("night falls")
+        box = visit.find("#say-0")
+        box.fill("half a prompt")
+        for composing in ({"isComposing": True}, {"keyCode": 229}):
+            for key in ("Escape", "ArrowUp"):
+                box.dispatch_event("keydown", {"key": key, **composing})
+        box.press("Shift+ArrowUp")
+        expect(box).to_be_focused()
+        expect(box).to_have_value("half a prompt")
+        assert visit.page.evaluate("getSelection().toString()") == "half a prompt"
+        box.press("ArrowUp")
+        expect(box).to_have_value("night falls")
+        box.press("Escape")
+        expect(box).not_to_be_focused()

@@ -21,6 +21,18 @@ pytestmark = pytest.mark.slow
 api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 expect = api.expect
 
+_TWO_FINGERS = """(canvas) => {
+  canvas.setPointerCapture = () => {};
+  const { left, top } = canvas.getBoundingClientRect();
+  const at = (pointerId, side, colour) => {
+    document.querySelector(`#draw-colour input[value=${colour}]`).checked = true;
+    canvas.dispatchEvent(new PointerEvent("pointerdown",
+      { pointerId, clientX: left + side, clientY: top + side, button: 0, bubbles: true }));
+  };
+  at(1, 60, "red");
+  at(2, 200, "blue");
+}"""
+
 
 @pytest.mark.parametrize("pull", ["down", "left", "none"])
 def test_the_drawn_room_is_the_worlds_own_pixel_for_pixel(
@@ -81,6 +93,17 @@ def test_things_are_placed_and_taken_away_by_keys(tmp_path: Path, browser: Brows
         visit.reads("#draw-words", "nothing in a room")
 
 
+def test_a_right_click_and_a_second_finger_place_nothing(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.find("#pencil").click()
+        visit.find("#draw-clear").click()
+        visit.find("#draw-room").click(button="right", position={"x": 50, "y": 50})
+        assert visit.find("#draw-words").text_content() == "The room is empty."
+        visit.find("#draw-room").evaluate(_TWO_FINGERS)
+        visit.reads("#draw-words", "“a small red ball in a room")
+
+
 def test_a_picture_file_begins_a_world(tmp_path: Path, browser: Browser) -> None:
     file = tmp_path / "green.png"
     Image.new("RGB", (90, 60), (20, 160, 60)).save(file)
@@ -92,6 +115,18 @@ def test_a_picture_file_begins_a_world(tmp_path: Path, browser: Browser) -> None
         visit.until(lambda: visit.number("epoch") > epoch, "the new beginning")
         assert visit.number("chunk") <= 1
         visit.find('.strip button[aria-label="Moment 0, no prompt"]').wait_for(state="attached")
+
+
+def test_a_file_that_is_gone_before_it_is_read_is_told(tmp_path: Path, browser: Browser) -> None:
+    file = tmp_path / "gone.png"
+    Image.new("RGB", (90, 60)).save(file)
+    lost = """FileReader.prototype.readAsDataURL = function () {
+      setTimeout(() => this.onerror(), 0);
+    };"""
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, script=lost).until_chunk(0)
+        visit.find("#chosen").set_input_files(file)
+        visit.reads("#toasts", "gone.png cannot be read.")
 
 
 def choose(visit: Visit, **choices: str) -> None:

@@ -164,3 +164,31 @@ def test_silence_counts_only_for_a_page_that_did_not_stand_still_itself(
         visit = browser.visit(server.url)
         found = visit.page.evaluate(DOUBTS, moments)
         assert (found.index(True) if True in found else None) == closed
+
+
+UNSEEN = """async () => {
+  const { Screen } = await import(new URL("static/screen.js", location.href));
+  const canvas = () => document.createElement("canvas");
+  const own = window.requestAnimationFrame;
+  window.requestAnimationFrame = () => 0; // as behind another tab
+  try {
+    return [false, true].map((hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      const screen = new Screen(canvas(), canvas());
+      for (let frame = 0; frame < 5; frame++) screen.take({ frame });
+      return screen.skipped;
+    });
+  } finally {
+    delete document.hidden;
+    window.requestAnimationFrame = own;
+  }
+}"""
+"""What a page counts as skipped while it is seen, and while it is not."""
+
+
+def test_pictures_that_come_while_the_page_is_not_seen_do_not_count_as_skipped(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        assert visit.page.evaluate(UNSEEN) == [4, 0]

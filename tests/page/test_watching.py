@@ -109,8 +109,9 @@ def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> 
         assert np.abs(difference).max() > 4
         visit.page.keyboard.press("Escape")
         visit.shot("two")
-        visit.find(".shut").nth(1).click()
+        visit.find(".shut").nth(1).press("Enter")
         expect(visit.find(".picture")).to_have_count(1)
+        expect(visit.view()).to_be_focused()
         visit.said("day breaks")
 
 
@@ -124,6 +125,19 @@ def test_a_pause_stops_the_picture_and_is_told(tmp_path: Path, browser: Browser)
         assert visit.number("frame") <= stopped + 2  # frames that were on their way
         visit.find("#pause").click()
         visit.until_chunk(visit.number("chunk") + 1)
+
+
+def test_who_comes_to_a_paused_world_sees_which_suggestion_shapes_it(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(0)
+        visit.find('.chips button[data-text="night falls"]').click()
+        expect(visit.find(".chips .now-on")).to_have_attribute("data-text", "night falls")
+        visit.find("#pause").click()
+        visit.reads("#pause", "Go on")
+        late = browser.visit(server.url).until_chunk(0)
+        expect(late.find(".chips .now-on")).to_have_attribute("data-text", "night falls")
 
 
 def test_a_video_a_snapshot_and_the_replay_file_are_kept(tmp_path: Path, browser: Browser) -> None:

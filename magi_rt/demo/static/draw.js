@@ -20,6 +20,7 @@ export class Drawing {
   #canvas = byId("draw-room");
   #things = [];
   #held = null;
+  #finger = null;
   #cursor = null;
 
   /** `play(data, text)` is called with the picture as a data: address and its words. */
@@ -71,19 +72,25 @@ export class Drawing {
   #listen() {
     const canvas = this.#canvas;
     canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || this.#held) return;
       const [x, y] = this.#at(event);
       this.#cursor = null;
       this.#held = this.#under(x, y) ?? this.#place(x, y);
       if (!this.#held) return;
-      canvas.setPointerCapture(event.pointerId);
+      this.#finger = event.pointerId;
+      canvas.setPointerCapture(this.#finger);
       this.#held.grip = [this.#held.x - x, this.#held.y - y];
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!this.#held) return;
+      if (!this.#held || event.pointerId !== this.#finger) return;
       const [x, y] = this.#at(event);
       this.#move(this.#held, x + this.#held.grip[0], y + this.#held.grip[1]);
     });
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (this.#held = null));
+    for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(kind, ({ pointerId }) => {
+        if (pointerId === this.#finger) this.#held = null;
+      });
+    }
     canvas.addEventListener("dblclick", (event) => this.#remove(this.#under(...this.#at(event))));
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("blur", () => {

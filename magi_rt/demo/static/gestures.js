@@ -4,6 +4,7 @@ const DRAG_WAY = 90;
 const LEAST_MS = 90;
 const LEAST_CHANGE = 0.06;
 const TILT_WAY = 35;
+const TILT_REST = 40; // degrees that a screen leans back in the hand
 const HERE_FIRST = "input:not([type=checkbox]), textarea, select, dialog, .menu, [popover]";
 
 /** Sends where a device points, not too often, and only when it changed. */
@@ -11,17 +12,22 @@ function puller(send) {
   let last = [0, 0];
   let at = 0;
   let timer = 0;
+  let waiting = null;
+  const run = () => {
+    at = performance.now();
+    last = waiting;
+    waiting = null;
+    send(...last);
+  };
   return (x, y) => {
     clearTimeout(timer);
+    if (waiting && !x && !y) run(); // a flick that ends before its way was told
+    waiting = null;
     const moved = Math.hypot(x - last[0], y - last[1]);
     if (moved < LEAST_CHANGE && (x || y)) return;
     if (moved === 0) return;
+    waiting = [x, y];
     const wait = at + LEAST_MS - performance.now();
-    const run = () => {
-      at = performance.now();
-      last = [x, y];
-      send(x, y);
-    };
     if (wait <= 0) run();
     else timer = setTimeout(run, wait);
   };
@@ -52,6 +58,7 @@ export function listenToDrags(pane, send) {
   const [line, knob] = arrow.children;
   const pull = puller((x, y) => send("drag", x, y));
   let from = null;
+  let finger = null; // the pointer that drags; others are let be
 
   const place = (event) => {
     const box = frameBox.getBoundingClientRect();
@@ -64,27 +71,27 @@ export function listenToDrags(pane, send) {
     knob.setAttribute("cy", y);
   };
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || finger !== null) return;
+    finger = event.pointerId;
     from = place(event);
     canvas.setPointerCapture(event.pointerId);
     show(from);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!from) return;
+    if (event.pointerId !== finger) return;
     const to = place(event);
     const [x, y] = [(to[0] - from[0]) / DRAG_WAY, (from[1] - to[1]) / DRAG_WAY];
     arrow.classList.toggle("on", Math.hypot(x, y) > 0.1);
     show(to);
     pull(x, y);
   });
-  const end = () => {
-    if (!from) return;
-    from = null;
+  const end = ({ pointerId }) => {
+    if (pointerId !== finger) return;
+    finger = null;
     arrow.classList.remove("on");
     pull(0, 0);
   };
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
+  for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(kind, end);
 }
 
 /** The stick of the first gamepad pulls, for as long as there is one. */
@@ -114,7 +121,8 @@ export async function listenToTilt(send) {
   const pull = puller((x, y) => send("tilt", x, y));
   const tilt = ({ beta, gamma }) => {
     if (beta === null || gamma === null) return;
-    pull(...turned(gamma / TILT_WAY, -(beta - 40) / TILT_WAY));
+    const [right, up] = turned(gamma, -beta);
+    pull(right / TILT_WAY, (up + TILT_REST) / TILT_WAY);
   };
   addEventListener("deviceorientation", tilt);
   return () => {

@@ -46,9 +46,12 @@ function openPane() {
 }
 
 function closeSecond() {
-  panes.pop().element.remove();
+  const pane = panes.pop();
+  const focused = pane.element.contains(document.activeElement);
+  pane.close();
   choose(0);
   arrange();
+  if (focused) panes[0].canvas.focus({ preventScroll: true });
 }
 
 function choose(number) {
@@ -132,7 +135,8 @@ const hear = {
     const pane = known ?? openPane();
     pane.card(facts);
     if (facts.picture === 0) state.paused = facts.paused;
-    if (!known) choose(facts.picture);
+    if (known) markChip(byId("chips"), chosen().text);
+    else choose(facts.picture);
     showTools(state);
   },
   chunk(note) {
@@ -241,7 +245,9 @@ byId("tilt-on").onchange = async ({ target }) => {
   endTilt = null;
   if (!target.checked) return;
   try {
-    endTilt = await listenToTilt((device, x, y) => pull(chosen(), device, x, y));
+    const end = await listenToTilt((device, x, y) => pull(chosen(), device, x, y));
+    if (!target.checked || endTilt) end(); // it was switched while the browser asked
+    else endTilt = end;
   } catch (error) {
     target.checked = false;
     notice(sentence(error.message));

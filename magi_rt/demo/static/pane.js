@@ -178,6 +178,12 @@ export class Pane {
     this.element.querySelector(".veil").hidden = true;
   }
 
+  /** Takes it off the page. */
+  close() {
+    this.box.deaf();
+    this.element.remove();
+  }
+
   /** Goes back to a moment. */
   async rewind(chunk) {
     this.canvas.focus({ preventScroll: true }); // on the strip arrow keys would not pull gravity

@@ -41,6 +41,7 @@ export class PromptBox {
     this.#run = run;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      this.deaf(); // what is still being heard has been said now
       this.#send();
     });
     this.#input.addEventListener("keydown", (event) => this.#key(event));
@@ -59,10 +60,13 @@ export class PromptBox {
   }
 
   #key(event) {
+    // an input method has keys of its own; Safari tells its last one only by the number
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key === "Escape") this.#input.blur();
     const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     const to = this.#back + step;
-    if (!step || to < 0 || to > said.length || event.isComposing) return;
+    if (!step || to < 0 || to > said.length) return;
     event.preventDefault();
     if (this.#back === 0) this.#draft = this.#input.value;
     this.#back = to;
@@ -83,6 +87,15 @@ export class PromptBox {
     hearing.onend = () => this.#heard(null);
     this.#heard(hearing);
     hearing.start();
+  }
+
+  /** Gives up listening, and what was being heard. */
+  deaf() {
+    const hearing = this.#hearing;
+    if (!hearing) return;
+    hearing.onresult = hearing.onerror = hearing.onend = () => {};
+    hearing.abort();
+    this.#heard(null);
   }
 
   #heard(hearing) {

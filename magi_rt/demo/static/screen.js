@@ -32,7 +32,7 @@ export class Screen {
 
   /** Takes a frame; only the newest is painted, at the screen's next turn. */
   take(frame) {
-    if (this.#waiting) this.skipped += 1;
+    if (this.#waiting && !document.hidden) this.skipped += 1; // behind other tabs nothing is painted
     this.#waiting = frame;
     if (!this.#busy) this.#soon();
   }

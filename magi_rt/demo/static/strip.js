@@ -1,6 +1,7 @@
 // The strip of moments: thumbnails of chunks, gathered in runs that one prompt shaped.
 
 const MOST = 240;
+const FAR = "Too far back to return to";
 
 export class Strip {
   #list;
@@ -40,7 +41,11 @@ export class Strip {
   /** Marks the moment on show, and those that are too far back to return to. */
   mark(chunk, oldest) {
     for (const { note, button } of this.#entries) {
-      button.classList.toggle("far", note.chunk < oldest);
+      const far = note.chunk < oldest;
+      if (far !== button.classList.contains("far")) {
+        button.classList.toggle("far", far);
+        button.title = far ? FAR : ""; // paleness alone is not heard
+      }
       if (note.chunk !== chunk || button === this.#here) continue;
       this.#here?.classList.remove("here");
       this.#here?.removeAttribute("aria-current");

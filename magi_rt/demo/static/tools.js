@@ -116,8 +116,11 @@ function wireDrop(link) {
     depth = Math.max(0, depth - 1);
     sheet.hidden = depth === 0;
   });
-  addEventListener("dragover", (event) => event.preventDefault());
+  // words may be dropped into a box; links that fall elsewhere must not lead away from the page
+  const forBox = (event) => !carries(event) && event.target.closest?.('input[type="text"]');
+  addEventListener("dragover", (event) => forBox(event) || event.preventDefault());
   addEventListener("drop", (event) => {
+    if (forBox(event)) return;
     event.preventDefault();
     depth = 0;
     sheet.hidden = true;
@@ -131,11 +134,16 @@ async function fromFile(file, link) {
   if (file.size > MOST_BYTES) {
     return notice(`${file.name} has ${(file.size / 2 ** 20).toFixed(1)} MiB; a start may have 8.`);
   }
-  const data = await new Promise((resolve, reject) => {
+  const data = await read(file).catch(() => null);
+  if (data === null) return notice(`${file.name} cannot be read.`);
+  if (complain(await link.ask("image", { data, text: "" })).ok) notice(`The world begins from ${file.name}.`);
+}
+
+function read(file) {
+  return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result);
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(file);
   });
-  if (complain(await link.ask("image", { data, text: "" })).ok) notice(`The world begins from ${file.name}.`);
 }

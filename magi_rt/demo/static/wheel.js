@@ -31,7 +31,7 @@ function partsOf(link, { wheel, viewers, asking }, you) {
 
 async function ask(link) {
   const answer = complain(await link.ask("wheel"));
-  if (answer.ok) notice(answer.yours ? "You steer now." : "You have asked for the wheel.");
+  if (answer.ok && !answer.yours) notice("You have asked for the wheel."); // the room tells the other
 }
 
 function line(words) {
