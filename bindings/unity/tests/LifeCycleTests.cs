@@ -203,6 +203,18 @@ namespace MagiRt.Tests
         }
 
         [Test]
+        public static void A_picture_that_cannot_be_read_is_told_and_ends_nothing()
+        {
+            Player.EnterPlayMode();
+            MagiTexture component = Playing();
+            Texture2D seed = new Texture2D(2, 2, TextureFormat.RGBA32, false, false) { isReadable = false };
+            component.SeedImage(seed);
+            Expect.True(Debug.Console.Exists(line => line.Contains("not readable")), "the console says why");
+            UnityEngine.Object.DestroyImmediate(seed);
+            Remove(component);
+        }
+
+        [Test]
         public static void Every_verb_for_buttons_is_answered()
         {
             Player.EnterPlayMode();

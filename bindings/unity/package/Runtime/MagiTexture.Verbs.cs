@@ -45,8 +45,7 @@ namespace MagiRt
                 Debug.LogWarning("magi_rt: no picture was given to begin from", this);
                 return;
             }
-            byte[] png = image.EncodeToPNG();
-            Ask(open => open.SeedImage(png, null, text));
+            Ask(open => open.SeedImage(image.EncodeToPNG(), null, text)); // refuses textures without Read/Write
         }
 
         /// <summary>Goes back by some chunks.</summary>

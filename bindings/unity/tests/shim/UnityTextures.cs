@@ -62,6 +62,9 @@ namespace UnityEngine
             Living++;
         }
 
+        /// <summary>Of imported textures only where Read/Write is ticked.</summary>
+        public bool isReadable = true;
+
         public void LoadRawTextureData(IntPtr data, int size)
         {
             CheckThread("LoadRawTextureData");
@@ -90,6 +93,8 @@ namespace UnityEngine
         /// <summary>Shim only: no PNG is made, but bytes that say whose they would be.</summary>
         public static byte[] EncodeToPNG(this Texture2D texture)
         {
+            if (!texture.isReadable)
+                throw new System.ArgumentException("Texture is not readable, the texture memory can not be accessed from scripts.");
             return new byte[] { 0x89, (byte)'P', (byte)'N', (byte)'G', 13, 10, 26, 10 };
         }
     }
