@@ -122,13 +122,18 @@ def memory_summary(readings: Sequence[Memory]) -> Numbers:
         "page_minutes": len(readings) * READING_S / 60,
         "page_objects_mb_early": early.objects / 1e6,
         "page_objects_mb_late": late.objects / 1e6,
-        "page_objects_growth_pct": 100 * (late.objects / early.objects - 1),
+        "page_objects_growth_pct": _growth(early.objects, late.objects),
         "page_process_mb_early": early.process / 1e6,
         "page_process_mb_late": late.process / 1e6,
-        "page_process_growth_pct": 100 * (late.process / early.process - 1),
+        "page_process_growth_pct": _growth(early.process, late.process),
         "page_nodes_early": early.nodes,
         "page_nodes_late": late.nodes,
     }
+
+
+def _growth(early: int, late: int) -> float | None:
+    """In percent; None where the system tells no memory."""
+    return 100 * (late / early - 1) if early else None
 
 
 @contextmanager
@@ -235,8 +240,7 @@ def _renderers_bytes() -> int:
     found = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"--type=renderer" in words:
+            if b"--type=renderer" in (folder / "cmdline").read_bytes():
                 pages = int((folder / "statm").read_text(encoding="ascii").split()[1])
                 found += pages * os.sysconf("SC_PAGE_SIZE")
         except (OSError, ValueError, IndexError):

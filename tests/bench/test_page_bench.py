@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from magi_rt.bench.page import Memory, Trial, bench_page, browser, memory_summary, summary
@@ -35,6 +37,12 @@ def test_growth_is_told_from_the_first_third_on() -> None:
     assert found["page_minutes"] == 1.5
 
 
+def test_a_system_that_tells_no_memory_of_processes_is_said_to() -> None:
+    found = memory_summary([Memory(100, 0, 80), Memory(110, 0, 80)])
+    assert found["page_process_growth_pct"] is None
+    assert found["page_objects_growth_pct"] == pytest.approx(10.0)
+
+
 def test_a_page_that_was_not_left_running_tells_no_memory() -> None:
     assert memory_summary([]) == {}
 
@@ -47,13 +55,17 @@ def test_without_a_browser_it_is_said_how_to_get_one(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_typed_prompts_are_seen_on_the_picture() -> None:
+def test_typed_prompts_are_seen_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     try:
         browser()
     except OptionError as missing:
         pytest.skip(str(missing))
-    found = bench_page("dummy", prompts=2)
+    monkeypatch.setattr("magi_rt.bench.page.READING_S", 0.5)
+    found = bench_page("dummy", prompts=2, minutes=1 / 60)
     assert found["prompts_that_showed"] == 2
     assert 0 < found["page_adds_ms_p50"] < found["prompt_to_pixels_ms_p50"]
     assert found["page_fps"] > 1
+    assert min(found["page_objects_mb_late"], found["page_nodes_late"]) > 0
+    if sys.platform == "linux":
+        assert found["page_process_mb_late"] > 20
