@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from magi_rt.cli.bench_progress import Quiet, progress
-from magi_rt.cli.serve import Model
 
 _STEPS = 1000
 
+Model = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME|DIR", help="nano, dummy or a model folder.")
+]
 Prompts = Annotated[int, typer.Option(metavar="N", min=1, help="Prompts that are typed.")]
 Minutes = Annotated[
     float,
