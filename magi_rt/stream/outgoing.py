@@ -21,7 +21,7 @@ reader's own connection; with more, libzmq heaps up what it is sent while it loo
 AT_ONCE = 256
 """Messages of readers that are read before frames have their turn, even if more always come."""
 
-LOCAL_SEND_BYTES = 262_144
+LOCAL_SEND_BYTES = 393_216
 """Send buffer of TCP that stays on this machine. The system's own grows to several MB, with which a
 large picture takes twice the processor time in the kernel; to other machines it is best."""
 
