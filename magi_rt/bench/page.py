@@ -164,7 +164,7 @@ def _page(url: str) -> Iterator[Page]:
     probe = importlib.resources.files("magi_rt.bench").joinpath("page_probe.js").read_text("utf-8")
     with sync_playwright() as playwright:
         # Chromium refuses to run as root inside its sandbox.
-        chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         page = chromium.new_page()
         page.add_init_script(f"(() => {{\n{probe}\n}})();")
         page.goto(url)
@@ -172,7 +172,7 @@ def _page(url: str) -> Iterator[Page]:
         chromium.close()
 
 
-def browser() -> str:
+def browser_path() -> str:
     """The path of the Chromium of this machine; OptionError where there is none."""
     path = os.environ.get("MAGI_RT_CHROMIUM") or next(
         filter(None, map(shutil.which, BROWSERS)), None

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from magi_rt.bench.page import Memory, Trial, bench_page, browser, memory_summary, summary
+from magi_rt.bench.page import Memory, Trial, bench_page, browser_path, memory_summary, summary
 from magi_rt.errors import OptionError
 
 NOTHING = Trial(typed=10.0, sent=12.0, arrived=0.0, drawn=0.0)
@@ -51,14 +51,14 @@ def test_without_a_browser_it_is_said_how_to_get_one(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("MAGI_RT_CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(OptionError, match="apt-get install chromium"):
-        browser()
+        browser_path()
 
 
 @pytest.mark.slow
 def test_typed_prompts_are_seen_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     try:
-        browser()
+        browser_path()
     except OptionError as missing:
         pytest.skip(str(missing))
     monkeypatch.setattr("magi_rt.bench.page.READING_S", 0.5)

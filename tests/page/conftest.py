@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from magi_rt.bench.page import browser_path
+from magi_rt.errors import OptionError
 from tests.page.visits import WAIT_MS, Browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Chromium
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
 
 NAMES_HERE = "--host-resolver-rules=MAP demo.example 127.0.0.1"
 """Pages of that name come from this machine, but are not secure, as from another one."""
@@ -25,9 +22,10 @@ NAMES_HERE = "--host-resolver-rules=MAP demo.example 127.0.0.1"
 def chromium() -> Iterator[Chromium]:
     """One for this folder, no longer: Playwright's event loop keeps the main thread from others."""
     api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    path = os.environ.get("MAGI_RT_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
-    if path is None:
-        pytest.skip("no Chromium here; apt-get install chromium, or set MAGI_RT_CHROMIUM")
+    try:
+        path = browser_path()
+    except OptionError as missing:
+        pytest.skip(str(missing))
     with api.sync_playwright() as playwright:
         # Chromium refuses to run as root inside its sandbox, and CI often is root.
         found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", NAMES_HERE])
