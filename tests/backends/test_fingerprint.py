@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from magi_rt.backends.eager import loaded
-from magi_rt.backends.fingerprint import fingerprint
+from magi_rt.backends.fingerprint import SAMPLES, fingerprint
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser, load_vae
 from tests.support import random_denoiser, small_config, write_model
@@ -65,3 +65,18 @@ def test_digits_follow_from_names_shapes_and_values_whatever_the_order() -> None
         [("a", a), ("b", b.to(torch.bfloat16))],
     ]
     assert digits not in map(fingerprint, others)
+
+
+@pytest.mark.parametrize("values", [1, 255, 256, 257, 511, 512, 513, 10_000])
+def test_the_sample_of_a_tensor_is_small_and_reaches_to_its_end(values: int) -> None:
+    plain = fingerprint([("a", torch.zeros(values))])
+    told = [at for at in range(values) if fingerprint([("a", one_at(at, values))]) != plain]
+    assert len(told) == (values if values <= SAMPLES else pytest.approx(SAMPLES, rel=0.5))
+    assert values - told[-1] <= values // SAMPLES + 1
+
+
+def one_at(place: int, size: int) -> Tensor:
+    """Zeros [size] with a one at ``place``."""
+    out = torch.zeros(size)
+    out[place] = 1.0
+    return out
