@@ -83,6 +83,27 @@ BUSY = 1.0
 """Range of latents, root mean square over channels, from which a place counts in full."""
 
 
+def pace_weights(latents: Tensor, chunks: int, most: float) -> Tensor:
+    """What each frame counts by the pace of its chunk, [B, frames]; ``most`` 0: all alike.
+
+    An error of a tenth of a motion matters alike in slow and in fast ones, and its square is
+    smaller by the square of the pace; so chunks in which little moves count up to ``most`` times,
+    those in which much does down to half. First chunks, and those in which nothing moves, count 1.
+    """
+    if not most or chunks == 1:
+        return torch.ones_like(latents[:, 0, :, 0, 0])
+    change = latents.diff(dim=2).square().mean((1, 3, 4))
+    change = torch.cat((change[:, :1], change), 1).unflatten(1, (chunks, -1)).mean(2)
+    weight = torch.where(change < STILL, 1.0, (USUAL / change).clamp(0.5, most))
+    weight[:, 0] = 1.0
+    return weight.repeat_interleave(latents.shape[2] // chunks, 1)
+
+
+USUAL, STILL = 0.15, 0.004
+"""Mean squared change of latents from frame to frame: where things move as usual, and below which
+nothing does."""
+
+
 class FlowLoss:
     """The loss of one batch of clips; all randomness comes from the given generator."""
 
@@ -102,7 +123,8 @@ class FlowLoss:
         velocity = packed_velocity(self.dit, batch.to(device), text)
         places = busy_places(clips.latents, self.settings.motion_weight).to(device)
         error = ((velocity - target.to(device)).square() * places).mean(dim=(1, 3, 4))
-        counted = counted.to(device)
+        pace = pace_weights(clips.latents, chunks, self.settings.pace_weight)
+        counted = (counted * pace.repeat(1, counted.shape[1] // pace.shape[1])).to(device)
         out: Tensor = (error * counted).sum() / counted.sum()
         return out
 

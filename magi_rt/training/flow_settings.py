@@ -39,6 +39,7 @@ class FlowSettings:
         its error cannot be learned away.
     onset_weight: what a chunk counts whose prompt is new.
     motion_weight: what places of the picture count more in which much happens during the clip.
+    pace_weight: what chunks count at most in which things move slowly; 0 counts all alike.
     """
 
     width: int = 5
@@ -53,3 +54,4 @@ class FlowSettings:
     first_weight: float = 1.0
     onset_weight: float = 2.0
     motion_weight: float = 0.0
+    pace_weight: float = 0.0

@@ -11,7 +11,7 @@ import torch
 
 from magi_rt.training.recordings.source import open_source
 from magi_rt.training.worlds import open_world
-from magi_rt.training.worlds.calm_toybox import KINDS, CalmToybox
+from magi_rt.training.worlds.calm_toybox import BRISK, KINDS, CalmToybox
 from magi_rt.training.worlds.film import film
 from magi_rt.training.worlds.toybox import Toybox
 from magi_rt.training.worlds.toybox_physics import step
@@ -89,6 +89,38 @@ def test_some_prompts_say_what_holds_already_and_nothing_follows_from_them() -> 
     assert 0.03 < sum(idle) / rooms < 0.15
     for kind in ("gravity", "light", "weather", "pace"):
         assert any(c.kind == kind for some, no in zip(asked, idle, strict=True) if no for c in some)
+
+
+def test_time_is_slowed_most_where_nothing_else_holds_things_up() -> None:
+    world, random, rooms = CalmToybox(16), Random(8), 6 * ROOMS
+    state = world.sample(rooms, seeded(8))
+    fastest = (state.velocity.norm(dim=-1) * state.alive).amax(1)
+    slowed: dict[bool, list[bool]] = {True: [], False: []}
+    for row, facts in enumerate(state.facts):
+        if facts.pace == "normal":
+            brisk = facts.gravity == "none" and float(fastest[row]) > BRISK
+            clauses = world.prompt(state, row, random).meaning
+            slowed[brisk].append(any(clause.value == "slow" for clause in clauses))
+    shares = {brisk: sum(some) / len(some) for brisk, some in slowed.items()}
+    assert len(slowed[True]) > ROOMS / 4 and 0.3 < shares[True] < 0.5 and shares[False] < 0.1
+
+
+def test_pulls_end_more_often_than_chance_would_have_it() -> None:
+    world, random, rooms = CalmToybox(16), Random(9), 3 * ROOMS
+    state = world.sample(rooms, seeded(9))
+    pulled = [row for row, facts in enumerate(state.facts) if facts.gravity != "none"]
+    prompts = (world.prompt(state, row, random).meaning for row in pulled)
+    ended = sum(any(c.kind == "gravity" and c.value == "none" for c in some) for some in prompts)
+    assert 0.15 < ended / len(pulled) < 0.35
+
+
+def test_what_floats_has_not_lost_its_speed_before_a_clip_begins() -> None:
+    state = CalmToybox(16).sample(3 * ROOMS, seeded(10))
+    floating = torch.tensor(
+        [facts.gravity == "none" and facts.pace == "normal" for facts in state.facts]
+    )
+    fastest = (state.velocity.norm(dim=-1) * state.alive).amax(1)[floating]
+    assert float((fastest > BRISK).float().mean()) > 0.6
 
 
 def test_the_same_generator_gives_the_same_film() -> None:

@@ -20,6 +20,7 @@ from magi_rt.training.flow_loss import (
     FlowLoss,
     busy_places,
     draw_times,
+    pace_weights,
     shifted_logit_normal,
     staircase_times,
     worn,
@@ -305,6 +306,47 @@ def test_the_loss_is_the_mean_over_what_counts(
     monkeypatch.setattr(flow_loss, "packed_velocity", lambda *_: target + missed)
     found = loss(some_clips(), text, torch.Generator().manual_seed(4))
     assert float(found) == pytest.approx((3 * 1 + 25) / 4)
+
+
+def at_paces(*paces: float) -> Tensor:
+    """Latents of one clip, [1, 2, chunks * WIDTH, 1, 1], that change at given paces."""
+    line = torch.tensor(paces).repeat_interleave(WIDTH).cumsum(0)
+    return line[None, None, :, None, None].expand(1, 2, -1, 1, 1)
+
+
+def test_chunks_count_by_the_inverse_of_their_motion_within_limits() -> None:
+    usual = flow_loss.USUAL**0.5
+    weights = pace_weights(at_paces(9.0, usual, usual / 2**0.5, usual / 4, usual * 4, 0.0), 6, 3.0)
+    each = weights.unflatten(1, (-1, WIDTH))
+    assert torch.equal(each[0, :, 0], each[0, :, 1])
+    assert each[0, :, 0].tolist() == pytest.approx([1.0, 1.0, 2.0, 3.0, 0.5, 1.0], rel=1e-4)
+
+
+def test_without_a_weight_of_pace_and_in_clips_of_one_chunk_all_frames_count_alike() -> None:
+    assert torch.equal(pace_weights(at_paces(1.0, 0.1), 2, 0.0), torch.ones(1, 2 * WIDTH))
+    assert torch.equal(pace_weights(at_paces(0.1), 1, 3.0), torch.ones(1, WIDTH))
+
+
+def test_every_copy_of_a_slow_chunk_counts_more_in_the_loss(
+    dit: VideoDiT, text: TextBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = at_paces(1.0, 0.1, 1.0, 1.0)
+    slow = replace(some_clips(), latents=paced[:, :1].expand_as(some_clips().latents))
+    settings = FlowSettings(staircase_share=0.0, pace_weight=3.0)
+    loss, even = FlowLoss(dit, settings, WIDTH), torch.ones(2, CHUNKS * WIDTH)
+    batch, target, counted = loss._history(slow, slow.latents, torch.Generator().manual_seed(4))
+    assert counted.shape[1] == 3 * even.shape[1]  # the history, and two copies
+    monkeypatch.setattr(loss, "_history", lambda *_: (batch, target, torch.cat([even] * 3, 1)))
+    told = []
+    for copy in range(3):
+        missed = torch.zeros_like(target)
+        missed[:, :, copy * CHUNKS * WIDTH + WIDTH : copy * CHUNKS * WIDTH + 2 * WIDTH] = 1.0
+        monkeypatch.setattr(flow_loss, "packed_velocity", lambda *_, missed=missed: target + missed)
+        told.append(float(loss(slow, text, torch.Generator().manual_seed(4))))
+    assert told == pytest.approx([told[0]] * 3)
+    share = pace_weights(slow.latents, CHUNKS, 3.0)
+    expected = share[:, WIDTH : 2 * WIDTH].sum() / (3 * share.sum())
+    assert told[0] == pytest.approx(float(expected)) and told[0] > 1.2 / (3 * CHUNKS)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

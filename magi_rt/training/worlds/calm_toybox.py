@@ -40,12 +40,20 @@ PULLED = 0.6
 PULLS = ("down", "up", "left", "right", "none")
 PACED = {"slow": 0.12, "freeze": 0.18}
 """Shares of rooms in which time does not go at its normal pace."""
+SLOWED = 0.35
+"""Share of prompts to rooms in full motion that slow it down: how slowly things go is a small
+difference in the picture, seen only where nothing else holds them up."""
+BRISK = 20.0
+"""Units per second from which motion is fast enough for that."""
+LET_GO = 0.18
+"""Share of prompts to rooms with a pull that end it."""
 RESTATED = 0.08
 """Share of prompts that say again what holds already."""
 SETTLED = 0.65
 """Share of rooms that have been left alone before their clip begins,"""
 SETTLING = 120
-"""for so many frames, after which things lie still wherever something pulls."""
+"""for so many frames, after which things lie still wherever something pulls; where nothing does,
+they would only have lost their speed."""
 CAUGHT = (6, 9, 12, 15, 18)
 """Frames after which time was stopped in a room in which it stands still."""
 
@@ -61,17 +69,32 @@ class CalmToybox(Toybox):
         rooms = zip(state.facts, randoms, strict=True)
         standing = [_standing(facts.gravity, random) for facts, random in rooms]
         state = apply(state, [pull for pull, _ in standing])
-        ages = torch.tensor([_age(pace, r) for (_, pace), r in zip(standing, randoms, strict=True)])
+        paces = [pace for _, pace in standing]
+        floats = [facts.gravity == "none" for facts in state.facts]
+        ages = torch.tensor(list(map(_age, paces, floats, randoms)))
         state = _aged(state, ages.to(state.position.device))
-        return apply(state, [pace for _, pace in standing])
+        return apply(state, paces)
 
     def prompt(self, state: State, row: int, random: Random, split: str = "train") -> Prompt:
         facts = state.facts[row]
-        if random.random() < RESTATED:
-            clauses: Clauses = (standing_clause(facts, random),)
-        else:
-            clauses = draw_clauses(facts, random, seen_in(state, row), KINDS)
+        seen = seen_in(state, row)
+        clauses = _favoured(state, row, random)
+        if not clauses and random.random() < RESTATED:
+            clauses = (standing_clause(facts, random),)
+        clauses = clauses or draw_clauses(facts, random, seen, KINDS)
         return Prompt(prompt_words(clauses, random, split), clauses)
+
+
+def _favoured(state: State, row: int, random: Random) -> Clauses:
+    """What is asked for more often than chance would, where it shows well; or nothing."""
+    facts = state.facts[row]
+    speed = float((state.velocity[row].norm(dim=-1) * state.alive[row]).max())
+    chance = random.random()
+    if facts.pace == "normal" and facts.gravity == "none" and speed > BRISK and chance < SLOWED:
+        return (Meaning("pace", "slow"),)
+    if facts.pace == "normal" and facts.gravity != "none" and chance < LET_GO:
+        return (Meaning("gravity", "none"),)
+    return ()
 
 
 def _standing(drawn: str, random: Random) -> tuple[Clauses, Clauses]:
@@ -98,11 +121,13 @@ def _stands_still(pace: Clauses) -> bool:
     return any(clause.value == "freeze" for clause in pace)
 
 
-def _age(pace: Clauses, random: Random) -> int:
+def _age(pace: Clauses, floats: bool, random: Random) -> int:
     """For how many frames a room was left alone before its clip; one that stands still was caught
     in full motion, so that much is to happen when time goes on."""
     if _stands_still(pace):
         return random.choice(CAUGHT)
+    if floats:
+        return 0
     return SETTLING if random.random() < SETTLED else 0
 
 

@@ -59,6 +59,8 @@ LIGHT = {
         "the night begins",
         "it becomes dark",
         "the sun sets slowly",
+        "turn off the light",
+        "the sun is gone",
     ),
     "dusk": (
         "dusk falls",
@@ -75,6 +77,7 @@ LIGHT = {
         "make it evening",
         "it becomes evening",
         "the sun gets low",
+        "let the sun be low",
     ),
     "day": (
         "day breaks",
@@ -90,6 +93,7 @@ LIGHT = {
         "turn the light on",
         "let it be day",
         "it becomes bright",
+        "turn on the light",
     ),
 }
 WEATHER = {
