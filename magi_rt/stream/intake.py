@@ -121,6 +121,11 @@ class Intake:
             self._way.fall_back()
 
     @property
+    def waits(self) -> bool:
+        """True while a stale frame waits for a fresh one."""
+        return self._held is not None
+
+    @property
     def wait_ms(self) -> int:
         """Milliseconds after which ``tick`` has something to do at the latest."""
         if self._held is None:

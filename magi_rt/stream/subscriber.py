@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +19,7 @@ from magi_rt.stream.addresses import (
     control_address,
     stays_here,
 )
+from magi_rt.stream.arrivals import QUEUE, Arrivals
 from magi_rt.stream.contexts import end_context
 from magi_rt.stream.events import Event
 from magi_rt.stream.incoming import NEWEST_QUEUE, incoming, wake_pair
@@ -28,9 +29,6 @@ from magi_rt.stream.received import Received
 from magi_rt.stream.shared_way import SharedWay
 from magi_rt.stream.stats import SubscriberStats
 from magi_rt.stream.topics import LAYOUTS, RAW_FORMATS, Topic
-
-QUEUE = 240
-"""Frames kept for a reader that wants every one."""
 
 _log = logging.getLogger("magi_rt.stream")
 
@@ -83,10 +81,7 @@ class FrameSubscriber:
         for each in filter(None, (address, control)):
             checked_destination(each)
         self._on_frame, self._on_event = on_frame, on_event
-        self._changed = threading.Condition()
-        self._latest: Received | None = None
-        self._queue: deque[Received] = deque(maxlen=QUEUE)
-        self._every, self._closed = every, False
+        self._arrivals = Arrivals(every, self._wake_up)
         self._own_context = context is None
         self._context = context or zmq.Context()
         try:
@@ -114,11 +109,13 @@ class FrameSubscriber:
 
         Also None when its epoch has ended and no frame of the new one is there yet.
         """
-        with self._changed:
-            return self._latest
+        return self._arrivals.latest
 
     def next(self, timeout_s: float | None = None) -> Received | None:
         """Waits for a frame that ``next`` has not returned yet.
+
+        After a time in which the whole process stood still, this is the newest frame that the
+        server has sent and not the last one that came before, unless every frame is wanted.
 
         Args:
             timeout_s: seconds to wait; None waits until the subscriber is closed.
@@ -126,9 +123,7 @@ class FrameSubscriber:
         Returns:
             The frame, None when none came in time or the subscriber is closed.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closed, timeout_s)
-            return self._queue.popleft() if self._queue else None
+        return self._arrivals.next(timeout_s)
 
     def __iter__(self) -> Iterator[Received]:
         """Frames as they come, until the subscriber is closed."""
@@ -142,21 +137,15 @@ class FrameSubscriber:
             epoch: of the receipt.
             stream: of the receipt; the present one when left out.
         """
-        with self._intake.lock, self._changed:
+        with self._intake.lock:
             gate = self._intake.gate
             if gate.hear(stream or gate.stream, epoch):
-                self._forget_old()
+                self._arrivals.forget(self._is_old)
 
-    def _forget_old(self) -> None:
-        """Frames of older epochs and streams that were not handed out are gone."""
-        while self._queue and not self._counts(self._queue[0]):
-            self._queue.popleft()
-        if self._latest is not None and not self._counts(self._latest):
-            self._latest = None
-
-    def _counts(self, received: Received) -> bool:
+    def _is_old(self, received: Received) -> bool:
+        """True for frames of epochs and streams that have ended; the intake's lock is held."""
         gate, header = self._intake.gate, received.header
-        return header.stream == gate.stream and header.epoch >= gate.epoch
+        return header.stream != gate.stream or header.epoch < gate.epoch
 
     @property
     def connected(self) -> bool:
@@ -166,7 +155,7 @@ class FrameSubscriber:
     @property
     def closed(self) -> bool:
         """True once it has been closed."""
-        return self._closed
+        return self._arrivals.closed
 
     @property
     def stream(self) -> str:
@@ -188,16 +177,9 @@ class FrameSubscriber:
             return replace(now, dropped=Counter(now.dropped), layout=layout)
 
     def _take(self, received: Received) -> None:
-        with self._changed:
-            self._latest = received
-            if not self._every:
-                self._queue.clear()
-            else:
-                self._forget_old()
-                if len(self._queue) == QUEUE:
-                    self._intake.stats.drop("full")
-            self._queue.append(received)
-            self._changed.notify_all()
+        self._arrivals.forget(self._is_old)
+        if self._arrivals.put(received):
+            self._intake.stats.drop("full")
 
     def _announce(self, received: Received) -> None:
         if self._on_frame is not None:
@@ -211,8 +193,8 @@ class FrameSubscriber:
             self._socket.subscribe(self._topic.name)
 
     def _tell(self, event: Event) -> None:
-        with self._intake.lock, self._changed:
-            self._forget_old()
+        with self._intake.lock:
+            self._arrivals.forget(self._is_old)
         if self._on_event is not None:
             _call(self._on_event, event)
 
@@ -223,24 +205,35 @@ class FrameSubscriber:
         dealer = self._way.dealer if self._way is not None else None
         if dealer is not None:
             poller.register(dealer, zmq.POLLIN)
+        asked = False
         try:
-            while not self._closed:
+            while not self._arrivals.closed:
                 ready = dict(poller.poll(self._intake.wait_ms))
                 if dealer is not None and dealer in ready and self._way is not None:
                     self._way.hear_answers()
+                if self._woken in ready:
+                    self._woken.recv(zmq.DONTWAIT)
+                    asked = True
                 self._intake.read()
+                if asked and not self._intake.waits:
+                    asked = False
+                    self._arrivals.looked()
         except zmq.ContextTerminated:
             pass  # the caller's context ends before the subscriber
         finally:
             if self._way is not None:
                 self._way.close()
             self._socket.close()
-            with self._changed:  # who closes sends to ``_woken``, which is open until then
-                self._closed = True
+            with self._arrivals.changed:  # who wakes sends to ``_woken``, which is open until then
+                self._arrivals.close()
                 self._woken.close()
                 self._wake.close()
-                self._changed.notify_all()
             self._end_context()
+
+    def _wake_up(self) -> None:
+        """Ends the thread's wait; ``changed`` is held and nothing closed yet."""
+        with suppress(zmq.Again, zmq.ContextTerminated):  # it is awake, or ends by itself
+            self._wake.send(b"", zmq.DONTWAIT)
 
     def _end_context(self) -> None:
         if self._own_context:
@@ -248,13 +241,10 @@ class FrameSubscriber:
 
     def close(self) -> None:
         """Ends the thread and closes the sockets; ``next`` and iteration end. Twice is fine."""
-        with self._changed:
-            if self._closed:
+        with self._arrivals.changed:
+            if not self._arrivals.close():
                 return
-            self._closed = True
-            self._changed.notify_all()
-            with suppress(zmq.ContextTerminated):  # which ends the thread as well
-                self._wake.send(b"", zmq.DONTWAIT)
+            self._wake_up()
         if threading.current_thread() is self._thread:
             return  # the thread ends when the function that it called returns
         self._thread.join()
