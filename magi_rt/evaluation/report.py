@@ -217,7 +217,8 @@ def _settings(found: SettingsFound | None) -> dict[str, Any] | None:
         for row in found.rows
         if not row.refused
     }
-    return {"trials": found.trials, "scenes": found.scenes, "rows": rows}
+    refused = {row.setting.name: row.refused for row in found.rows if row.refused}
+    return {"trials": found.trials, "scenes": found.scenes, "rows": rows, "refused": refused}
 
 
 def _tracks(played: Play) -> dict[str, Any]:

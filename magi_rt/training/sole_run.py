@@ -1,4 +1,5 @@
-"""One training at a time in a folder: two would take turns at its checkpoint and mix its log."""
+"""One process at a time in a folder: two trainings would take turns at its checkpoint and mix its
+log, two recordings would make the same clips."""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ if sys.platform != "win32":
 
 
 @contextmanager
-def sole_run(folder: Path) -> Iterator[None]:
-    """While open, the folder, which is made if need be, is this training's alone.
+def sole_run(folder: Path, work: str = "training") -> Iterator[None]:
+    """While open, the folder, which is made if need be, is this training's (or other work's) alone.
 
     The system lets go of it when the process ends, however it ends. On Windows, where folders
     cannot be locked, nothing is held.
 
     Raises:
-        OptionError: another training is at work in the folder.
+        OptionError: another one is at work in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
@@ -34,7 +35,7 @@ def sole_run(folder: Path) -> Iterator[None]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OptionError(
-                f"another training is at work in {folder}; wait until it ends or stop it, or take "
+                f"another {work} is at work in {folder}; wait until it ends or stop it, or take "
                 "another folder",
                 field="out",
             ) from error

@@ -97,6 +97,7 @@ def test_the_json_line_is_one_line_of_plain_json(sound: Evaluation) -> None:
     assert found["physics"]["video, model"]["score"] == 100
     assert found["play"]["model"] == found["play"]["simulator"]
     assert list(found["settings"]["rows"]) == ["64 steps", "32 steps"]
+    assert found["settings"]["refused"] == {"16 steps": "too many steps"}
     assert found["vae"]["ssim"] == 0.9712
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from magi_rt.errors import MediaError, PromptError
+from magi_rt.media.late_interrupt import late_interrupt
+from magi_rt.media.pictures import Pixels
+from magi_rt.media.video_writer import Sink, VideoWriter
 from magi_rt.training.recordings import Recorder
 from magi_rt.training.recordings.clip_file import index_clip
 from magi_rt.training.recordings.folder import open_clip
@@ -95,6 +101,88 @@ def test_a_game_that_is_ended_keeps_its_recording(tmp_path: Path, end: type[Base
     assert names(tmp_path) == ["run.mp4", "run.srt"]
 
 
+def test_ctrl_c_in_the_middle_of_a_frame_waits_until_the_frame_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = VideoWriter._encode
+
+    def interrupted(writer: VideoWriter, pixels: Pixels | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+        encode(writer, pixels)
+
+    monkeypatch.setattr(VideoWriter, "_encode", interrupted)
+    with pytest.raises(KeyboardInterrupt), Recorder(tmp_path / "run.mp4", size=None) as recorder:
+        recorder.prompt("left")
+        recorder.frame(picture(0))
+    assert recorder.frames == 1
+    assert len(index_clip(tmp_path / "run.mp4").stamps) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with pytest.raises(KeyboardInterrupt), late_interrupt():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second one waited")
+
+
+def test_recorders_off_the_main_thread_leave_signals_alone(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        pool.submit(write_clip, tmp_path / "run.mp4", 2, {0: "left"}).result()
+    assert names(tmp_path) == ["run.mp4", "run.srt"]
+
+
+def test_two_recorders_of_one_name_keep_both_clips(tmp_path: Path) -> None:
+    first, second = (Recorder(tmp_path / "run.mp4", size=None) for _ in range(2))
+    for recorder, prompt in ((first, "left"), (second, "right")):
+        recorder.prompt(prompt)
+        recorder.frame(picture(0))
+    second.close()
+    first.close()
+    assert names(tmp_path) == ["run-2.mp4", "run-2.srt", "run.mp4", "run.srt"]
+    assert [recorder.path.name for recorder in (second, first)] == ["run.mp4", "run-2.mp4"]
+    asked = [open_clip(recorder.path).captions[0].prompt for recorder in (second, first)]
+    assert asked == ["right", "left"]
+
+
+def test_a_discarded_recording_takes_nobody_elses_captions_along(tmp_path: Path) -> None:
+    given_up = Recorder(tmp_path / "run.mp4", size=None)
+    given_up.frame(picture(0))
+    write_clip(tmp_path / "run.mp4", 2, {0: "left"})
+    given_up.discard()
+    assert names(tmp_path) == ["run.mp4", "run.srt"]
+
+
+def test_a_recording_that_was_lost_to_a_full_disk_says_so_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(tmp_path / "run.mp4", size=None)
+    recorder.frame(picture(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(Sink, "check", full_disk)
+        with pytest.raises(MediaError, match="No space left"):
+            recorder.frame(picture(1))
+    with pytest.raises(MediaError, match="No space left"):
+        recorder.frame(picture(2))
+    with pytest.raises(MediaError, match="No space left"):
+        recorder.close()
+    assert names(tmp_path) == []
+
+
+def full_disk(sink: Sink) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_clock_of_a_recording_may_have_begun_long_ago(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "run.mp4", size=None, fps=10) as recorder:
+        for number, time_s in enumerate((86_400.0, 86_400.1, 86_400.3)):
+            recorder.frame(picture(number), time_s=time_s)
+    found = shown(index_clip(tmp_path / "run.mp4").read(0, 4, fps=10, size=32))
+    expected = [level(number) for number in (0, 1, 1, 2)]
+    assert recorder.frames == 4
+    assert np.abs(np.subtract(found, expected)).max() <= 2
+
+
 def test_a_game_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Recorder(tmp_path / "run.mp4") as recorder:
         recorder.frame(picture(0))
@@ -105,10 +193,10 @@ def test_a_game_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_captions_that_cannot_be_written_leave_no_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(path: Path, write: object) -> None:
+    def refuse(path: Path, write: object) -> None:
         raise MediaError(f"{path} could not be written")
 
-    monkeypatch.setattr("magi_rt.training.recordings.recorder.write_whole", full_disk)
+    monkeypatch.setattr("magi_rt.training.recordings.recorder.write_whole", refuse)
     with pytest.raises(MediaError), Recorder(tmp_path / "run.mp4") as recorder:
         recorder.frame(picture(0))
     assert names(tmp_path) == []

@@ -283,3 +283,13 @@ def test_recording_goes_on_where_it_stopped(tmp_path: Path) -> None:
     written = first.stat().st_mtime_ns
     assert len(list(record_clips(world, tmp_path, clips=2, seconds=0.3))) == 2
     assert first.stat().st_mtime_ns == written
+
+
+def test_a_folder_takes_one_recording_of_a_world_at_a_time(tmp_path: Path) -> None:
+    world = WorldSource("toybox", 32)
+    first = record_clips(world, tmp_path, clips=2, seconds=0.3)
+    next(first)
+    with pytest.raises(OptionError, match="another recording is at work"):
+        next(record_clips(world, tmp_path, clips=1, seconds=0.3))
+    assert len(list(first)) == 1
+    assert len(list(record_clips(world, tmp_path, clips=2, seconds=0.3))) == 2

@@ -10,6 +10,7 @@ from magi_rt.errors import MediaError, OptionError
 from magi_rt.training.recordings.recorder import Recorder
 from magi_rt.training.recordings.source import FRAME_RATE, FRAMES_PER_CHUNK, ClipSource
 from magi_rt.training.seeds import seeded
+from magi_rt.training.sole_run import sole_run
 
 MAX_CLIP_S = 120
 """Longest clip in seconds: a clip is made in memory as a whole."""
@@ -27,7 +28,8 @@ def record_clips(
         seconds: of each clip, rounded up to whole chunks; at most ``MAX_CLIP_S``.
 
     Raises:
-        OptionError: clips or seconds are outside their limits, or the seed is negative.
+        OptionError: clips or seconds are outside their limits, the seed is negative, or another
+            recording is at work in the folder.
         MediaError: the folder cannot be written to.
     """
     if clips < 1 or seed < 0:
@@ -42,11 +44,12 @@ def record_clips(
     if folder.exists() and not folder.is_dir():
         raise MediaError(f"{folder} is a file; name a folder for the clips", field="path")
     chunks = ceil(seconds * FRAME_RATE / FRAMES_PER_CHUNK)
-    for number in range(1, clips + 1):
-        path = folder / f"clip-{number:04}.mp4"
-        if not path.exists():
-            _record_one(source, path, chunks, seed, number)
-        yield path
+    with sole_run(folder, "recording"):
+        for number in range(1, clips + 1):
+            path = folder / f"clip-{number:04}.mp4"
+            if not path.exists():
+                _record_one(source, path, chunks, seed, number)
+            yield path
 
 
 def _record_one(source: ClipSource, path: Path, chunks: int, seed: int, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from magi_rt.errors import MediaError
+from magi_rt.media.late_interrupt import late_interrupt
 from magi_rt.media.pictures import Pixels, pixels_in_memory, resize
 from magi_rt.media.video_writer import VideoWriter
 from magi_rt.training.recordings.captions import Caption, captions_text
-from magi_rt.whole_files import write_whole
+from magi_rt.whole_files import cannot_write, write_whole
 from magi_rt.world.prompt_text import plain_prompt
 
 
@@ -23,6 +25,7 @@ class Recorder:
 
     As a context manager it closes at the end of the block. When the program ends by Ctrl-C or
     ``SystemExit``, as games do, what was recorded is kept; after any other exception it is not.
+    A Ctrl-C that comes in the middle of a frame is raised when the frame is there.
 
         with Recorder("clips/run-1.mp4", fps=60) as recorder:
             while playing:
@@ -30,7 +33,9 @@ class Recorder:
                 recorder.frame(screen)
 
     Args:
-        path: ends in .mp4; its folder is made. Nothing is ever overwritten.
+        path: ends in .mp4; its folder is made. Nothing is ever overwritten: when another clip of
+            that name appears while this one is recorded, this one ends as "run-1-2.mp4", and
+            ``path`` says so once it is closed.
         size: the shorter side of the video in pixels, proportions kept; None: as frames come.
             About twice the side to train on is best: the video stores colours at half its size.
         fps: how many frames are one second.
@@ -60,7 +65,9 @@ class Recorder:
         self._shown: Pixels | None = None
         self._comes_as: tuple[int, ...] | None = None
         self._writer: VideoWriter | None = None
-        self._closed = False
+        self._begun_s: float | None = None
+        self._lost: MediaError | None = None
+        self._claimed = self._closed = False
 
     def prompt(self, text: str) -> None:
         """What is asked for from the next frame on, until the next prompt; "" for nothing.
@@ -72,19 +79,22 @@ class Recorder:
     def frame(self, picture: Any, time_s: float | None = None) -> None:
         """Append a frame: a pygame surface, or an array [H, W, 3], uint8 or float 0..1.
 
-        ``time_s``: when it shows, in seconds since the first frame, for programs without a fixed
-        rate: so that the video keeps that time the frame before is repeated until then, and a frame
-        that comes too soon is left out. Raises MediaError for other things, for a size unlike that
-        of the first frame, for a time that is none, and when the disk is full.
+        ``time_s``: when it shows, in seconds of any clock that goes on, for programs without a
+        fixed rate. The video begins with the first frame; so that it keeps the time from there on,
+        the frame before is repeated until then, and a frame that comes too soon is left out.
+        Raises MediaError for other things, for a size unlike that of the first frame, for a time
+        that is none, and, from then on, when the disk is full.
         """
         if self._closed:
             raise MediaError(f"{self.path} is closed; open another recorder", field="path")
+        if self._lost is not None:
+            raise self._lost
         pixels = _pixels(picture)
         if time_s is not None and not isfinite(time_s):
             raise MediaError(
                 f"frame {self.frames} shows at {time_s} s; give seconds", field="time_s"
             )
-        due = self.frames + 1 if time_s is None else int(time_s * self.fps + 1e-6) + 1
+        due = self._due(time_s)
         if due <= self.frames:
             return
         if self._comes_as is None:
@@ -97,35 +107,76 @@ class Recorder:
                 field="picture",
             )
         fitted = resize(pixels, *self._video_size(*pixels.shape[:2]))
-        writer = self._opened(fitted)
-        while self.frames < due - 1:
-            writer.write(fitted if self._shown is None else self._shown)
+        with late_interrupt():
+            try:
+                self._append(fitted, due)
+            except MediaError as error:
+                self._lost = error
+                raise
+
+    def _due(self, time_s: float | None) -> int:
+        """How many frames the video has when one that shows at this time is its last."""
+        if time_s is None:
+            return self.frames + 1
+        if self._begun_s is None:
+            self._begun_s = time_s - self.frames / self.fps
+        return int((time_s - self._begun_s) * self.fps + 1e-6) + 1
+
+    def _append(self, pixels: Pixels, due: int) -> None:
+        writer = self._opened(pixels)
+        while self._shown is not None and self.frames < due - 1:
+            writer.write(self._shown)
             self.frames += 1
         if self._asked is not None:
             self._prompts.append((self.frames, self._asked))
             self._asked = None
-        writer.write(fitted)
+        writer.write(pixels)
         self.frames += 1
-        self._shown = fitted.copy()  # a game may draw into its array again
+        self._shown = pixels.copy()  # a game may draw into its array again
 
     def close(self) -> None:
         """Finish both files; once closed, closing again does nothing.
 
-        MediaError when no frame came or the disk is full; neither file is there then.
+        MediaError when no frame came or the disk is or was full; neither file is there then.
         """
         if self._closed:
             return
         self._closed = True
+        if self._lost is not None:
+            raise self._lost
         if self._writer is None:
             raise MediaError(f"{self.path} was not written: no frame came", field="path")
+        with late_interrupt():
+            self._finish(self._writer)
+
+    def _finish(self, writer: VideoWriter) -> None:
         # Captions first: a video without them would be a clip in which nothing is asked for.
         text = captions_text(self._captions()).encode()
         try:
+            self._claim(writer)
             write_whole(self.captions_path, lambda stream: stream.write(text))
-            self._writer.close()
+            writer.close()
         finally:
-            if not self._writer.finished:
+            if not writer.finished:
                 self._forget()
+
+    def _claim(self, writer: VideoWriter) -> None:
+        """Give both files the first free name; that of the captions is taken from here on."""
+        asked = self.path
+        for number in count(1):
+            name = asked if number == 1 else asked.with_stem(f"{asked.stem}-{number}")
+            captions = name.with_suffix(".srt")
+            try:
+                if name.exists():
+                    continue
+                captions.touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise cannot_write(captions, error) from error
+            self.path, self.captions_path, self._claimed = name, captions, True
+            writer.path = name
+            return
 
     def discard(self) -> None:
         """Leave no file behind."""
@@ -136,8 +187,9 @@ class Recorder:
     def _forget(self) -> None:
         if self._writer is not None:
             self._writer.discard()
-        with suppress(OSError):
-            self.captions_path.unlink()
+        if self._claimed:
+            with suppress(OSError):
+                self.captions_path.unlink()
 
     def _captions(self) -> list[Caption]:
         ends = [start for start, _ in self._prompts[1:]] + [self.frames]
