@@ -226,13 +226,18 @@ class Loop:
 
     def _log(self, numbers: Mapping[str, float]) -> None:
         state = self.state
-        line = {"step": state.step, "seconds": round(state.elapsed_s, 1)}
-        line |= {key: round(value, 6) for key, value in numbers.items()}
+        line: dict[str, Any] = {"step": state.step, "seconds": round(state.elapsed_s, 1)}
+        line |= {key: _plain(value) for key, value in numbers.items()}
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         share = min(1.0, self.plan.progress(state.step, state.elapsed_s))
         words = "  ".join(f"{key} {value:.4g}" for key, value in numbers.items())
         self.console.print(f"[bold]{share:4.0%}[/] step {state.step}  {words}", highlight=False)
+
+
+def _plain(value: float) -> float | None:
+    """A number as JSON has it; it knows no NaN and no infinity."""
+    return round(value, 6) if math.isfinite(value) else None
 
 
 class swapped_weights:

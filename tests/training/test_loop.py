@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -79,6 +80,13 @@ def test_lines_written_after_the_last_checkpoint_are_written_anew(tmp_path: Path
         file.write(json.dumps({"step": 99, "loss": 1.0}) + '\n{"step": 100, "lo')
     toy_loop(tmp_path, PLAN).run()
     assert curve(tmp_path) == wanted
+
+
+def test_the_log_stays_json_when_a_measure_is_no_number(tmp_path: Path) -> None:
+    toy_loop(tmp_path, PLAN, evaluate=lambda step: {"score": math.nan}).run()
+    for line in (tmp_path / "log.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} in the log"))
+    assert [line["score"] for line in read_log(tmp_path) if "score" in line] == [None] * 3
 
 
 def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
