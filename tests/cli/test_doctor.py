@@ -86,6 +86,17 @@ def test_something_needed_that_is_broken_gives_exit_code_1(
     assert "something needed is wrong" in result.stdout
 
 
+def test_a_machine_on_which_no_backend_can_be_chosen_is_not_called_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAGI_RT_BACKEND", "bogus")
+    found = report()
+    assert not found["ok"] and found["backend"]["name"] == "none"
+    assert any("no world opens" in each and "'bogus'" in each for each in found["advice"])
+    result = asked()
+    assert result.exit_code == 1 and "something needed is wrong" in result.stdout
+
+
 def test_a_world_that_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("magi_rt.checkpoints.layout.BUILT_IN_FOLDER", Path("/nowhere"))
     found = report()
