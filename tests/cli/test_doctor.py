@@ -76,6 +76,14 @@ def test_a_package_that_fails_while_imported_is_found_when_asked(
     assert found.state == "broken" and "libhalf.so" in found.detail
 
 
+def test_a_package_that_fails_in_letters_of_another_encoding_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    _, wrong = machine_facts.said_apart("raise OSError('libm\\xe9 is gone')")
+    assert wrong.startswith("OSError: libm") and wrong.endswith(" is gone")
+
+
 def test_something_needed_that_is_broken_gives_exit_code_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
