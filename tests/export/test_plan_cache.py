@@ -149,6 +149,34 @@ def test_plans_unused_for_long_are_removed_and_those_in_use_stay(tmp_path: Path)
         cache.prune(-1)
 
 
+def test_a_plan_that_cannot_be_removed_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PlanCache(tmp_path)
+    place = cache.get(identity(), build).folder
+
+    def in_use(*_: object, **__: object) -> None:  # as on Windows while a file of it is open
+        raise PermissionError("a file of it is open")
+
+    monkeypatch.setattr("shutil.rmtree", in_use)
+    monkeypatch.setattr("os.replace", in_use)
+    assert cache.prune(0) == []
+    assert cache.find(identity()) == open_plan(place)
+
+
+def test_what_killed_builds_left_is_swept_away_with_old_plans(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    left, busy = (
+        tmp_path / f".{cache.place(identity(weights=name)).name}.part" for name in ("left", "busy")
+    )
+    for folder in (left, busy):
+        folder.mkdir()
+        (folder / "half").write_bytes(b"half")
+    with filelock.FileLock(busy.with_suffix(".lock")):
+        assert cache.prune(30) == [(left, 4)]
+    assert not left.exists() and busy.is_dir()
+
+
 def test_a_plan_is_kept_for_as_many_days_as_were_asked_for(tmp_path: Path) -> None:
     cache = PlanCache(tmp_path)
     place = cache.get(identity(), build).folder
