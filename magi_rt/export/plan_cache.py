@@ -170,9 +170,9 @@ def open_plan(folder: Path, wanted: PlanIdentity | None = None) -> Plan:
     manifest = Manifest.read(folder)
     if wanted is not None:
         manifest.check(wanted, folder)
-    manifest.check_files(folder)
     with suppress(OSError):  # of a folder that may only be read
-        os.utime(folder / MANIFEST)  # when it was used last, for prune
+        os.utime(folder / MANIFEST)  # when it was used last, for prune; before reading gigabytes
+    manifest.check_files(folder)
     return Plan(folder, manifest)
 
 

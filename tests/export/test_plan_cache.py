@@ -18,6 +18,7 @@ import pytest
 from magi_rt.backends.kept_plans import plan_for
 from magi_rt.cli.compile_cpu import _ToldCache
 from magi_rt.errors import BackendError, OptionError
+from magi_rt.export.manifest import Manifest
 from magi_rt.export.plan_cache import DAY_S, PlanCache, default_cache, open_plan
 from tests.export.kit import identity
 
@@ -175,6 +176,22 @@ def test_what_killed_builds_left_is_swept_away_with_old_plans(tmp_path: Path) ->
     with filelock.FileLock(busy.with_suffix(".lock")):
         assert cache.prune(30) == [(left, 4)]
     assert not left.exists() and busy.is_dir()
+
+
+def test_a_plan_that_is_just_being_opened_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PlanCache(tmp_path)
+    place = cache.get(identity(), build).folder
+    os.utime(place / "manifest.json", (1e9, 1e9))
+    check = Manifest.check_files
+
+    def checked_slowly(manifest: Manifest, folder: Path) -> None:
+        check(manifest, folder)
+        assert cache.prune(30) == []
+
+    monkeypatch.setattr(Manifest, "check_files", checked_slowly)
+    assert cache.get(identity(), refuse).file(".engine").is_file()
 
 
 def test_a_plan_is_kept_for_as_many_days_as_were_asked_for(tmp_path: Path) -> None:
