@@ -76,6 +76,7 @@ def compile(
       magi-rt compile rtx4090-4.5b-256 --random-layers 1
     """
     from magi_rt.backends.fingerprint import fingerprint
+    from magi_rt.cli.run_plan import parse_size
     from magi_rt.export.parts import open_networks
     from magi_rt.export.parts import random_layers as networks_of_random_layers
     from magi_rt.export.plan_cache import PlanCache
@@ -83,7 +84,7 @@ def compile(
     if prune is not None:
         _prune(PlanCache(plans), prune, as_json)
         return
-    height, width = _sides(size)
+    height, width = (None, None) if size is None else parse_size(size)
     named = _recipe(recipe, model, target)
     if window is not None and history is None:
         history = _memory(model or named.model, named.steps, window)
@@ -160,15 +161,6 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
         steps=runtime.num_steps,
         history=SamplerConfig.from_config(config).memory_depth(),
     )
-
-
-def _sides(size: str | None) -> tuple[int | None, int | None]:
-    if size is None:
-        return None, None
-    height, _, width = size.partition("x")
-    if not (height.isdigit() and width.isdigit()):
-        raise OptionError(f"size is {size!r}; write height x width, 256x256 for one", field="size")
-    return int(height), int(width)
 
 
 def _with_bar(recipe: Recipe, networks: Networks | None, cache: Any, hidden: bool) -> Any:

@@ -202,9 +202,10 @@ def test_old_plans_are_removed_by_the_verb(tmp_path: Path) -> None:
     [
         (["cpu-nano", "--random-layers", "1"], "random layers are for cards"),
         (["cpu-nano", "--precision", "float16"], "'auto', 'float32'"),
+        (["cpu-nano", "--size", "²x²"], "not a size; write height x width"),
     ],
 )
-def test_what_a_processor_has_not_is_refused(changes: list[str], told: str) -> None:
+def test_what_no_processor_can_be_asked_for_is_refused(changes: list[str], told: str) -> None:
     from magi_rt.cli.app import app
 
     said = CliRunner().invoke(app, ["compile", *changes])
