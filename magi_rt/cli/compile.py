@@ -92,6 +92,7 @@ def compile(
         target=target, precision=precision, runtime=runtime, height=height, width=width,
         window=window, history=history,
     )  # fmt: skip
+    _check_size(wanted, model)
     if wanted.place.capability is None:
         if random_layers is not None:
             raise OptionError(
@@ -161,6 +162,18 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
         steps=runtime.num_steps,
         history=SamplerConfig.from_config(config).memory_depth(),
     )
+
+
+def _check_size(recipe: Recipe, model: str | None) -> None:
+    """Refuses pictures that no world of the model has; of random layers any are tried."""
+    from magi_rt.presets import PRESETS
+    from magi_rt.world.options import WorldOptions
+    from magi_rt.world.settings import check_options
+
+    place = model or recipe.model
+    if place not in PRESETS:
+        size = recipe.height, recipe.width
+        check_options(place, WorldOptions(size=size, depth=recipe.history))
 
 
 def _with_bar(recipe: Recipe, networks: Networks | None, cache: Any, hidden: bool) -> Any:
