@@ -20,6 +20,7 @@ from magi_rt.backends.graph_runtime import GraphOrder, Runner
 from magi_rt.backends.openvino_kept import kept_in
 from magi_rt.errors import BackendError
 from magi_rt.export.builders import missing
+from magi_rt.export.tracing import TRACING
 
 PLAN = "plan.xml"
 
@@ -60,7 +61,7 @@ class OpenVINORuntime:
     def save(self, order: GraphOrder, into: Path) -> None:
         # The model reads the weights where PyTorch holds them: both live until it is saved.
         graph, example = order.graph().eval(), order.example()
-        with warnings.catch_warnings():
+        with TRACING, warnings.catch_warnings():
             # Sizes are fixed, so what tracing warns of (sizes that become constants) is meant.
             warnings.simplefilter("ignore")
             model = self._ov.convert_model(

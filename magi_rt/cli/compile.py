@@ -76,6 +76,7 @@ def compile(
       magi-rt compile rtx4090-4.5b-256 --random-layers 1
     """
     from magi_rt.backends.fingerprint import fingerprint
+    from magi_rt.cli.run_plan import parse_size
     from magi_rt.export.parts import open_networks
     from magi_rt.export.parts import random_layers as networks_of_random_layers
     from magi_rt.export.plan_cache import PlanCache
@@ -83,7 +84,7 @@ def compile(
     if prune is not None:
         _prune(PlanCache(plans), prune, as_json)
         return
-    height, width = _sides(size)
+    height, width = (None, None) if size is None else parse_size(size)
     named = _recipe(recipe, model, target)
     if window is not None and history is None:
         history = _memory(model or named.model, named.steps, window)
@@ -91,6 +92,7 @@ def compile(
         target=target, precision=precision, runtime=runtime, height=height, width=width,
         window=window, history=history,
     )  # fmt: skip
+    _check_size(wanted, model)
     if wanted.place.capability is None:
         if random_layers is not None:
             raise OptionError(
@@ -162,13 +164,16 @@ def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
     )
 
 
-def _sides(size: str | None) -> tuple[int | None, int | None]:
-    if size is None:
-        return None, None
-    height, _, width = size.partition("x")
-    if not (height.isdigit() and width.isdigit()):
-        raise OptionError(f"size is {size!r}; write height x width, 256x256 for one", field="size")
-    return int(height), int(width)
+def _check_size(recipe: Recipe, model: str | None) -> None:
+    """Refuses pictures that no world of the model has; of random layers any are tried."""
+    from magi_rt.presets import PRESETS
+    from magi_rt.world.options import WorldOptions
+    from magi_rt.world.settings import check_options
+
+    place = model or recipe.model
+    if place not in PRESETS:
+        size = recipe.height, recipe.width
+        check_options(place, WorldOptions(size=size, depth=recipe.history))
 
 
 def _with_bar(recipe: Recipe, networks: Networks | None, cache: Any, hidden: bool) -> Any:

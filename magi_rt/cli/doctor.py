@@ -30,6 +30,9 @@ from magi_rt.cli.machine_facts import (
 UNWELL = 1
 """Exit code when something that is needed is missing or broken."""
 
+NO_BACKEND = "none"
+"""The backend's name where none can be chosen."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 TryImports = Annotated[
     bool,
@@ -66,17 +69,19 @@ def examine(*, try_imports: bool = False) -> dict[str, Any]:
     """Everything that is found, as JSON values; never raises for what it finds."""
     cards = gpus()
     packages = [look_up(each, gpu=bool(cards), try_import=try_imports) for each in PACKAGES]
-    worlds = [_world(name) for name in ("nano", "nano-base")]
-    advice = [*_advice(packages, cards), *(each["problem"] for each in worlds if each["problem"])]
+    worlds, backend = [_world(name) for name in ("nano", "nano-base")], _backend()
+    problems = [each["problem"] for each in worlds if each["problem"]]
+    if backend["name"] == NO_BACKEND:
+        problems.append(f"no world opens: {backend['reason']}")
     sound = all(each.state == OK for each in packages if each.needed)
     return {
-        "ok": sound and not any(each["problem"] for each in worlds),
+        "ok": sound and not problems,
         "machine": _machine(),
         "gpus": [asdict(card) for card in cards],
-        "backend": _backend(),
+        "backend": backend,
         "packages": [asdict(each) for each in packages],
         "worlds": worlds,
-        "advice": advice,
+        "advice": [*_advice(packages, cards), *problems],
     }
 
 
@@ -106,7 +111,7 @@ def _backend() -> dict[str, str]:
         "choice = resolve_backend('nano'); print(json.dumps([choice.backend, choice.reason]))"
     )
     if wrong:
-        return {"name": "none", "reason": f"choosing a backend fails: {wrong}"}
+        return {"name": NO_BACKEND, "reason": f"choosing a backend fails: {wrong}"}
     name, reason = json.loads(said)
     return {"name": name, "reason": reason}
 

@@ -169,7 +169,9 @@ def said_apart(program: str) -> tuple[str, str]:
     """
     command = [sys.executable, "-W", "ignore", "-c", program]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=120
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return "", str(error)
     if done.returncode == 0:
@@ -199,7 +201,7 @@ def gpus() -> list[Gpu]:
     try:
         done = subprocess.run(
             [tool, asked, "--format=csv,noheader,nounits"],
-            capture_output=True, text=True, timeout=20,
+            capture_output=True, text=True, errors="replace", timeout=20,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return []

@@ -120,7 +120,8 @@ class PlanCache:
             lock.release()
 
     def prune(self, days: float) -> list[tuple[Path, int]]:
-        """Removes plans that nobody has opened for so many days; returns them and their bytes.
+        """Removes plans that nobody has opened for so many days, and what killed builds left;
+        returns them and their bytes.
 
         Plans that another process is building, or that cannot be removed, stay.
 
@@ -132,16 +133,22 @@ class PlanCache:
         if not days >= 0:
             raise OptionError(f"days is {days}; it must be 0 or more", field="days")
         removed = []
+        for left in sorted(self.folder.glob(".*.part")):
+            lock = filelock.FileLock(left.with_suffix(".lock"))
+            with suppress(OSError, filelock.Timeout), lock.acquire(timeout=0):
+                size = _bytes_in(left)
+                shutil.rmtree(left)
+                removed.append((left, size))
         for manifest in sorted(self.folder.glob(f"[!.]*/{MANIFEST}")):
             place = manifest.parent
             lock = filelock.FileLock(place.with_name(f".{place.name}.lock"))
             with suppress(OSError, filelock.Timeout), lock.acquire(timeout=0):
                 if time.time() - manifest.stat().st_mtime < days * DAY_S:
                     continue
-                size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-                manifest.unlink()  # half removed, it is no plan any more
-                shutil.rmtree(place)
+                size, part = _bytes_in(place), _part(place)
+                os.replace(place, part)  # a folder with an open file refuses on Windows: it stays
                 removed.append((place, size))
+                shutil.rmtree(part)
         return removed
 
 
@@ -163,9 +170,9 @@ def open_plan(folder: Path, wanted: PlanIdentity | None = None) -> Plan:
     manifest = Manifest.read(folder)
     if wanted is not None:
         manifest.check(wanted, folder)
-    manifest.check_files(folder)
     with suppress(OSError):  # of a folder that may only be read
-        os.utime(folder / MANIFEST)  # when it was used last, for prune
+        os.utime(folder / MANIFEST)  # when it was used last, for prune; before reading gigabytes
+    manifest.check_files(folder)
     return Plan(folder, manifest)
 
 
@@ -180,7 +187,7 @@ def _whole(place: Path, identity: PlanIdentity, to_build: bool = False) -> Plan 
 
 
 def _build(place: Path, identity: PlanIdentity, build: BuildInto) -> Plan:
-    part = place.with_name(f".{place.name}.part")
+    part = _part(place)
     shutil.rmtree(part, ignore_errors=True)  # what a killed build left; the lock is ours
     part.mkdir()
     begun = time.perf_counter()
@@ -196,3 +203,12 @@ def _build(place: Path, identity: PlanIdentity, build: BuildInto) -> Plan:
         shutil.rmtree(part, ignore_errors=True)
         raise
     return Plan(place, manifest, fresh=True)
+
+
+def _part(place: Path) -> Path:
+    """Where a plan lies before it is whole, and when it is no plan any more."""
+    return place.with_name(f".{place.name}.part")
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -164,6 +164,6 @@ def _load(path: Path) -> object:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", field="recipe") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # for one, a day that no calendar has
         told = " ".join(str(error).split())
         raise ConfigError(f"{path} is not YAML: {told}", field="recipe") from error

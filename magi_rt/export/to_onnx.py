@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from magi_rt.errors import BackendError
 from magi_rt.export.manifest import TensorSpec
+from magi_rt.export.tracing import TRACING
 
 OPSET = 20
 """Attention written out: every runtime takes it, in float32, float16 and bfloat16."""
@@ -68,7 +69,7 @@ def export_graph(
     path = Path(path)
     weights = sum(each.nbytes for each in graph.parameters())
     try:
-        with _quiet():
+        with TRACING, _quiet():
             program = torch.onnx.export(
                 graph.eval(), tuple(example.values()), input_names=list(example),
                 output_names=list(outputs), opset_version=opset, dynamo=True,

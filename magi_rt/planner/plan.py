@@ -134,12 +134,13 @@ def _ways(subject: Subject, chip: Chip, wish: Wish) -> tuple[Precision, ...]:
 
 def _sizes(subject: Subject, wish: Wish) -> Sequence[Size]:
     side = subject.multiple
+    least = 2 * side  # a side of one token has no positions
     for size in wish.sizes:
-        if size[0] % side or size[1] % side or min(size) < side:
-            near = "x".join(str(max(side, round(each / side) * side)) for each in size)
+        if size[0] % side or size[1] % side or min(size) < least:
+            near = "x".join(str(max(least, round(each / side) * side)) for each in size)
             raise OptionError(
                 f"size {size[0]}x{size[1]} (height x width) does not fit: both sides must be "
-                f"multiples of {side}; try {near}",
+                f"multiples of {side}, and at least {least}; try {near}",
                 field="size",
             )
     own = (subject.config.runtime.video_size_h, subject.config.runtime.video_size_w)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+import warnings
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,6 +135,32 @@ def test_a_graph_lives_until_openvino_has_saved_it(
     monkeypatch.setattr("openvino.save_model", lambda *_, **__: alive.append(made[0]() is not None))
     runtime.save(GraphOrder("small", make, {"x": (2, 4)}, ("y",)), tmp_path)
     assert alive == [True]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_worlds_that_are_opened_at_once_spoil_neither_each_others_graphs_nor_what_is_printed(
+    backend: str, tmp_path: Path
+) -> None:
+    runtime, before = graph_executor(backend, tmp_path).runtime, (sys.stdout, warnings.filters[:])
+    together, failures = threading.Barrier(2), list[BaseException]()
+
+    def convert(into: Path) -> None:
+        network = nn.Sequential(*(nn.Linear(8, 8) for _ in range(40)))
+        order = GraphOrder("small", lambda: network, {"input": (2, 8)}, ("y",))
+        into.mkdir()
+        together.wait(60)
+        try:
+            with torch.no_grad():
+                runtime.save(order, into)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=convert, args=(tmp_path / name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert failures == [] and (sys.stdout, warnings.filters) == before
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

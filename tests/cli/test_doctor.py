@@ -76,6 +76,14 @@ def test_a_package_that_fails_while_imported_is_found_when_asked(
     assert found.state == "broken" and "libhalf.so" in found.detail
 
 
+def test_a_package_that_fails_in_letters_of_another_encoding_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    _, wrong = machine_facts.said_apart("raise OSError('libm\\xe9 is gone')")
+    assert wrong.startswith("OSError: libm") and wrong.endswith(" is gone")
+
+
 def test_something_needed_that_is_broken_gives_exit_code_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -84,6 +92,17 @@ def test_something_needed_that_is_broken_gives_exit_code_1(
     result = asked()
     assert result.exit_code == 1
     assert "something needed is wrong" in result.stdout
+
+
+def test_a_machine_on_which_no_backend_can_be_chosen_is_not_called_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAGI_RT_BACKEND", "bogus")
+    found = report()
+    assert not found["ok"] and found["backend"]["name"] == "none"
+    assert any("no world opens" in each and "'bogus'" in each for each in found["advice"])
+    result = asked()
+    assert result.exit_code == 1 and "something needed is wrong" in result.stdout
 
 
 def test_a_world_that_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,14 +197,28 @@ def test_old_plans_are_removed_by_the_verb(tmp_path: Path) -> None:
     assert place.name in "".join(gone.output.split()) and not place.exists()
 
 
+@pytest.mark.parametrize("target", ["cpu", "rtx4090"])
+def test_no_engines_are_built_for_pictures_that_no_world_has(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from magi_rt.cli.app import app
+
+    monkeypatch.setenv("MAGI_RT_CACHE", str(tmp_path))
+    command = ["compile", "--model", "nano", "--target", target, "--size", "16x64", "--quiet"]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code != 0 and list(tmp_path.iterdir()) == []
+    assert "multiples of 16, and at least 32; try 32x64" in " ".join(said.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         (["cpu-nano", "--random-layers", "1"], "random layers are for cards"),
         (["cpu-nano", "--precision", "float16"], "'auto', 'float32'"),
+        (["cpu-nano", "--size", "²x²"], "not a size; write height x width"),
     ],
 )
-def test_what_a_processor_has_not_is_refused(changes: list[str], told: str) -> None:
+def test_what_no_processor_can_be_asked_for_is_refused(changes: list[str], told: str) -> None:
     from magi_rt.cli.app import app
 
     said = CliRunner().invoke(app, ["compile", *changes])

@@ -18,6 +18,7 @@ import pytest
 from magi_rt.backends.kept_plans import plan_for
 from magi_rt.cli.compile_cpu import _ToldCache
 from magi_rt.errors import BackendError, OptionError
+from magi_rt.export.manifest import Manifest
 from magi_rt.export.plan_cache import DAY_S, PlanCache, default_cache, open_plan
 from tests.export.kit import identity
 
@@ -147,6 +148,50 @@ def test_plans_unused_for_long_are_removed_and_those_in_use_stay(tmp_path: Path)
     assert not old.exists() and young.is_dir() and busy.is_dir()
     with pytest.raises(OptionError, match="days is -1"):
         cache.prune(-1)
+
+
+def test_a_plan_that_cannot_be_removed_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PlanCache(tmp_path)
+    place = cache.get(identity(), build).folder
+
+    def in_use(*_: object, **__: object) -> None:  # as on Windows while a file of it is open
+        raise PermissionError("a file of it is open")
+
+    monkeypatch.setattr("shutil.rmtree", in_use)
+    monkeypatch.setattr("os.replace", in_use)
+    assert cache.prune(0) == []
+    assert cache.find(identity()) == open_plan(place)
+
+
+def test_what_killed_builds_left_is_swept_away_with_old_plans(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    left, busy = (
+        tmp_path / f".{cache.place(identity(weights=name)).name}.part" for name in ("left", "busy")
+    )
+    for folder in (left, busy):
+        folder.mkdir()
+        (folder / "half").write_bytes(b"half")
+    with filelock.FileLock(busy.with_suffix(".lock")):
+        assert cache.prune(30) == [(left, 4)]
+    assert not left.exists() and busy.is_dir()
+
+
+def test_a_plan_that_is_just_being_opened_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PlanCache(tmp_path)
+    place = cache.get(identity(), build).folder
+    os.utime(place / "manifest.json", (1e9, 1e9))
+    check = Manifest.check_files
+
+    def checked_slowly(manifest: Manifest, folder: Path) -> None:
+        check(manifest, folder)
+        assert cache.prune(30) == []
+
+    monkeypatch.setattr(Manifest, "check_files", checked_slowly)
+    assert cache.get(identity(), refuse).file(".engine").is_file()
 
 
 def test_a_plan_is_kept_for_as_many_days_as_were_asked_for(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ def test_a_file_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
     assert read_recipe(path) == Recipe.from_dict(RIGHT, "mine")
 
 
-@pytest.mark.parametrize("text", ["model: [", "- 1\n- 2", "a: !!python/object:os.x {}", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["model: [", "- 1\n- 2", "a: !!python/object:os.x {}", "\x00", "model: 2026-02-31"]
+)
 def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
