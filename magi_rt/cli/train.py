@@ -215,6 +215,27 @@ def train_distill_command(
     conclude(outcome, out)
 
 
+@train.command("average")
+def average_command(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Where the model goes.")],
+    first: Annotated[str, typer.Argument(metavar="MODEL", help="One of the two.")],
+    second: Annotated[str, typer.Argument(metavar="MODEL", help="The other one.")],
+    share: Annotated[float, typer.Option(metavar="S", help="Of the second one, 0 to 1.")] = 0.5,
+) -> None:
+    """Average two models that were trained on from the same one; DIR is then a model.
+
+    The mean often keeps what each of the two learned. Average the students, and the teachers too
+    if training is to go on.
+
+    [bold]Example[/bold]
+
+      magi-rt train average runs/mean nano runs/fast/export
+    """
+    from magi_rt.training.average import average_models
+
+    typer.echo(f"averaged: {average_models(out, first, second, share=share)}")
+
+
 def check_budget(minutes: float | None, steps: int | None, rate: float) -> None:
     """Raise OptionError unless exactly one budget is given, and it and the rate are positive."""
     if (minutes is None) == (steps is None):
