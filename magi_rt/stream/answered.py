@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 CLIENTS = 64
 REQUESTS = 256
 """Requests remembered of each of the last ``CLIENTS`` clients."""
+
+ANSWER_BYTES = 32 * 2**20
+"""What all remembered answers take together; the client with most forgets its oldest first."""
 
 
 class Answered:
@@ -15,8 +18,11 @@ class Answered:
     One thread uses it. A request counts as known from ``begin`` on, also while it has no answer.
     """
 
-    def __init__(self, clients: int = CLIENTS, requests: int = REQUESTS) -> None:
-        self._clients, self._requests = clients, requests
+    def __init__(
+        self, clients: int = CLIENTS, requests: int = REQUESTS, most_bytes: int = ANSWER_BYTES
+    ) -> None:
+        self._clients, self._requests, self._most_bytes = clients, requests, most_bytes
+        self._bytes: Counter[str] = Counter()
         self._memory: OrderedDict[str, OrderedDict[int, list[bytes]]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -39,18 +45,30 @@ class Answered:
         self._memory.move_to_end(client)
         requests[number] = []
         if len(requests) > self._requests:
-            requests.popitem(last=False)
+            self._forget_oldest(client)
         if len(self._memory) > self._clients:
-            self._memory.popitem(last=False)
+            forgotten, _ = self._memory.popitem(last=False)
+            del self._bytes[forgotten]
 
     def keep(self, client: str, number: int, answer: bytes) -> None:
         """Remembers one more answer of a request, if the request is still known."""
         requests = self._memory.get(client)
-        if requests is not None and number in requests:
-            requests[number].append(answer)
+        if requests is None or number not in requests:
+            return
+        requests[number].append(answer)
+        self._bytes[client] += len(answer)
+        while self._bytes.total() > self._most_bytes:
+            self._forget_oldest(self._bytes.most_common(1)[0][0])
 
     def forget(self, client: str, number: int) -> None:
         """A request that was turned away may come again as a new one."""
         requests = self._memory.get(client)
         if requests is not None:
-            requests.pop(number, None)
+            self._bytes[client] -= _size(requests.pop(number, []))
+
+    def _forget_oldest(self, client: str) -> None:
+        self._bytes[client] -= _size(self._memory[client].popitem(last=False)[1])
+
+
+def _size(answers: list[bytes]) -> int:
+    return sum(len(answer) for answer in answers)

@@ -64,3 +64,25 @@ def test_the_memory_stays_within_its_limits() -> None:
         for number in range(1, 300):
             memory.begin(f"c{client}", number)
     assert len(memory) == 64 * 256
+
+
+def test_long_answers_cost_the_client_that_has_most_of_them_its_oldest() -> None:
+    memory = Answered(most_bytes=100)
+    memory.begin("modest", 1)
+    memory.keep("modest", 1, bytes(20))
+    for number in range(1, 20):
+        memory.begin("greedy", number)
+        memory.keep("greedy", number, bytes(30))
+    assert memory.answers("modest", 1) == [bytes(20)]
+    kept = [number for number in range(1, 20) if memory.answers("greedy", number)]
+    assert kept == [18, 19]
+
+
+def test_what_is_forgotten_makes_room() -> None:
+    memory = Answered(clients=3, requests=2, most_bytes=100)
+    for number in range(1, 50):
+        for client in (f"passing {number}", "turned away", "patient"):
+            memory.begin(client, number)
+            memory.keep(client, number, bytes(20))
+        memory.forget("turned away", number)
+    assert memory.answers("patient", 48) and memory.answers("patient", 49)
