@@ -259,7 +259,7 @@ class GraphExecutor(EagerExecutor):
         return PlanIdentity(
             graph=order.name,
             weights=self.info.weights,
-            config=config_digits(self.config),
+            config=config_digits(self.config, self.vae.config),
             inputs=tuple(TensorSpec(name, "float32", size) for name, size in order.sizes.items()),
             outputs=tuple(TensorSpec(name, "", ()) for name in order.outputs),
             precision=runtime.precision,

@@ -78,7 +78,7 @@ def identify(
     return PlanIdentity(
         graph=part.name,
         weights=part.weights,
-        config=config_digits(config),
+        config=config_digits(config, part.vae),
         inputs=part.inputs,
         outputs=part.outputs,
         precision=precision,

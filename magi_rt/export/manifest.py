@@ -16,6 +16,7 @@ from typing import Any
 import magi_rt
 from magi_rt.config import MagiConfig
 from magi_rt.errors import BackendError
+from magi_rt.models.vae_config import VAEConfig
 
 FORMAT = 1
 GRAPHS = 3
@@ -232,9 +233,15 @@ def maker() -> str:
     return f"{magi_rt.__version__}, graphs {GRAPHS}"
 
 
-def config_digits(config: MagiConfig) -> str:
-    """16 hexadecimal digits of the model's sizes and switches, which shape its graphs."""
+def config_digits(config: MagiConfig, vae: VAEConfig | None = None) -> str:
+    """16 hexadecimal digits of the sizes and switches that shape a model's graphs.
+
+    Args:
+        vae: the auto-encoder's, where the graph is of it: two can share all weights and differ.
+    """
     card = {"model": config.model.to_dict(), "fp8": config.engine.fp8_quant}
+    if vae is not None:
+        card["vae"] = vae.to_dict()
     text = json.dumps(card, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -23,7 +23,7 @@ from magi_rt.models.dit import VideoDiT, is_float32_island
 from magi_rt.models.dit_block import DiTBlock
 from magi_rt.models.kv_cache import CacheShape
 from magi_rt.models.vae import ViTVAE
-from magi_rt.models.vae_config import Grid
+from magi_rt.models.vae_config import Grid, VAEConfig
 from magi_rt.models.vae_tiling import Axis, TileConfig
 from magi_rt.presets import PRESETS
 
@@ -46,6 +46,7 @@ class Part:
     inputs: in the order of the graph's ``forward``, with their profiles where sizes vary.
     outputs: what it gives.
     weights: digits that tell its weights from others.
+    vae: the auto-encoder's sizes, where the graph is of it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Part:
     outputs: tuple[TensorSpec, ...]
     weights: str
     opset: int = OPSET
+    vae: VAEConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def decoder_part(networks: Networks, grid: Grid, *, finished: bool) -> Part:
     graph = DecoderGraph(vae, finished=finished)
     latents = TensorSpec("latents", "float32", (1, vae.config.z_chans, *grid))
     marks = networks.mark(vae.state_dict().items())
-    return Part(name, graph, (latents,), given_by(graph, (latents,), ("pixels",)), marks)
+    pixels = given_by(graph, (latents,), ("pixels",))
+    return Part(name, graph, (latents,), pixels, marks, vae=vae.config)
 
 
 def _shape(recipe: Recipe, networks: Networks) -> DenoiserShape:

@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -184,6 +185,20 @@ def test_the_second_opening_converts_nothing(plans: Path, caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO):
         Player(graph_executor("openvino", plans), 1).play(2)
     assert "converts" not in caplog.text
+
+
+def test_pictures_follow_the_auto_encoders_card_also_where_its_weights_are_the_same(
+    tmp_path: Path,
+) -> None:
+    latents = torch.randn(16, 2, *SIZE)
+    before = graph_executor("openvino", tmp_path).decode(latents).int()
+    corrected, eager = graph_executor("openvino", tmp_path), plain_executor()
+    for each in (corrected, eager):
+        each.vae.config = replace(each.vae.config, num_heads=2 * each.vae.config.num_heads)
+        for block in each.vae.decoder.blocks:
+            block.attn.num_heads *= 2  # type: ignore[union-attr, operator]
+    found, expected = (each.decode(latents).int() for each in (corrected, eager))
+    assert (found - expected).abs().max() <= 1 < (expected - before).abs().max()
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 import magi_rt
+from magi_rt.checkpoints.layout import resolve
 from magi_rt.errors import BackendError
 from magi_rt.export import manifest
 from magi_rt.export.manifest import (
@@ -21,6 +22,7 @@ from magi_rt.export.manifest import (
     maker,
     mark_files,
 )
+from magi_rt.models.vae_config import VAEConfig
 from magi_rt.presets import PRESETS
 from tests.export.kit import identity
 
@@ -135,3 +137,12 @@ def test_configurations_of_other_sizes_have_other_digits() -> None:
     small = PRESETS["4.5B-base"]
     other = replace(small, runtime=replace(small.runtime, seed=5))
     assert config_digits(other) == digits["4.5B-base"]
+
+
+def test_auto_encoders_of_other_heads_have_other_digits_although_they_share_all_weights() -> None:
+    folder = resolve("nano")
+    assert folder.vae is not None
+    config, vae = folder.config, VAEConfig.from_file(folder.vae / "config.json")
+    other = replace(vae, num_heads=2 * vae.num_heads)
+    found = {config_digits(config), config_digits(config, vae), config_digits(config, other)}
+    assert len(found) == 3
