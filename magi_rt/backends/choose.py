@@ -127,11 +127,11 @@ def open_executor(
     return open_instead(model, choice.backend, failure, device=device, dtype=dtype)
 
 
-def may_be_replaced(executor: Executor, backend: str, attention: str) -> bool:
+def may_be_replaced(executor: Executor, backend: str) -> bool:
     """True where an executor was "auto"'s own choice and PyTorch could run the model instead."""
     from magi_rt.backends.automatic import wished
 
-    free = backend == attention == "auto" and not wished()
+    free = backend == "auto" and not wished()
     return free and executor.info.name not in ("eager", "dummy")
 
 

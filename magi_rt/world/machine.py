@@ -102,7 +102,7 @@ class WorldMachine:
         try:
             return cls.around(executor, model, options)
         except BackendError as error:
-            if not may_be_replaced(executor, options.backend, options.attention):
+            if not may_be_replaced(executor, options.backend):
                 raise
             chosen, failure = executor.info.name, error.message
         del executor  # its weights, before they are read again
