@@ -50,7 +50,7 @@ def bench_transport(
     on_socket = [name for name in ways if name not in (SHARED, LENT)]
     kept = [name for name in ways if name != LENT]
     stages: list[tuple[str, Sequence[str], int, Callable[[str], Numbers]]] = [
-        ("flat_tcp", on_socket, rounds, lambda way: _flat_out(way, "tcp", seconds)),
+        ("flat_tcp", kept, rounds, lambda way: _flat_out(way, "tcp", seconds)),
         ("flat_ipc", on_socket, rounds, lambda way: _flat_out(way, "ipc", seconds)),
         ("paced_tcp", ways, rounds, lambda way: _paced(way, "tcp", seconds)),
         ("paced_ipc", on_socket, rounds, lambda way: _paced(way, "ipc", seconds)),
@@ -180,6 +180,7 @@ def ratios(found: Numbers) -> Numbers:
         ("ipc_fps_over_imagezmq", "flat_ipc", "fps", OURS, "imagezmq"),
         ("tcp_fps_over_netgear", "flat_tcp", "fps", OURS, "netgear"),
         ("ipc_fps_over_netgear", "flat_ipc", "fps", OURS, "netgear"),
+        ("shared_fps_over_netgear", "flat_tcp", "fps", SHARED, "netgear"),
         ("tcp_p99_over_imagezmq", "paced_tcp", "latency_ms_p99", OURS, "imagezmq"),
         ("ipc_p99_over_imagezmq", "paced_ipc", "latency_ms_p99", OURS, "imagezmq"),
         ("shared_p99_over_imagezmq", "paced_tcp", "latency_ms_p99", SHARED, "imagezmq"),
