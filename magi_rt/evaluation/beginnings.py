@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from magi_rt.evaluation import detectors
 from magi_rt.evaluation.opened import Begin
-from magi_rt.evaluation.readings import read
+from magi_rt.evaluation.readings import Reading, read
+from magi_rt.evaluation.shapes import SHAPES
 from magi_rt.evaluation.steering import pixels_of
 from magi_rt.evaluation.trials import SPLITS, joined, rows_of
 from magi_rt.media.pictures import Pixels
@@ -30,12 +28,6 @@ from magi_rt.training.worlds.toybox_scene import COLOURS, LIGHTS, WEATHERS, Fact
 ROOMS = 32
 """Rooms that are drawn at once."""
 LIGHT_APART = 0.25
-ROUND, SQUARE = 0.6, 0.87
-"""Shares of its frame that a thing fills: a ball 0.62 to 0.88, a box 0.93 and more."""
-LINE = 3
-"""Pixels of a row or column from which it is part of a thing; fewer are the blend of an edge."""
-LOPSIDED = 4
-"""Units by which height and width of a single thing may differ."""
 
 
 @dataclass(frozen=True)
@@ -136,29 +128,18 @@ def seen_of(facts: Facts, picture: Pixels) -> Seen:
     reading = read(picture[None])
     named = {thing.colour for thing in facts.things}
     present = {name for name, there in zip(COLOURS, reading.present[0], strict=True) if there}
-    masks = detectors.colour_masks(picture[None])[0]
     return Seen(
         colours=present == named,
-        shapes=sum(_shown(thing, masks[COLOURS.index(thing.colour)]) for thing in facts.things),
+        shapes=sum(_shown(thing, reading) for thing in facts.things),
         things=len(facts.things),
         light=bool(abs(float(reading.light[0]) - LIGHTS[facts.light]) < LIGHT_APART),
         weather=bool(reading.weather[0] == WEATHERS.index(facts.weather)),
     )
 
 
-def _shown(thing: Thing, mask: NDArray[np.bool_]) -> bool:
+def _shown(thing: Thing, reading: Reading) -> bool:
     """Whether a colour's pixels are one thing of that shape."""
-    if mask.sum() < detectors.LEAST_OBJECT:
-        return False
-    tall, wide = (np.flatnonzero(mask.sum(axis) >= LINE) for axis in (1, 0))
-    if not (len(tall) and len(wide)):
-        return False
-    top, left = int(tall[0]), int(wide[0])
-    framed = mask[top : tall[-1] + 1, left : wide[-1] + 1]
-    if abs(framed.shape[0] - framed.shape[1]) > LOPSIDED:
-        return False
-    full = float(framed.mean())
-    return full >= SQUARE if thing.shape == "box" else ROUND <= full < SQUARE
+    return bool(reading.shape[0, COLOURS.index(thing.colour)] == SHAPES.index(thing.shape))
 
 
 def opening_scores(found: Sequence[Opened]) -> list[OpeningScore]:

@@ -13,7 +13,8 @@ says at the end of the trial counts, except for jumps and pushes, which count fr
   before, in the end; and over all frames at 1.8 times (normal after slow) or at all (normal after
   freeze), since what moves again also bounces and comes to rest.
 - colour: the named thing's colour is gone, the new one is there. appear: the new colour is there.
-  vanish: the colour is gone. In all three all other colours stay as they were.
+  In both it is a thing of the named shape, wherever it can be seen whole. vanish: the colour is
+  gone. In all three all other colours stay as they were.
 - In all the others no thing may get lost.
 """
 
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magi_rt.evaluation.readings import Reading
+from magi_rt.evaluation.shapes import SHAPES
 from magi_rt.training.worlds.base import Meaning
 from magi_rt.training.worlds.toybox_scene import COLOURS, DIRECTIONS, OPPOSITE
 
@@ -133,13 +135,15 @@ def _colour(question: Question, before: Reading, after: Reading) -> bool:
     old, new = (COLOURS.index(name) for name in (question.asked.thing, question.asked.value))
     was, now = _mass(before), _mass(after)
     turned = now[old] <= GONE * was[old] and SAME[0] <= now[new] / max(was[old], 1) <= SAME[1]
-    return bool(turned) and _others_stay(was, now, {old, new})
+    shaped = _shaped(question.asked, after.part(-2 * LOOKED_AT))
+    return bool(turned) and shaped and _others_stay(was, now, {old, new})
 
 
 def _appear(question: Question, before: Reading, after: Reading) -> bool:
     new = COLOURS.index(question.asked.value)
     was, now = _mass(before), _mass(after)
-    return bool(after.present[-LOOKED_AT:, new].mean() > 0.5) and _others_stay(was, now, {new})
+    there = after.present[-LOOKED_AT:, new].mean() > 0.5
+    return bool(there) and _shaped(question.asked, after) and _others_stay(was, now, {new})
 
 
 def _vanish(question: Question, before: Reading, after: Reading) -> bool:
@@ -189,6 +193,13 @@ def speed(reading: Reading) -> float:
     went = np.linalg.norm(reading.centre[STRIDE:] - reading.centre[:-STRIDE], axis=-1) / STRIDE
     known = went[~np.isnan(went)]
     return float(known.mean()) if known.size else 0.0
+
+
+def _shaped(asked: Meaning, after: Reading) -> bool:
+    """What is new in its colour looks like the named shape in most frames that show it whole."""
+    seen = after.shape[:, COLOURS.index(asked.value)]
+    whole = seen[seen >= 0]
+    return not whole.size or float((whole == SHAPES.index(asked.shape)).mean()) > 0.5
 
 
 def _moved(value: str, before: Reading, after: Reading) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magi_rt.evaluation import detectors
+from magi_rt.evaluation.shapes import SHAPES, shapes
 from magi_rt.training.worlds.toybox_scene import COLOURS, WEATHERS, State
 
 
@@ -18,12 +19,14 @@ class Reading:
     """F frames in numbers, in units of a room that is 64 wide.
 
     ``mass`` float32 [F, 6]: pixels that each named colour covers, of 64 x 64. ``centre`` float32
-    [F, 6, 2]: its middle (x, y), nan where it is absent. ``light`` float32 [F]: 0 night, 0.5 dusk,
+    [F, 6, 2]: its middle (x, y), nan where it is absent. ``shape`` int64 [F, 6]: 0 ball,
+    1 box, -1 where the colour is not one whole thing. ``light`` float32 [F]: 0 night, 0.5 dusk,
     1 day, nan where no wall is seen. ``weather`` int64 [F]: clear, rain, snow, or -1 likewise.
     """
 
     mass: NDArray[np.float32]
     centre: NDArray[np.float32]
+    shape: NDArray[np.int64]
     light: NDArray[np.float32]
     weather: NDArray[np.int64]
 
@@ -55,7 +58,7 @@ def read(frames: Any) -> Reading:
     masks = detectors.colour_masks(pixels)
     light, weather = detectors.sky(pixels, masks)
     mass = masks.sum((2, 3)).astype(np.float32)
-    return Reading(mass, detectors.centres(masks), light, weather)
+    return Reading(mass, detectors.centres(masks), shapes(masks), light, weather)
 
 
 def true_reading(states: Sequence[State], row: int) -> Reading:
@@ -63,6 +66,7 @@ def true_reading(states: Sequence[State], row: int) -> Reading:
     frames = len(states)
     mass = np.zeros((frames, len(COLOURS)), dtype=np.float32)
     centre = np.full((frames, len(COLOURS), 2), np.nan, dtype=np.float32)
+    shape = np.full((frames, len(COLOURS)), -1, dtype=np.int64)
     for frame, state in enumerate(states):
         extent = state.extent[row].numpy()
         box = state.half[row].numpy() > 0
@@ -73,6 +77,7 @@ def true_reading(states: Sequence[State], row: int) -> Reading:
         for place in np.flatnonzero(settled):
             mass[frame, shown[place]] += area[place]
             centre[frame, shown[place]] = state.position[row, place].numpy()
+            shape[frame, shown[place]] = SHAPES.index("box" if box[place] else "ball")
     light = np.array([float(state.light[row]) for state in states], dtype=np.float32)
     weather = np.array([WEATHERS.index(state.facts[row].weather) for state in states])
-    return Reading(mass, centre, light, weather)
+    return Reading(mass, centre, shape, light, weather)

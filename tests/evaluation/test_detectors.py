@@ -82,6 +82,16 @@ def test_every_colour_is_found_where_it_is_and_nowhere_else(
     assert np.mean(near) >= 0.99
 
 
+def test_balls_and_boxes_are_told_apart_and_seldom_not_seen_whole(
+    readings: list[tuple[Reading, Reading]],
+) -> None:
+    seen = np.concatenate([seen.shape[settled_frames(truth)] for seen, truth in readings])
+    true = np.concatenate([truth.shape[settled_frames(truth)] for _, truth in readings])
+    there, whole = true >= 0, (true >= 0) & (seen >= 0)
+    assert (seen == true)[whole].mean() >= 0.99
+    assert whole.sum() >= 0.9 * there.sum() > 500
+
+
 def test_larger_pictures_read_the_same() -> None:
     state = toybox.Toybox(128).sample(4, torch.Generator().manual_seed(3))
     large, exact = read(toybox.Toybox(128).render(state)), read(toybox.Toybox(64).render(state))
@@ -150,7 +160,8 @@ def test_the_common_middle_of_things_weighs_them_by_what_they_cover() -> None:
     mass, centre = np.zeros((1, 6), np.float32), np.full((1, 6, 2), np.nan, np.float32)
     mass[0, :3] = 300, 100, detectors.LEAST_OBJECT - 1
     centre[0, :2] = (10, 20), (50, 40)
-    seen = Reading(mass, centre, np.ones(1, np.float32), np.zeros(1, np.int64))
+    shape = np.full((1, 6), -1)
+    seen = Reading(mass, centre, shape, np.ones(1, np.float32), np.zeros(1, np.int64))
     assert np.array_equal(seen.middle, [[20, 25]])
 
 

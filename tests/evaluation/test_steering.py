@@ -33,15 +33,19 @@ def outcomes(trials: list[Trial]) -> list[Outcome]:
     return run_trials(trials, perfect(trials))
 
 
-def reading(places: dict[str, tuple[float, float]], frames: int = 8, light: float = 1.0) -> Reading:
+def reading(
+    places: dict[str, tuple[float, float]], frames: int = 8, light: float = 1.0, box: bool = False
+) -> Reading:
     """Things of 100 pixels that stay where they are."""
     mass = np.zeros((frames, 6), np.float32)
     centre = np.full((frames, 6, 2), np.nan, np.float32)
+    shape = np.full((frames, 6), -1, np.int64)
     for colour, place in places.items():
         mass[:, COLOURS.index(colour)] = 100
         centre[:, COLOURS.index(colour)] = place
+        shape[:, COLOURS.index(colour)] = box
     lights = np.full(frames, light, np.float32)
-    return Reading(mass, centre, lights, np.zeros(frames, np.int64))
+    return Reading(mass, centre, shape, lights, np.zeros(frames, np.int64))
 
 
 def obeyed(asked: Meaning, before: Reading, after: Reading, gravity: str = "down") -> bool:
@@ -177,6 +181,18 @@ def test_a_new_thing_must_not_replace_another() -> None:
     new, start = Meaning("appear", "green", "", "ball"), reading({"red": (20, 50)})
     assert obeyed(new, start, reading({"red": (20, 50), "green": (30, 9)}))
     assert not obeyed(new, start, reading({"green": (30, 9)}))
+
+
+def test_what_comes_or_turns_is_of_the_named_shape_where_it_is_seen_whole() -> None:
+    start = reading({"red": (20, 50)})
+    comes = reading({"red": (20, 50), "green": (40, 50)}, box=True)
+    assert obeyed(Meaning("appear", "green", "", "box"), start, comes)
+    assert not obeyed(Meaning("appear", "green", "", "ball"), start, comes)
+    turned = reading({"green": (20, 50)}, box=True)
+    assert obeyed(Meaning("colour", "green", "red", "box"), start, turned)
+    assert not obeyed(Meaning("colour", "green", "red", "ball"), start, turned)
+    hidden = replace(comes, shape=np.full((8, 6), -1))
+    assert obeyed(Meaning("appear", "green", "", "ball"), start, hidden)
 
 
 def test_light_must_be_the_one_that_was_asked_for() -> None:
