@@ -216,7 +216,7 @@ class GraphExecutor(EagerExecutor):
             order = GraphOrder(name, make, {"latents": size}, ("pixels",))
             found = self._runners[key] = self._ready(order)
         pictures = found([latents.contiguous()])[0]
-        return torch.from_numpy(pictures.numpy().copy())  # see copy_in_layers
+        return torch.from_numpy(pictures.numpy().copy())  # see quiet_copy
 
     def _ready(self, order: GraphOrder) -> Runner:
         """The graph from the plan cache, or from a folder for this run where none can be kept.

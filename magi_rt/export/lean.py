@@ -65,14 +65,14 @@ class Product(nn.Module):
 class Norm(nn.Module):
     """A layer norm over the last axis whose gain is added up."""
 
-    def __init__(self, gain: Tensor | None, bias: Tensor | None, size: int, eps: float) -> None:
+    def __init__(self, gain: Tensor, bias: Tensor, size: int, eps: float) -> None:
         super().__init__()
         self.size, self.eps = size, eps
-        for name, value in (("gain", gain), ("bias", bias)):
-            self.register_buffer(name, None if value is None else value.detach().float())
+        self.register_buffer("gain", gain.detach().float())
+        self.register_buffer("bias", bias.detach().float())
 
-    gain: Tensor | None
-    bias: Tensor | None
+    gain: Tensor
+    bias: Tensor
 
     @classmethod
     def of(cls, norm: LayerNorm) -> Norm:
@@ -80,6 +80,17 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, (self.size,), self.gain, self.bias, self.eps)
+
+
+class CentredNorm(nn.Module):
+    """A layer norm over the last axis of what is centred already, see :func:`centred`."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.size, self.eps = size, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (self.size,), eps=self.eps)
 
 
 class LeanBlock(nn.Module):
@@ -92,13 +103,13 @@ class LeanBlock(nn.Module):
         self.heads, self.groups, self.dim = own.heads, own.groups, own.dim
         qkv = own.linear_qkv
         self.before = Norm.of(qkv.layer_norm)
-        joined = [_weight(each) for each in (qkv.q, qkv.k, qkv.qx, qkv.v)]
-        self.qkv = Product(torch.cat(joined), dtype)
+        normed = [centred(_weight(each), self.dim) for each in (qkv.q, qkv.k, qkv.qx)]
+        self.qkv = Product(torch.cat((*normed, _weight(qkv.v))), dtype)
         norms = (own.q_layernorm, own.k_layernorm, own.q_layernorm_xattn)
         counts = (self.heads, self.groups, self.heads)
         gains = [(norm.weight + 1).expand(n, -1) for norm, n in zip(norms, counts, strict=True)]
         biases = [norm.bias.expand(n, -1) for norm, n in zip(norms, counts, strict=True)]
-        self.head_norm = Norm(None, None, self.dim, own.q_layernorm.eps)
+        self.head_norm = CentredNorm(self.dim, own.q_layernorm.eps)
         self.register_buffer("head_gain", torch.cat(gains).detach().float())
         self.register_buffer("head_bias", torch.cat(biases).detach().float())
         self.project = Product(_own_then_text(_weight(own.linear_proj)), dtype)
@@ -276,6 +287,16 @@ def _turn(x: Tensor, itself: Tensor, other: Tensor) -> Tensor:
     m = 3 * (x.shape[-1] // 8)
     swapped = torch.cat((x[..., m : 2 * m], x[..., :m], x[..., 2 * m :]), dim=-1)
     return x * itself + swapped * other
+
+
+def centred(rows: Tensor, dim: int) -> Tensor:
+    """Rows [heads * dim, ...] of a projection less the mean of their head's.
+
+    Every head of the projection has mean zero then, so its layer norm needs no mean.
+    """
+    split = rows.detach().double().unflatten(0, (-1, dim))
+    out: Tensor = (split - split.mean(dim=1, keepdim=True)).flatten(0, 1).to(rows.dtype)
+    return out
 
 
 def _own_then_text(weight: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magi_rt.export.lean import Norm, Product
+from magi_rt.export.lean import CentredNorm, Norm, Product, centred
 from magi_rt.models.vae import ViTVAE, to_uint8
 from magi_rt.models.vae_block import HEAD_NORM_EPS, VaeBlock
 
@@ -47,9 +47,11 @@ class LeanVaeBlock(nn.Module):
         super().__init__()
         attention, mlp, norm = block.attn, block.mlp, block.norm2
         self.heads, width = attention.num_heads, norm.weight.numel()
-        self.qkv = Product(attention.qkv.weight, dtype, attention.qkv.bias)
+        dim, qkv = width // self.heads, attention.qkv
+        bias = None if qkv.bias is None else centred(qkv.bias, dim)
+        self.qkv = Product(centred(qkv.weight, dim), dtype, bias)
         # The offset stands inside the root here; the difference is below float32's rounding.
-        self.head_norm = Norm(None, None, width // self.heads, HEAD_NORM_EPS**2)
+        self.head_norm = CentredNorm(dim, HEAD_NORM_EPS**2)
         self.proj = Product(attention.proj.weight, dtype, attention.proj.bias)
         self.norm = Norm(norm.weight, norm.bias, width, norm.eps)
         self.fc1 = Product(mlp.fc1.weight, dtype, mlp.fc1.bias)

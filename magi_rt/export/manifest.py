@@ -19,7 +19,7 @@ from magi_rt.errors import BackendError
 from magi_rt.models.vae_config import VAEConfig
 
 FORMAT = 1
-GRAPHS = 3
+GRAPHS = 4
 """Grows whenever the code changes what graphs compute; plans of other graphs are not used."""
 
 MANIFEST = "manifest.json"

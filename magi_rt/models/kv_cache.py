@@ -19,6 +19,7 @@ from torch import Tensor
 
 from magi_rt.errors import OptionError, ShapeError
 from magi_rt.models.kv_layout import LaidOut
+from magi_rt.models.quiet_copy import quiet_copy
 from magi_rt.models.rotary import shift_time
 
 REBASE_CHUNKS = 64
@@ -115,8 +116,8 @@ class RollingKVCache:
         """
         for room in self._laid_out.values():
             room.drop(self._head)
-        self.keys[layer, self._head].copy_(keys)
-        self.values[layer, self._head].copy_(values)
+        quiet_copy(self.keys[layer, self._head], keys)
+        quiet_copy(self.values[layer, self._head], values)
 
     def laid_out(self, slots: Collection[int], places: int) -> LaidOut:
         """These slots side by side, each at one of ``places``; scratch.
@@ -232,8 +233,8 @@ class RollingKVCache:
         """An independent copy; the scratch is not copied."""
         return RollingKVCache(
             self.shape,
-            copy_in_layers(torch.empty_like(self.keys), self.keys),
-            copy_in_layers(torch.empty_like(self.values), self.values),
+            quiet_copy(torch.empty_like(self.keys), self.keys),
+            quiet_copy(torch.empty_like(self.values), self.values),
             self.bands,
             self.chunks,
             self.base,
@@ -276,19 +277,6 @@ class RollingKVCache:
                 )
         self.reset(base)
         count = len(chunks)
-        self.keys[:, :count].copy_(tensors["keys"])
-        self.values[:, :count].copy_(tensors["values"])
+        quiet_copy(self.keys[:, :count], tensors["keys"])
+        quiet_copy(self.values[:, :count], tensors["values"])
         self.chunks, self._head = tuple(chunks), count % (self.depth + 1)
-
-
-def copy_in_layers(into: Tensor, source: Tensor) -> Tensor:
-    """Copies [layers, ...], layer by layer on the CPU, and returns ``into``.
-
-    A large copy there wakes PyTorch's threads, which then spin for milliseconds beside a graph
-    runtime's own threads; a small world's layer is below the size at which they are used.
-    """
-    if into.device.type != "cpu":
-        return into.copy_(source)
-    for kept, given in zip(into, source, strict=True):
-        kept.copy_(given)
-    return into

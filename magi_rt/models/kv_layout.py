@@ -7,6 +7,8 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+from magi_rt.models.quiet_copy import quiet_copy
+
 
 class LaidOut:
     """Room for a number of chunks; which slot of the ring lies at which place changes.
@@ -37,8 +39,8 @@ class LaidOut:
         for slot, place in zip(missing, free, strict=False):
             self.slots[place] = None  # an interrupt would leave a mixture
             span = slice(place * self.tokens, (place + 1) * self.tokens)
-            self.keys[:, 0, :, span].copy_(keys[:, slot])
-            self.values[:, 0, :, span].copy_(values[:, slot])
+            quiet_copy(self.keys[:, 0, :, span], keys[:, slot])
+            quiet_copy(self.values[:, 0, :, span], values[:, slot])
             self.slots[place] = slot
 
     def drop(self, slot: int) -> None:

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from magi_rt.backends.graph_inputs import shape_of, visible_chunks
 from magi_rt.backends.graph_runner import GraphExecutor
 from magi_rt.backends.graph_runtime import GraphOrder
-from magi_rt.backends.openvino import OpenVINOExecutor, _OpenVINORunner
+from magi_rt.backends.openvino import COPIED_BYTES, OpenVINOExecutor, _OpenVINORunner
 from magi_rt.errors import BackendError
 from magi_rt.export.graphs import HIDDEN
 from magi_rt.models.inputs import Branch, DenoiseInputs
@@ -235,6 +236,27 @@ def test_what_openvino_compiled_is_used_only_as_it_was_written(
     assert not caplog.text, "made anew once, then kept"
 
 
+def test_nothing_that_a_chunk_copies_wakes_pytorchs_threads() -> None:
+    need("openvino")
+    player = Player(OpenVINOExecutor.open("nano"), 1)
+    player.play(2)
+
+    copies: list[int] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+        ) -> Any:
+            if func.overloadpacket == torch.ops.aten.copy_:
+                copies.append(args[0].numel())
+            return func(*args, **(kwargs or {}))
+
+    with Watch():  # type: ignore[no-untyped-call]
+        player.play(2)
+        player.state.clone()
+    assert 0 < max(copies) < 2**15, "larger ones are spread over all threads, which spin then"
+
+
 def test_an_interrupted_call_does_not_leave_another_streams_memory_bound() -> None:
     class Request:
         def __init__(self) -> None:
@@ -251,10 +273,12 @@ def test_an_interrupted_call_does_not_leave_another_streams_memory_bound() -> No
         def infer(self) -> None: ...
 
     request = Request()
-    compiled = SimpleNamespace(inputs=[0], outputs=[0], create_infer_request=lambda: request)
+    size = COPIED_BYTES // 4 + 1
+    port = SimpleNamespace(shape=[size], element_type=SimpleNamespace(size=4))
+    compiled = SimpleNamespace(inputs=[port], outputs=[0], create_infer_request=lambda: request)
     shared = SimpleNamespace(Tensor=lambda array, shared_memory: torch.from_numpy(array))
     runner = _OpenVINORunner(shared, compiled)
-    one, other = torch.ones(1), torch.full((1,), 2.0)
+    one, other = torch.ones(size), torch.full((size,), 2.0)
     runner([one])
     request.interrupts = True
     with pytest.raises(KeyboardInterrupt):

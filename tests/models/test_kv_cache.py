@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from magi_rt.errors import OptionError, ShapeError
 from magi_rt.models import kv_cache, rotary
 from magi_rt.models.attention import matmul_attention
+from magi_rt.models import kv_layout
 from magi_rt.models.kv_cache import REBASE_CHUNKS, CacheShape, RollingKVCache
 
 SHAPE = CacheShape(layers=2, depth=3, groups=2, tokens=8, head_dim=16, frames_per_chunk=2)
@@ -409,7 +410,7 @@ def test_a_chunk_is_laid_out_once_and_in_one_memory(monkeypatch: pytest.MonkeyPa
     wanted = {cache.slot(chunk) for chunk in cache.chunks}
     room = cache.laid_out(wanted, SHAPE.depth)
     held, copied = list(room.slots), []
-    monkeypatch.setattr(torch.Tensor, "copy_", lambda *given: copied.append(given))
+    monkeypatch.setattr(kv_layout, "quiet_copy", lambda *given: copied.append(given))
     assert cache.laid_out(wanted, SHAPE.depth) is room
     assert room.slots == held and not copied
 
@@ -426,7 +427,7 @@ def test_a_chunk_that_could_not_be_laid_out_whole_is_laid_out_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cache = put(ring(), *range(SHAPE.depth + 2))
-    wanted, copy = {cache.slot(c) for c in cache.chunks}, torch.Tensor.copy_
+    wanted, copy = {cache.slot(c) for c in cache.chunks}, kv_layout.quiet_copy
     given: list[int] = []
 
     def once(into: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -435,7 +436,7 @@ def test_a_chunk_that_could_not_be_laid_out_whole_is_laid_out_again(
             raise KeyboardInterrupt
         return copy(into, source)
 
-    monkeypatch.setattr(torch.Tensor, "copy_", once)
+    monkeypatch.setattr(kv_layout, "quiet_copy", once)
     with pytest.raises(KeyboardInterrupt):
         cache.laid_out(wanted, SHAPE.depth)
     assert laid_out_rightly(cache, wanted, SHAPE.depth)
