@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from magi_rt.errors import OptionError, ShapeError
-from magi_rt.models import kv_cache, rotary
+from magi_rt.models import kv_cache, kv_layout, rotary
 from magi_rt.models.attention import matmul_attention
-from magi_rt.models import kv_layout
 from magi_rt.models.kv_cache import REBASE_CHUNKS, CacheShape, RollingKVCache
+from magi_rt.models.quiet_copy import quiet_copy
 
 SHAPE = CacheShape(layers=2, depth=3, groups=2, tokens=8, head_dim=16, frames_per_chunk=2)
 BANDS = rotary.initial_bands(SHAPE.head_dim)
@@ -427,7 +427,7 @@ def test_a_chunk_that_could_not_be_laid_out_whole_is_laid_out_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cache = put(ring(), *range(SHAPE.depth + 2))
-    wanted, copy = {cache.slot(c) for c in cache.chunks}, kv_layout.quiet_copy
+    wanted, copy = {cache.slot(c) for c in cache.chunks}, quiet_copy
     given: list[int] = []
 
     def once(into: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
