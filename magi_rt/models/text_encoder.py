@@ -53,6 +53,7 @@ class T5TextEncoder:
         with quiet_transformers():
             model, tokenizer = _read_model(folder), _read_tokenizer(folder)
         model = model.float().eval().requires_grad_(False).to(device)
+        clean_prompt("")  # loads what it needs now, not while the first prompt waits
         return cls(model, tokenizer, max_length)
 
     @torch.inference_mode()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,18 @@ def test_a_prompt_gives_one_row_per_token_and_one_for_its_end(folder: Path) -> N
     assert rows.shape == (4, CAPTION_CHANNELS)
     assert rows.dtype == torch.float32
     assert not rows.requires_grad
+
+
+def test_the_first_prompt_finds_everything_loaded(folder: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.models.test_text_encoder import read\n"
+        "encoder = read(Path(sys.argv[1])); loaded = set(sys.modules)\n"
+        "encoder.encode('a fox'); print(sorted(set(sys.modules) - loaded))"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_rows_are_those_of_the_padded_reference(folder: Path) -> None:
