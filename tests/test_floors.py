@@ -33,6 +33,7 @@ WORDS = {
     "presets",
     "frames",
     "free_memory",
+    "kept_memory",
     "whole_files",
 }
 """Single modules beside the folders: the words that all floors use, floor 0."""

@@ -20,6 +20,7 @@ from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import check_beside, load_denoiser, load_vae
 from magi_rt.config import MagiConfig
 from magi_rt.errors import PromptError, ShapeError
+from magi_rt.kept_memory import keep_freed_memory
 from magi_rt.models.attention import choose_attention, describe_attention
 from magi_rt.models.dit import VideoDiT
 from magi_rt.models.inputs import DenoiseInputs, TextContext
@@ -75,6 +76,8 @@ class EagerExecutor:
         for network in (self.dit, self.vae) if self.packs else ():
             pack(network)
         self.device = dit.rope.bands.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.attention = choose_attention(self.device, dit.working_dtype, attention)
         self.tiles = TileConfig.published(config.runtime.fps)
         self.picture_multiple = vae.config.patch_size * config.model.patch_size

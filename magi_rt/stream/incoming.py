@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-
-import numpy as np
 import zmq
 
 from magi_rt.errors import OptionError
+from magi_rt.kept_memory import keep_freed_memory
 from magi_rt.stream.keys import ClientKeys, guard_client
 from magi_rt.stream.topics import EVENT
 from magi_rt.stream.wire import HEADER_BYTES, MAX_PAYLOAD_BYTES
@@ -24,7 +22,7 @@ def incoming(
     context: zmq.Context[zmq.Socket[bytes]], address: str, curve: ClientKeys | None, queue: int
 ) -> zmq.Socket[bytes]:
     """A socket that hears events; OptionError when the address cannot be connected to."""
-    keep_frame_memory()
+    keep_freed_memory()
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, queue)
     socket.setsockopt(zmq.LINGER, 0)
@@ -41,22 +39,6 @@ def incoming(
             f"address {address} cannot be connected to ({error.strerror})", field="address"
         ) from error
     return socket
-
-
-@functools.cache
-def keep_frame_memory() -> None:
-    """Has the allocator use the memory of one frame again for the next, once for a process.
-
-    glibc gives blocks as large as frames back to the system and asks for them anew, page by page,
-    until it has seen a block of such a size freed; it then keeps up to twice as much at hand. This
-    frees the largest block that it heeds, untouched. Other allocators, and the variables
-    ``MALLOC_*_`` where a user has set them, stay as they are.
-    """
-    np.empty(_HEEDED_BYTES, np.uint8)
-
-
-_HEEDED_BYTES = (32 << 20) - (64 << 10)
-"""A little less than DEFAULT_MMAP_THRESHOLD_MAX of glibc, with its own words around the block."""
 
 
 def come_back(socket: zmq.Socket[bytes], address: str) -> None:
