@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,14 +76,17 @@ class PlayScore:
     """Shares of chunks, 0..1, and ratios.
 
     ``count_right``: as many things as the script says. ``count_kept``: as many as the chunk before,
-    but for what was asked to come or go, and not none while the script has some. ``colours``,
-    ``sharp``: as usual for the simulator.
+    but for what was asked to come or go, and not none while the script has some. ``lost``,
+    ``gained``: things per chunk of the whole play that go and come unasked, or stay away and stay
+    though asked to come and to go. ``colours``, ``sharp``: as usual for the simulator.
     ``sharp_fade``, ``chroma_fade``: the last quarter's over the first's, 1 for no fade.
     ``border_ratio``: change across chunk borders over that within chunks, where a prompt goes on.
     """
 
     count_right: float
     count_kept: float
+    lost: float
+    gained: float
     colours: float
     sharp: float
     sharp_fade: float
@@ -118,11 +122,14 @@ class Play:
         expected = np.array(self.script.things)
         right = (track.counts == expected)[first:]
         some = (track.counts[1:] > 0) | (expected[1:] == 0)
-        kept = (some & (np.diff(track.counts) == np.diff(expected)))[first:]
+        unasked = np.diff(track.counts) - np.diff(expected)
+        kept = (some & (unasked == 0))[first:]
         colours, sharp = as_usual(track.looks, self.drawn, self.simulator.looks)
         return PlayScore(
             count_right=float(right.mean()),
-            count_kept=float(kept.mean()) if kept.size else float("nan"),
+            count_kept=_mean(kept),
+            lost=_mean(np.maximum(-unasked, 0)),
+            gained=_mean(np.maximum(unasked, 0)),
             colours=float(colours.mean()),
             sharp=float(sharp.mean()),
             sharp_fade=_fade(track.looks.sharp),
@@ -243,6 +250,11 @@ def _border_ratio(track: Track, prompts: Sequence[str]) -> float:
     if not on.any():
         return float("nan")
     return float(track.jump[on].mean()) / max(float(track.motion[on].mean()), 1e-6)
+
+
+def _mean(values: NDArray[Any]) -> float:
+    """nan for none."""
+    return float(values.mean()) if values.size else float("nan")
 
 
 def _fade(values: Sequence[float] | NDArray[np.float64]) -> float:

@@ -121,8 +121,9 @@ def number(value: float, digits: int = 2) -> str:
 def play_lines(plays: Sequence[Play]) -> list[str]:
     """What a world keeps over minutes."""
     head = (
-        "player", "things right", "things kept", "colours as usual", "sharpness as usual",
-        "sharpness, end / begin", "colour strength, end / begin", "border jump / motion",
+        "player", "things right", "things kept", "lost, gained in 100 chunks", "colours as usual",
+        "sharpness as usual", "sharpness, end / begin", "colour strength, end / begin",
+        "border jump / motion",
     )  # fmt: skip
     own = [played.score(played.model) for played in plays]
     rows = [(f"model, script {place}", score) for place, score in enumerate(own, 1)]
@@ -131,9 +132,11 @@ def play_lines(plays: Sequence[Play]) -> list[str]:
     rows.append(("simulator", mean_score([played.score(played.simulator) for played in plays])))
     cells = []
     for name, score in rows:
-        shares = (score.count_right, score.count_kept, score.colours, score.sharp)
+        counts = (percent(score.count_right), percent(score.count_kept))
+        events = ", ".join(number(100 * each, 1) for each in (score.lost, score.gained))
+        usual = (percent(score.colours), percent(score.sharp))
         ratios = (score.sharp_fade, score.chroma_fade, score.border_ratio)
-        cells.append((name, *map(percent, shares), *map(number, ratios)))
+        cells.append((name, *counts, events, *usual, *map(number, ratios)))
     seconds = len(plays[0].script.prompts) * plays[0].frames_per_chunk / FRAME_RATE
     times = f"{len(plays)} times " if len(plays) > 1 else ""
     return [
@@ -144,7 +147,9 @@ def play_lines(plays: Sequence[Play]) -> list[str]:
         "a simulated video; shares are of chunks, measured at their last frames. Things right: as "
         "many as the simulator has under the same script (counted after the first minute in plays "
         "of two minutes and more); kept: as many as a chunk before, but for what was asked to come "
-        "or go, and not none. As usual: within the 1st to 99th percentile of the simulator's "
+        "or go, and not none. Lost, gained: things that go and come unasked, or do not come and "
+        "do not go when asked, over the whole play; what is lost stays lost, so this says more "
+        "than shares of chunks. As usual: within the 1st to 99th percentile of the simulator's "
         "pictures, of this play and of other rooms "
         "(colours: distance of the histogram from the nearest of "
         f"{BANK} drawn rooms; sharpness: relative to the nearest {NEAREST}). "

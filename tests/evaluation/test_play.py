@@ -77,8 +77,8 @@ def test_one_seed_gives_as_many_scripts_as_are_asked_for() -> None:
 
 def test_a_mean_is_over_the_plays_that_have_the_number() -> None:
     none = float("nan")
-    one = PlayScore(1.0, none, 1.0, 1.0, 1.0, 1.0, none)
-    two = PlayScore(0.0, 0.5, 1.0, 0.5, 1.0, 1.0, none)
+    one = PlayScore(1.0, none, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, none)
+    two = PlayScore(0.0, 0.5, 0.0, 0.0, 1.0, 0.5, 1.0, 1.0, none)
     mean = mean_score([one, two])
     assert (mean.count_right, mean.count_kept, mean.sharp) == (0.5, 0.5, 0.75)
     assert math.isnan(mean.border_ratio)
@@ -165,6 +165,7 @@ def test_a_long_play_is_counted_once_it_has_settled_and_borders_where_a_prompt_g
     long = replace(draw_script(1, seed=0), prompts=prompts, things=tuple(things.tolist()))
     found = Play(long, looks, track, track, 8, ()).score(track)
     assert (found.count_right, found.count_kept) == (270 / 360, 269 / 359)
+    assert (found.lost, found.gained) == (4 / 539, 2 / 539), "over the whole play"
     assert found.border_ratio == 2.0
 
 
