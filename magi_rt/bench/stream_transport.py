@@ -48,9 +48,9 @@ def bench_transport(
     missing = [name for name, way in WAYS.items() if way.missing]
     ways = [name for name in WAYS if name not in missing]
     on_socket = [name for name in ways if name not in (SHARED, LENT)]
-    kept = [name for name in ways if name != LENT]
+    kept = [name for name in ways if name != LENT]  # whoever is slow cannot lend
     stages: list[tuple[str, Sequence[str], int, Callable[[str], Numbers]]] = [
-        ("flat_tcp", kept, rounds, lambda way: _flat_out(way, "tcp", seconds)),
+        ("flat_tcp", ways, rounds, lambda way: _flat_out(way, "tcp", seconds)),
         ("flat_ipc", on_socket, rounds, lambda way: _flat_out(way, "ipc", seconds)),
         ("paced_tcp", ways, rounds, lambda way: _paced(way, "tcp", seconds)),
         ("paced_ipc", on_socket, rounds, lambda way: _paced(way, "ipc", seconds)),
@@ -181,6 +181,7 @@ def ratios(found: Numbers) -> Numbers:
         ("tcp_fps_over_netgear", "flat_tcp", "fps", OURS, "netgear"),
         ("ipc_fps_over_netgear", "flat_ipc", "fps", OURS, "netgear"),
         ("shared_fps_over_netgear", "flat_tcp", "fps", SHARED, "netgear"),
+        ("lent_fps_over_netgear", "flat_tcp", "fps", LENT, "netgear"),
         ("tcp_p99_over_imagezmq", "paced_tcp", "latency_ms_p99", OURS, "imagezmq"),
         ("ipc_p99_over_imagezmq", "paced_ipc", "latency_ms_p99", OURS, "imagezmq"),
         ("shared_p99_over_imagezmq", "paced_tcp", "latency_ms_p99", SHARED, "imagezmq"),

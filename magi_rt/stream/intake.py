@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import zmq
@@ -94,10 +94,7 @@ class Intake:
     def read(self) -> None:
         """Reads what is there and hands on the newest frame, unless it is stale."""
         newest: Candidate | None = None
-        for _ in range(AT_ONCE):
-            if not self._socket.getsockopt(zmq.EVENTS) & _READABLE:  # type: ignore[operator]
-                break
-            found = self._sort(_parts(self._socket))
+        for found in self._found():
             if found is None:
                 continue
             if self._every:
@@ -109,6 +106,32 @@ class Intake:
         if newest is not None:
             self._consider(newest)
         self.tick()
+
+    def _found(self) -> Iterator[Candidate | None]:
+        """What every message held that is there, those of the doorbell first."""
+        for _ in range(AT_ONCE):
+            rung, found = self._answer_doorbell()
+            if not rung:
+                break
+            yield found
+        for _ in range(AT_ONCE):
+            if not self._socket.getsockopt(zmq.EVENTS) & _READABLE:  # type: ignore[operator]
+                break
+            yield self._sort(_parts(self._socket))
+
+    def _answer_doorbell(self) -> tuple[bool, Candidate | None]:
+        """Whether somebody rang, and the frame that counts."""
+        if self._way is None or self._way.doorbell is None:
+            return False, None
+        now = self._clock()
+        try:
+            header = self._way.heard()
+        except WireError as error:
+            self._count_malformed(error, now)
+            return True, None
+        if header is None:
+            return False, None
+        return True, self._admit(header, None, now)
 
     def tick(self) -> None:
         """What time alone brings about; call it at :attr:`wait_ms`."""

@@ -7,6 +7,7 @@ import zmq
 from magi_rt.errors import OptionError
 from magi_rt.stream.addresses import refuse_taken, stays_here
 from magi_rt.stream.contexts import end_context
+from magi_rt.stream.doorbells import MOST
 from magi_rt.stream.keys import ServerKeys, guard_server
 from magi_rt.stream.topics import Topic, parse_topic
 
@@ -79,6 +80,8 @@ class Outgoing:
             if topic is None:
                 continue
             if said[0] == 1:
+                if topic.bell and sum(bool(each.bell) for each in self.wanted.values()) >= MOST:
+                    continue
                 self.wanted[topic.name] = topic
                 self.newcomers.add(topic.name)
             elif said[0] == 0 and topic.name in self.wanted:

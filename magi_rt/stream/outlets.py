@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from magi_rt.stream.doorbells import Doorbells, doorbell_path
 from magi_rt.stream.formats import Bytes, convert, encode_jpeg, payload_bytes
 from magi_rt.stream.ring import BufferRing, Slot
 from magi_rt.stream.shared_frames import SharedFramesError, SharedWriter
@@ -49,11 +50,13 @@ class Picture:
         header: of it as RGB; format, sizes, flags and ``sent_ns`` are put in when it is sent.
         pixels: [H, W, 3] uint8 RGB, which stay as they are as long as this is the last frame.
         made: what has been made of it.
+        places: slot and turn of it in shared memory, by the file it lies in.
     """
 
     header: FrameHeader
     pixels: Bytes
     made: dict[Kind, Made] = field(default_factory=dict)
+    places: dict[SharedWriter, tuple[int, int]] = field(default_factory=dict)
 
 
 class Outlets:
@@ -75,6 +78,7 @@ class Outlets:
         self.copied = 0
         self._rings: dict[tuple[str, ...], BufferRing] = {}
         self._shared: dict[Kind, SharedWriter] = {}
+        self._doorbells = Doorbells()
 
     def keep(self, pixels: Bytes, picture: Picture | None) -> Made:
         """A copy of a picture as RGB, and the buffers of the last one are free again."""
@@ -93,7 +97,9 @@ class Outlets:
     def forget(self, topic: Topic) -> None:
         """Nobody wants the topic now: its buffers are given back."""
         words = (topic.format, topic.rows)
-        if topic.layout == "packed":
+        if topic.bell:
+            self._doorbells.forget(topic.bell)
+        elif topic.layout == "packed":
             self._rings.pop((*words, "packed"), None)
         elif topic.layout == "parts" and words != ("rgb8", "top"):
             self._rings.pop(words, None)
@@ -191,30 +197,46 @@ class Outlets:
 
     def _send_shared(self, socket: Socket, topic: Topic, picture: Picture, flags: int) -> bool:
         kind = (topic.format, topic.rows)
-        height, width, _ = picture.pixels.shape
-        size = payload_bytes(height, width, kind[0])
         writer = self._shared.get(kind)
-        begun = writer.begin(size) if writer is not None else None
-        if writer is None or begun is None:
+        if writer is None:
             return False
+        if topic.bell:
+            path = doorbell_path(writer.path.parent, writer.stream, topic.bell)
+            if not self._doorbells.has_room(topic.bell, path):
+                return False  # before anything is copied for it
+        place = picture.places.get(writer) or self._write(writer, picture, kind)
+        if place is None:
+            return False
+        size = payload_bytes(picture.header.height, picture.header.width, kind[0])
+        header = pack_sent(picture.header, *kind, size, flags, place)
+        if topic.bell:
+            return self._doorbells.ring(topic.bell, header)
+        socket.send(topic.name, _MORE)
+        socket.send(header, _NOW)
+        return True
+
+    def _write(self, writer: SharedWriter, picture: Picture, kind: Kind) -> tuple[int, int] | None:
+        """Slot and turn of a picture that is written now; None when it does not fit."""
+        height, width, _ = picture.pixels.shape
+        begun = writer.begin(payload_bytes(height, width, kind[0]))
+        if begun is None:
+            return None
         slot, pixels = begun
         made = picture.made.get(kind)
         if made is not None and not isinstance(made.data, bytes):
             pixels[:] = made.data
         else:
             convert(picture.pixels, *kind, pixels)
-        place = (slot, writer.end(slot))
-        header = pack_sent(picture.header, *kind, size, flags, place)
-        socket.send(topic.name, _MORE)
-        socket.send(header, _NOW)
-        return True
+        place = picture.places[writer] = (slot, writer.end(slot))
+        return place
 
     def ring_in_use(self) -> int:
         """Buffers that libzmq or the last frame holds."""
         return sum(ring.in_use for ring in self._rings.values())
 
     def close(self) -> None:
-        """Removes the files of shared memory."""
+        """Removes the files of shared memory, and lets go of doorbells."""
+        self._doorbells.close()
         for writer in self._shared.values():
             writer.close()
         self._shared.clear()

@@ -242,7 +242,7 @@ class FramePublisher:
             return PublisherStats(
                 now.published, now.sent, now.repeated, self._outlets.copied, now.skipped,
                 now.events, self._outlets.ring_in_use(), dict(now.topics),
-                tuple(sorted(name.decode() for name in self._out.wanted)),
+                tuple(sorted(topic.kind for topic in self._out.wanted.values())),
             )  # fmt: skip
 
     def _hear(self) -> None:
@@ -258,10 +258,9 @@ class FramePublisher:
         if not sent:
             self._stats.skipped += 1
             return
-        name = topic.name.decode()
         self._stats.sent += 1
         self._stats.repeated += flags & REPEATED
-        self._stats.topics[name] = self._stats.topics.get(name, 0) + 1
+        self._stats.topics[topic.kind] = self._stats.topics.get(topic.kind, 0) + 1
         self._sent_at = time.monotonic()
 
     def _open_socket(self) -> zmq.Socket[bytes]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from magi_rt.errors import MagiError
+from magi_rt.stream.doorbells import is_silent
 from magi_rt.stream.formats import Bytes
 
 if sys.platform != "win32":
@@ -61,6 +62,7 @@ class SharedWriter:
         self, stream: str, name: str, slot_bytes: int, *, folder: Path | None = None
     ) -> None:
         folder = folder or shared_folder()
+        self.stream = stream
         self.path = folder / f"{PREFIX}{stream}-{name}"
         if sys.platform == "win32":  # a file that is mapped can be neither renamed nor removed
             raise SharedFramesError(
@@ -217,10 +219,19 @@ def lock(file: int) -> bool:
 
 
 def remove_abandoned(folder: Path | None = None) -> list[Path]:
-    """Removes the files of this user whose servers have died; returns them."""
+    """Removes the files of this user whose servers have died, and dead readers' doorbells.
+
+    Returns:
+        What was removed.
+    """
     removed = []
     for path in (folder or shared_folder()).glob(_OURS):
         with suppress(OSError):
+            if path.is_socket():
+                if is_silent(path):
+                    path.unlink()
+                    removed.append(path)
+                continue
             young = path.name.endswith(".part")
             if young and time.time() - path.stat().st_mtime < _ABANDONED_S:
                 continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -11,13 +13,14 @@ import zmq
 
 from magi_rt.errors import MagiError
 from magi_rt.stream.answers import Accepted, unpack_answer
+from magi_rt.stream.doorbells import Doorbell
 from magi_rt.stream.formats import Bytes
 from magi_rt.stream.keys import ClientKeys, guard_client
 from magi_rt.stream.messages import pack_request
 from magi_rt.stream.requests import Hello, Request
 from magi_rt.stream.shared_frames import SharedFramesError, SharedReader
 from magi_rt.stream.topics import Topic
-from magi_rt.stream.wire import FrameHeader
+from magi_rt.stream.wire import FrameHeader, check_topic, unpack_header
 
 FAULTS = 8
 """So many frames in a row that were overwritten before they were read: the socket is better."""
@@ -45,6 +48,7 @@ class SharedWay:
 
     Attributes:
         dealer: the socket to be polled for the answer, None when nobody is asked.
+        doorbell: to be polled for headers, None while there is none.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class SharedWay:
         self._client, self._asked = secrets.token_hex(8), 0
         self._stream, self._faults = "", 0
         self._reader: SharedReader | None = None
+        self.doorbell: Doorbell | None = None
+        self._rung = False
         socket.subscribe(topic.name)
 
     def _asking(self, control: str, keys: ClientKeys | None) -> zmq.Socket[bytes] | None:
@@ -117,6 +123,30 @@ class SharedWay:
             return
         self.state, self._faults = State.TRYING, 0
         self._socket.subscribe(self._shared.name)
+        with suppress(OSError):  # headers come by socket then
+            self.doorbell = Doorbell(Path(path).parent, self._stream)
+            self._socket.subscribe(self._bell.name)
+
+    @property
+    def _bell(self) -> Topic:
+        assert self.doorbell is not None
+        return replace(self._shared, bell=self.doorbell.bell)
+
+    def heard(self) -> FrameHeader | None:
+        """The next header that came through the doorbell; None when there is none.
+
+        Raises:
+            WireError: it is none of a shared frame of this topic.
+        """
+        said = self.doorbell.heard() if self.doorbell is not None else None
+        if said is None:
+            return None
+        header = unpack_header(said)
+        check_topic(self._shared, header)
+        if not self._rung:
+            self._rung = True
+            self._socket.unsubscribe(self._shared.name)
+        return header
 
     @property
     def proven(self) -> bool:
@@ -152,9 +182,13 @@ class SharedWay:
         """Frames come by socket from now on, until another stream begins."""
         if self.state is State.SHARED:
             self._socket.subscribe(self._parts.name)
-        if self.state is not State.SOCKET:
+        if self.state is not State.SOCKET and not self._rung:
             self._socket.unsubscribe(self._shared.name)
         self.state = State.SOCKET
+        if self.doorbell is not None:
+            self._socket.unsubscribe(self._bell.name)
+            self.doorbell.close()
+            self.doorbell, self._rung = None, False
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -168,7 +202,9 @@ class SharedWay:
             self._socket.subscribe(self._parts.name)
 
     def close(self) -> None:
-        """Unmaps the file and closes the control socket."""
+        """Unmaps the file, takes the doorbell down and closes the control socket."""
+        if self.doorbell is not None:
+            self.doorbell.close()
         if self._reader is not None:
             self._reader.close()
         if self.dealer is not None:

@@ -205,9 +205,15 @@ class FrameSubscriber:
         dealer = self._way.dealer if self._way is not None else None
         if dealer is not None:
             poller.register(dealer, zmq.POLLIN)
-        asked = False
+        asked, doorbell = False, None
         try:
             while not self._arrivals.closed:
+                if self._way is not None and self._way.doorbell is not doorbell:
+                    if doorbell is not None:
+                        poller.unregister(doorbell)
+                    doorbell = self._way.doorbell
+                    if doorbell is not None:
+                        poller.register(doorbell, zmq.POLLIN)
                 ready = dict(poller.poll(self._intake.wait_ms))
                 if dealer is not None and dealer in ready and self._way is not None:
                     self._way.hear_answers()

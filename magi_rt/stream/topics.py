@@ -1,7 +1,8 @@
-"""What readers subscribe to: ``frame/FORMAT/ROWS/LAYOUT`` and ``event``."""
+"""What readers subscribe to: ``frame/FORMAT/ROWS/LAYOUT``, ``bell/FORMAT/ROWS/NAME``, ``event``."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from magi_rt.errors import OptionError
@@ -17,6 +18,7 @@ ROWS = ("top", "bottom")
 LAYOUTS = ("parts", "packed", "shared")
 BYTES_PER_PIXEL = {"rgb8": 3, "rgba8": 4, "bgra8": 4, "bgr8": 3}
 EVENT = b"event"
+_BELL = re.compile(rb"bell/(\w{1,8})/(\w{1,8})/([0-9a-f]{16})")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Topic:
         format: ``rgb8``, ``rgba8``, ``bgra8``, ``bgr8``, ``jpeg`` or ``any``.
         rows: ``top`` or ``bottom`` (which row comes first).
         layout: ``parts``, ``packed`` or ``shared``.
+        bell: name of the doorbell through which headers come, 16 hexadecimal digits; "" for none.
+            Such a topic is subscribed to like others, and nothing is sent under it.
 
     Raises:
         OptionError: a word is unknown, or the words do not go together: JPEG is always ``top``,
@@ -36,6 +40,7 @@ class Topic:
     format: str
     rows: str = "top"
     layout: str = "parts"
+    bell: str = ""
 
     def __post_init__(self) -> None:
         for name, words in (("format", (*FORMATS, ANY)), ("rows", ROWS), ("layout", LAYOUTS)):
@@ -56,7 +61,14 @@ class Topic:
     @property
     def name(self) -> bytes:
         """As subscribed to and sent."""
+        if self.bell:
+            return f"bell/{self.format}/{self.rows}/{self.bell}".encode("ascii")
         return f"frame/{self.format}/{self.rows}/{self.layout}".encode("ascii")
+
+    @property
+    def kind(self) -> str:
+        """Its name without that of a doorbell, for counting."""
+        return self.name.decode("ascii").removesuffix(f"/{self.bell}")
 
 
 def _every_topic() -> dict[bytes, Topic]:
@@ -73,9 +85,17 @@ def _every_topic() -> dict[bytes, Topic]:
 
 
 TOPICS = _every_topic()
-"""Every topic that exists, by its name on the wire."""
+"""Every topic that frames are sent under, by its name on the wire."""
 
 
 def parse_topic(name: bytes) -> Topic | None:
     """The topic of that name, None when there is no such one."""
-    return TOPICS.get(bytes(name))
+    name = bytes(name)
+    bell = _BELL.fullmatch(name)
+    if bell is None:
+        return TOPICS.get(name)
+    pixel_format, rows, named = (word.decode("ascii") for word in bell.groups())
+    try:
+        return Topic(pixel_format, rows, "shared", named)
+    except OptionError:
+        return None
