@@ -1,4 +1,5 @@
 /* The frames socket: reads until nothing is there, checks, and keeps the newest. */
+#include <stdio.h>
 #include <string.h>
 
 #include "network.h"
@@ -13,6 +14,39 @@ static void subscribe(mg_network *network, int option, mg_topic_layout layout)
     topic.layout = layout;
     mg_topic_write(name, &topic);
     zmq_setsockopt(network->frames, option, name, strlen(name));
+}
+
+static void subscribe_bell(mg_network *network, int option)
+{
+    char name[MG_TOPIC_BYTES];
+    snprintf(name, sizeof name, "bell/%s/%s/%s", mg_format_word(network->topic.format),
+             mg_rows_word(network->topic.rows), network->bell);
+    zmq_setsockopt(network->frames, option, name, strlen(name));
+}
+
+/* Beside the file of shared memory, under a name that nobody else has. */
+static void hang_doorbell(mg_network *network, const char *file)
+{
+    uint8_t random[8];
+    char path[sizeof network->doorbell.path];
+    const char *slash = strrchr(file, '/');
+    if (network->doorbell.open || !slash || !mg_random_bytes(random, sizeof random)) return;
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(network->bell + 2 * i, 3, "%02x", random[i]);
+    int size = snprintf(path, sizeof path, "%.*s/magi_rt-%s-bell-%s", (int)(slash - file), file,
+                        network->shared.stream, network->bell);
+    if (size < 0 || (size_t)size >= sizeof path || !mg_datagrams_open(&network->doorbell, path))
+        return; /* headers come through the socket */
+    network->rung = false;
+    subscribe_bell(network, ZMQ_SUBSCRIBE);
+}
+
+static void subscribe_shared(mg_network *network, int option)
+{
+    if (network->rung)
+        subscribe_bell(network, option);
+    else
+        subscribe(network, option, MG_LAYOUT_SHARED);
 }
 
 bool mg_frames_open(mg_network *network)
@@ -36,6 +70,7 @@ void mg_frames_close(mg_network *network)
     zmq_msg_close(&network->parts[0]);
     zmq_msg_close(&network->parts[1]);
     zmq_msg_close(&network->surplus);
+    mg_datagrams_close(&network->doorbell);
     mg_shared_close(&network->shared);
 }
 
@@ -59,7 +94,10 @@ static void stop_shared(mg_network *network)
 {
     if (!mg_shared_is_open(&network->shared)) return;
     mg_shared_close(&network->shared);
-    subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_SHARED);
+    subscribe_shared(network, ZMQ_UNSUBSCRIBE);
+    if (network->doorbell.open && !network->rung) subscribe_bell(network, ZMQ_UNSUBSCRIBE);
+    mg_datagrams_close(&network->doorbell);
+    network->rung = false;
     if (network->client->settings.layout == MAGI_LAYOUT_SHARED) return;
     subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_PARTS);
     tell_layout(network, MAGI_LAYOUT_PARTS);
@@ -88,16 +126,23 @@ void mg_frames_use_shared(mg_network *network, const char *path, const char *str
     network->shared = offered;
     if (subscribed) return; /* greeted again; the file may be another one of the same name */
     subscribe(network, ZMQ_SUBSCRIBE, MG_LAYOUT_SHARED);
+    hang_doorbell(network, path);
     if (network->client->settings.layout != MAGI_LAYOUT_SHARED)
         subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_PARTS);
     tell_layout(network, MAGI_LAYOUT_SHARED);
     mg_client_say(network->client, MAGI_LOG_INFO, "frames come through shared memory %s", path);
 }
 
-static void subscribe_anew(mg_network *network, mg_topic_layout layout)
+static void subscribe_anew(mg_network *network)
 {
-    subscribe(network, ZMQ_UNSUBSCRIBE, layout);
-    subscribe(network, ZMQ_SUBSCRIBE, layout);
+    bool shared = mg_shared_is_open(&network->shared);
+    for (int i = 0; i < 2; i++) {
+        int option = i == 0 ? ZMQ_UNSUBSCRIBE : ZMQ_SUBSCRIBE;
+        if (shared)
+            subscribe_shared(network, option);
+        else
+            subscribe(network, option, MG_LAYOUT_PARTS);
+    }
 }
 
 /* A newcomer is sent the last frame; to others it is one more repeated. */
@@ -107,12 +152,12 @@ void mg_frames_ask_again(mg_network *network, uint64_t seq)
     magi_layout wanted = network->client->settings.layout;
     network->asked_again_seq = seq;
     if (!mg_shared_is_open(&network->shared)) {
-        if (wanted != MAGI_LAYOUT_SHARED) subscribe_anew(network, MG_LAYOUT_PARTS);
+        if (wanted != MAGI_LAYOUT_SHARED) subscribe_anew(network);
     } else if (in_vain && wanted != MAGI_LAYOUT_SHARED) {
         stop_shared(network);
         mg_control_greet(network); /* it may offer another file, for larger frames */
     } else {
-        subscribe_anew(network, MG_LAYOUT_SHARED);
+        subscribe_anew(network);
     }
 }
 
@@ -296,8 +341,37 @@ static void read_message(mg_network *network, int count)
         mg_watch_malformed(network, "a topic that nobody asked for");
 }
 
+/* A header that came through the doorbell; with the first one the socket is not needed for them. */
+static void read_rung(mg_network *network, const uint8_t *bytes, size_t size)
+{
+    mg_header header;
+    mg_topic topic = network->topic;
+    topic.layout = MG_LAYOUT_SHARED;
+    if (!mg_decode_header(&network->unpacker, bytes, size, &header) ||
+        !mg_header_fits(&header, &topic)) {
+        mg_watch_malformed(network, "what came through the doorbell");
+        return;
+    }
+    if (!network->rung) {
+        subscribe(network, ZMQ_UNSUBSCRIBE, MG_LAYOUT_SHARED);
+        network->rung = true;
+    }
+    judge_frame(network, &header);
+}
+
+static void answer_doorbell(mg_network *network)
+{
+    uint8_t bytes[MG_MAX_HEADER_BYTES + 1];
+    for (int i = 0; i < MESSAGES_PER_ROUND; i++) {
+        size_t size = mg_datagrams_take(&network->doorbell, bytes, sizeof bytes);
+        if (size == 0) return;
+        read_rung(network, bytes, size);
+    }
+}
+
 void mg_frames_receive(mg_network *network)
 {
+    answer_doorbell(network);
     for (int i = 0; i < MESSAGES_PER_ROUND; i++) {
         int count = receive_parts(network);
         if (count == 0) return;

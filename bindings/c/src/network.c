@@ -105,7 +105,7 @@ static void close_network(mg_network *network)
 
 static void wait_for_something(mg_network *network)
 {
-    zmq_pollitem_t items[4] = {
+    zmq_pollitem_t items[5] = {
         {.fd = network->client->wake.reader, .events = ZMQ_POLLIN},
         {.socket = network->frames, .events = ZMQ_POLLIN},
         {.socket = network->control, .events = ZMQ_POLLIN},
@@ -114,7 +114,10 @@ static void wait_for_something(mg_network *network)
     if (network->blocked) items[2].events |= ZMQ_POLLOUT;
     bool aside = network->candidate != MG_NO_SLOT;
     long wait_ms = aside ? STALE_TICK_MS : TICK_MS;
-    zmq_poll(items, network->control ? 4 : 2, wait_ms);
+    int count = network->control ? 4 : 2;
+    if (network->doorbell.open)
+        items[count++] = (zmq_pollitem_t){.fd = network->doorbell.socket, .events = ZMQ_POLLIN};
+    zmq_poll(items, count, wait_ms);
     mg_wake_lower(&network->client->wake);
 }
 

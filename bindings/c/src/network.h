@@ -30,6 +30,9 @@ typedef struct mg_network {
     bool candidate_stale;
     uint64_t stale_since_ns; /* when the first frame of a row of stale ones was set aside, or 0 */
     mg_shared shared;
+    mg_datagrams doorbell; /* headers of shared frames come here where the server can ring */
+    char bell[17];         /* its name */
+    bool rung;             /* it has: they come here alone */
     bool shared_left;         /* because the server was silent; asked for again when it is heard */
     uint64_t asked_again_seq; /* the newest frame that never came */
     uint64_t malformed_said_ns;

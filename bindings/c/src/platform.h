@@ -1,4 +1,5 @@
-/* What differs between systems: threads, locks, the clock, randomness, waking up, mapped files. */
+/* What differs between systems: threads, locks, the clock, randomness, waking up, mapped files,
+ * datagrams by path. */
 #ifndef MG_PLATFORM_H
 #define MG_PLATFORM_H
 
@@ -65,5 +66,18 @@ typedef struct mg_mapping {
 bool mg_mapping_open(mg_mapping *mapping, const char *path);
 void mg_mapping_close(mg_mapping *mapping);
 bool mg_mapping_still_whole(const mg_mapping *mapping); /* false: the file has shrunk */
+
+/* Datagrams that this user's processes send to a path. */
+typedef struct mg_datagrams {
+    bool open;
+    mg_wake_socket socket; /* to be waited for */
+    char path[96];
+} mg_datagrams;
+
+/* False when the path is too long or taken, and always on Windows. */
+bool mg_datagrams_open(mg_datagrams *datagrams, const char *path);
+void mg_datagrams_close(mg_datagrams *datagrams); /* removes the file, too */
+/* Bytes of the next one, cut off at `size`; 0 when none is there. */
+size_t mg_datagrams_take(mg_datagrams *datagrams, void *bytes, size_t size);
 
 #endif

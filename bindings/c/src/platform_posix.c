@@ -10,8 +10,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -169,6 +172,47 @@ bool mg_mapping_still_whole(const mg_mapping *mapping)
 {
     struct stat about;
     return fstat((int)mapping->file, &about) == 0 && (uint64_t)about.st_size >= mapping->size;
+}
+
+bool mg_datagrams_open(mg_datagrams *datagrams, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memset(datagrams, 0, sizeof *datagrams);
+    size_t size = strlen(path);
+    if (size >= sizeof datagrams->path || size >= sizeof address.sun_path) return false;
+    memcpy(address.sun_path, path, size + 1);
+    int opened = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (opened < 0) return false;
+    fcntl(opened, F_SETFL, O_NONBLOCK);
+    fcntl(opened, F_SETFD, FD_CLOEXEC);
+    if (bind(opened, (struct sockaddr *)&address, sizeof address) != 0) {
+        close(opened);
+        return false;
+    }
+    memcpy(datagrams->path, path, size + 1);
+    datagrams->socket = opened;
+    datagrams->open = true;
+    if (chmod(path, S_IRUSR | S_IWUSR) == 0) return true;
+    mg_datagrams_close(datagrams);
+    return false;
+}
+
+void mg_datagrams_close(mg_datagrams *datagrams)
+{
+    if (!datagrams->open) return;
+    datagrams->open = false;
+    close(datagrams->socket);
+    unlink(datagrams->path);
+}
+
+size_t mg_datagrams_take(mg_datagrams *datagrams, void *bytes, size_t size)
+{
+    ssize_t taken;
+    if (!datagrams->open) return 0;
+    do {
+        taken = recv(datagrams->socket, bytes, size, 0);
+    } while (taken < 0 && errno == EINTR);
+    return taken > 0 ? (size_t)taken : 0;
 }
 
 #else

@@ -142,6 +142,22 @@ void mg_mapping_close(mg_mapping *mapping)
 /* A mapped file cannot be made shorter on Windows. */
 bool mg_mapping_still_whole(const mg_mapping *mapping) { return mapping->bytes != NULL; }
 
+/* Servers on Windows have no shared memory, so nobody would send any. */
+bool mg_datagrams_open(mg_datagrams *datagrams, const char *path)
+{
+    (void)path;
+    memset(datagrams, 0, sizeof *datagrams);
+    return false;
+}
+
+void mg_datagrams_close(mg_datagrams *datagrams) { datagrams->open = false; }
+
+size_t mg_datagrams_take(mg_datagrams *datagrams, void *bytes, size_t size)
+{
+    (void)datagrams, (void)bytes, (void)size;
+    return 0;
+}
+
 #else
 typedef int mg_platform_win32_is_empty_here;
 #endif

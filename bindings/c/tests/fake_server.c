@@ -1,8 +1,13 @@
+#define _XOPEN_SOURCE 700
 #include "fake_server.h"
 
 #include <msgpack.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "check.h"
@@ -92,8 +97,13 @@ static void take_subscriptions(fake_server *server)
     char bytes[256];
     int size;
     while ((size = zmq_recv(server->frames, bytes, sizeof bytes, ZMQ_DONTWAIT)) > 0) {
-        if (size < 14 || memcmp(bytes + 1, "frame/", 6) != 0) continue;
         int more = bytes[0] == 1 ? 1 : -1;
+        if (size > 22 && memcmp(bytes + 1, "bell/", 5) == 0) {
+            server->bells += more;
+            server->bell_subscriptions += more > 0;
+            memcpy(server->bell, bytes + size - 16, 16);
+        }
+        if (size < 14 || memcmp(bytes + 1, "frame/", 6) != 0) continue;
         server->subscribers += more;
         server->subscriptions += more > 0;
         if (memcmp(bytes + size - 7, "/shared", 7) == 0) server->shared_subscribers += more;
@@ -158,17 +168,46 @@ static void pack_frame(fake_server *server, const fake_frame *frame, uint32_t si
     put(m, "turn", frame->shared_turn);
 }
 
+/* Returns the bytes of its pixels. */
+static uint32_t make_frame(fake_server *server, fake_frame *frame, message *m)
+{
+    if (!frame->topic) frame->topic = "frame/rgba8/top/parts";
+    if (!frame->seq) frame->seq = server->seq + 1;
+    if (!frame->sent_ns) frame->sent_ns = magi_now_ns();
+    if (!frame->width) frame->width = 32;
+    if (!frame->height) frame->height = 16;
+    server->seq = frame->seq;
+    uint32_t size = frame->width * frame->height * (strstr(frame->topic, "rgba8") ? 4 : 3);
+    pack_frame(server, frame, size, m);
+    return size;
+}
+
+void fake_ring_raw(fake_server *server, const void *bytes, size_t size)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int folder = (int)(strrchr(server->shared, '/') - server->shared);
+    snprintf(address.sun_path, sizeof address.sun_path, "%.*s/magi_rt-%s-bell-%s", folder,
+             server->shared, server->stream, server->bell);
+    int from = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK(from >= 0);
+    ssize_t sent = sendto(from, bytes, size, 0, (struct sockaddr *)&address, sizeof address);
+    CHECK_NUMBER(sent, size);
+    close(from);
+}
+
+void fake_ring(fake_server *server, fake_frame frame)
+{
+    message m;
+    frame.topic = "frame/rgba8/top/shared";
+    make_frame(server, &frame, &m);
+    fake_ring_raw(server, m.bytes.data, m.bytes.size);
+    msgpack_sbuffer_destroy(&m.bytes);
+}
+
 void fake_send_frame(fake_server *server, fake_frame frame)
 {
     message m;
-    if (!frame.topic) frame.topic = "frame/rgba8/top/parts";
-    if (!frame.seq) frame.seq = server->seq + 1;
-    if (!frame.sent_ns) frame.sent_ns = magi_now_ns();
-    if (!frame.width) frame.width = 32;
-    if (!frame.height) frame.height = 16;
-    server->seq = frame.seq;
-    uint32_t size = frame.width * frame.height * (strstr(frame.topic, "rgba8") ? 4 : 3);
-    pack_frame(server, &frame, size, &m);
+    uint32_t size = make_frame(server, &frame, &m);
     int more = frame.shared_turn ? 0 : ZMQ_SNDMORE;
     CHECK(zmq_send(server->frames, frame.topic, strlen(frame.topic), ZMQ_SNDMORE) >= 0);
     CHECK(zmq_send(server->frames, m.bytes.data, m.bytes.size, more) >= 0);

@@ -24,6 +24,9 @@ typedef struct fake_server {
     uint64_t seq;
     int subscribers; /* to frame topics */
     int shared_subscribers; /* to those among them in shared memory */
+    int bells;              /* that clients wait at */
+    int bell_subscriptions; /* that ever came */
+    char bell[17];          /* name of the last one */
     const char *reason; /* of its bye, default "the test ends" */
     int subscriptions; /* to frame topics that ever came */
     int hellos; /* answered since it was opened */
@@ -54,6 +57,9 @@ void fake_wait_for_subscribers(fake_server *server, int count);
 void fake_wait_for_client(fake_server *server);
 
 void fake_send_frame(fake_server *server, fake_frame frame);
+/* The same for a frame in shared memory, through the doorbell beside that file. */
+void fake_ring(fake_server *server, fake_frame frame);
+void fake_ring_raw(fake_server *server, const void *bytes, size_t size);
 void fake_send_raw(fake_server *server, const char *topic, const void *bytes, size_t size);
 void fake_heartbeat(fake_server *server, double fps);
 void fake_event_epoch(fake_server *server);

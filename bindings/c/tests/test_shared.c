@@ -107,6 +107,67 @@ static void frames_come_through_the_file_when_both_sides_can(void)
     end();
 }
 
+static bool bell_hangs(void)
+{
+    char at[128];
+    snprintf(at, sizeof at, "/tmp/magi_rt-%s-bell-%s", server.stream, server.bell);
+    return access(at, F_OK) == 0;
+}
+
+static void headers_come_through_the_doorbell_alone_once_it_has_rung(void)
+{
+    write_file(STREAM_A, 2, 11);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON(is_shared() && server.bells == 1);
+    CHECK(bell_hangs());
+    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    take_value(11);
+    CHECK_SOON((fake_turn(&server), server.shared_subscribers == 0 && server.bells == 1));
+    write_file(STREAM_A, 4, 12);
+    fake_ring(&server, (fake_frame){.shared_turn = 4});
+    take_value(12);
+    CHECK_NUMBER(info().layout, MAGI_LAYOUT_SHARED);
+    int before = server.bell_subscriptions;
+    server.seq = 9;
+    fake_heartbeat(&server, 24); /* tells of a frame that has not come: it is asked for there */
+    CHECK_SOON((fake_turn(&server), server.bell_subscriptions == before + 1));
+    CHECK_NUMBER(server.bells, 1);
+    end();
+    CHECK(!bell_hangs());
+}
+
+static void what_rings_and_is_no_header_is_counted(void)
+{
+    static uint8_t noise[2000];
+    write_file(STREAM_A, 2, 13);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON(is_shared() && server.bells == 1);
+    fake_ring_raw(&server, noise, 1);
+    fake_ring_raw(&server, noise, 1025);
+    fake_ring_raw(&server, noise, sizeof noise);
+    CHECK_SOON(counters().malformed == 3);
+    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    take_value(13);
+    end();
+}
+
+static void a_doorbell_is_taken_down_when_frames_come_through_the_socket(void)
+{
+    write_file(STREAM_A, 2, 14);
+    begin(MAGI_LAYOUT_AUTO);
+    CHECK_SOON(is_shared() && server.bells == 1);
+    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    take_value(14);
+    CHECK(truncate(path, 100) == 0);
+    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    CHECK_SOON((fake_turn(&server), server.subscribers == 1 && server.bells == 0));
+    CHECK_NUMBER(server.shared_subscribers, 0);
+    CHECK(!bell_hangs());
+    fake_send_frame(&server, (fake_frame){.value = 22});
+    take_value(22);
+    end();
+}
+
 static void a_frame_that_was_written_over_does_not_count(void)
 {
     write_file(STREAM_A, 6, 1);
@@ -288,6 +349,9 @@ int main(int count, char **arguments)
     golden = arguments[1];
     snprintf(path, sizeof path, "/tmp/magi_rt-test-%ld", (long)getpid());
     RUN(frames_come_through_the_file_when_both_sides_can);
+    RUN(headers_come_through_the_doorbell_alone_once_it_has_rung);
+    RUN(what_rings_and_is_no_header_is_counted);
+    RUN(a_doorbell_is_taken_down_when_frames_come_through_the_socket);
     RUN(a_frame_that_was_written_over_does_not_count);
     RUN(a_file_of_another_stream_or_none_leaves_the_socket);
     RUN(a_file_cut_short_makes_the_client_go_back_to_the_socket);
