@@ -15,7 +15,8 @@ class PublisherStats:
         sent: messages with a frame, over all topics.
         repeated: of those, sent again for newcomers.
         copied: of those, sent as copies since slow readers held the buffers.
-        skipped: messages that could not be sent.
+        skipped: messages that could not be sent, and doorbells whose reader had not taken the
+            earlier ones.
         events: events sent, heartbeats among them.
         ring_in_use: buffers that cannot be written now.
         topics: messages sent by topic.
