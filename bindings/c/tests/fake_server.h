@@ -57,9 +57,10 @@ void fake_wait_for_subscribers(fake_server *server, int count);
 void fake_wait_for_client(fake_server *server);
 
 void fake_send_frame(fake_server *server, fake_frame frame);
-/* The same for a frame in shared memory, through the doorbell beside that file. */
-void fake_ring(fake_server *server, fake_frame frame);
-void fake_ring_raw(fake_server *server, const void *bytes, size_t size);
+/* The same for a frame in shared memory, through the doorbell beside that file. False: none hangs
+ * there any more. */
+bool fake_ring(fake_server *server, fake_frame frame);
+bool fake_ring_raw(fake_server *server, const void *bytes, size_t size);
 void fake_send_raw(fake_server *server, const char *topic, const void *bytes, size_t size);
 void fake_heartbeat(fake_server *server, double fps);
 void fake_event_epoch(fake_server *server);

@@ -80,12 +80,11 @@ static void serve(int addresses, int parent, const char *shared)
     CHECK(write(addresses, server.control_address, 256) == 256);
     while (read(parent, &nothing, 1) < 0) { /* 0: the test has ended */
         while (fake_has_request(&server, &request)) continue;
-        fake_send_frame(&server, (fake_frame){
-                                     .topic = shared ? "frame/rgba8/top/shared" : NULL,
-                                     .shared_turn = shared ? 2 : 0,
-                                     .width = WIDTH,
-                                     .height = HEIGHT,
-                                 });
+        fake_frame frame = {.shared_turn = shared ? 2 : 0, .width = WIDTH, .height = HEIGHT};
+        if (!shared)
+            fake_send_frame(&server, frame);
+        else if (server.bells)
+            fake_ring(&server, frame);
         mg_sleep_ms(2);
     }
     fake_close(&server);

@@ -120,11 +120,11 @@ static void headers_come_through_the_doorbell_alone_once_it_has_rung(void)
     begin(MAGI_LAYOUT_AUTO);
     CHECK_SOON(is_shared() && server.bells == 1);
     CHECK(bell_hangs());
-    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    CHECK(fake_ring(&server, (fake_frame){.shared_turn = 2}));
     take_value(11);
     CHECK_SOON((fake_turn(&server), server.shared_subscribers == 0 && server.bells == 1));
     write_file(STREAM_A, 4, 12);
-    fake_ring(&server, (fake_frame){.shared_turn = 4});
+    CHECK(fake_ring(&server, (fake_frame){.shared_turn = 4}));
     take_value(12);
     CHECK_NUMBER(info().layout, MAGI_LAYOUT_SHARED);
     int before = server.bell_subscriptions;
@@ -142,11 +142,11 @@ static void what_rings_and_is_no_header_is_counted(void)
     write_file(STREAM_A, 2, 13);
     begin(MAGI_LAYOUT_AUTO);
     CHECK_SOON(is_shared() && server.bells == 1);
-    fake_ring_raw(&server, noise, 1);
-    fake_ring_raw(&server, noise, 1025);
-    fake_ring_raw(&server, noise, sizeof noise);
+    CHECK(fake_ring_raw(&server, noise, 1));
+    CHECK(fake_ring_raw(&server, noise, 1025));
+    CHECK(fake_ring_raw(&server, noise, sizeof noise));
     CHECK_SOON(counters().malformed == 3);
-    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    CHECK(fake_ring(&server, (fake_frame){.shared_turn = 2}));
     take_value(13);
     end();
 }
@@ -156,10 +156,10 @@ static void a_doorbell_is_taken_down_when_frames_come_through_the_socket(void)
     write_file(STREAM_A, 2, 14);
     begin(MAGI_LAYOUT_AUTO);
     CHECK_SOON(is_shared() && server.bells == 1);
-    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    CHECK(fake_ring(&server, (fake_frame){.shared_turn = 2}));
     take_value(14);
     CHECK(truncate(path, 100) == 0);
-    fake_ring(&server, (fake_frame){.shared_turn = 2});
+    CHECK(fake_ring(&server, (fake_frame){.shared_turn = 2}));
     CHECK_SOON((fake_turn(&server), server.subscribers == 1 && server.bells == 0));
     CHECK_NUMBER(server.shared_subscribers, 0);
     CHECK(!bell_hangs());
