@@ -7,6 +7,7 @@ waits. Specified in docs/protocol.md, "Doorbells".
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import select
@@ -22,6 +23,8 @@ MOST = 64
 
 # Six headers fit in what the system takes as the smallest; fewer than there are slots.
 _SEND_BYTES = 4_608
+
+_FULL = (errno.EAGAIN, errno.ENOBUFS)  # Linux says the one, macOS the other
 
 
 def doorbell_path(folder: Path, stream: str, bell: str) -> Path:
@@ -94,11 +97,10 @@ class Doorbells:
             return False
         try:
             known.socket.send(header)
-        except BlockingIOError:
-            return False
-        except OSError:
-            known.socket.close()
-            self._bells[bell] = None
+        except OSError as error:
+            if error.errno not in _FULL:
+                known.socket.close()
+                self._bells[bell] = None
             return False
         return True
 

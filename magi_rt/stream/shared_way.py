@@ -116,6 +116,8 @@ class SharedWay:
                     self._try(path)
 
     def _try(self, path: str) -> None:
+        if self._reader is not None:  # it was told twice
+            return
         try:
             self._reader = SharedReader(Path(path), self._stream)
         except SharedFramesError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import zmq
 
@@ -98,11 +100,14 @@ def test_the_control_address_is_asked_for_shared_memory(publisher: FramePublishe
             file = publisher.offer_shared("rgb8/top")
             told = Accepted(request.id, publisher.stream, 1, {"chosen": 1, "shared": file})
             router.send_multipart([peer, b"\xc1 no answer"])
-            router.send_multipart([peer, pack_answer(told)])
+            for _ in range(2):  # a file told twice is taken once
+                router.send_multipart([peer, pack_answer(told)])
             wait_until(
                 lambda: (publish(publisher), subscriber.stats.layout == "shared")[1],
                 "frames come through shared memory",
             )
+            bells = Path(file).parent.glob(f"magi_rt-{publisher.stream}-bell-*")
+            assert len(list(bells)) == 1
 
 
 def test_frames_come_by_socket_where_nobody_can_be_asked_for_shared_memory(
