@@ -48,7 +48,7 @@ def bench_transport(
     missing = [name for name, way in WAYS.items() if way.missing]
     ways = [name for name in WAYS if name not in missing]
     on_socket = [name for name in ways if name not in (SHARED, LENT)]
-    kept = [name for name in ways if name != LENT]  # whoever is slow cannot lend
+    kept = [name for name in ways if name != LENT]
     stages: list[tuple[str, Sequence[str], int, Callable[[str], Numbers]]] = [
         ("flat_tcp", ways, rounds, lambda way: _flat_out(way, "tcp", seconds)),
         ("flat_ipc", on_socket, rounds, lambda way: _flat_out(way, "ipc", seconds)),
