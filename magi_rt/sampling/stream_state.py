@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from magi_rt.errors import SnapshotError
+from magi_rt.errors import OptionError, SnapshotError
 from magi_rt.models.inputs import TextContext
 from magi_rt.models.kv_cache import RollingKVCache
+from magi_rt.sampling.noise import check_seed
 from magi_rt.sampling.window import CallPlan, ChunkWindow
 
 
@@ -159,21 +161,25 @@ def from_tensors(
         ShapeError: the saved memory does not fit the cache.
     """
     try:
-        device, width = cache.keys.device, int(card["chunk_width"])
+        device, width = cache.keys.device, index(card["chunk_width"])
         latents = tensors["latents"].to(device, torch.float32, copy=True)
         saved = {name: tensors[f"cache.{name}"] for name in ("keys", "values")}
-        cache.load_tensors(saved, tuple(card["cached"]), int(card["cache_base"]))
+        cache.load_tensors(saved, tuple(card["cached"]), index(card["cache_base"]))
         window = _window(card, latents, text_for)
         state = StreamState(
-            seed=int(card["seed"]),
+            seed=check_seed(index(card["seed"])),
             window=_bind(window, latents, width),
             latents=latents,
             spare=torch.empty_like(latents),
             cache=cache,
-            beginning=Beginning(int(card["given_chunks"]), tensors["pinned"].to(device)),
+            beginning=Beginning(index(card["given_chunks"]), tensors["pinned"].to(device)),
             chunk_width=width,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except OptionError as error:
+        raise SnapshotError(
+            f"the saved stream is damaged: {error.message}", field="seed"
+        ) from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SnapshotError(f"the saved stream is damaged: {error!r}") from error
     if latents.dim() != 4 or latents.shape[1] != (window.size + 1) * width:
         raise SnapshotError(
@@ -192,16 +198,16 @@ def _window(
     card: dict[str, Any], latents: Tensor, text_for: Callable[[int, str], ChunkText]
 ) -> ChunkWindow[Chunk]:
     def chunk(entry: dict[str, Any]) -> Chunk:
-        index = int(entry["index"])
-        text = text_for(index - int(card["given_chunks"]), str(entry["prompt"]))
-        return Chunk(index, text, latents, int(entry["steps_done"]))
+        place = index(entry["index"])
+        text = text_for(place - index(card["given_chunks"]), str(entry["prompt"]))
+        return Chunk(place, text, latents, index(entry["steps_done"]))
 
     finished = card["finished"]
     return ChunkWindow(
-        size=int(card["size"]),
-        steps=int(card["steps"]),
-        next_index=int(card["next_index"]),
-        end=None if card["end"] is None else int(card["end"]),
+        size=index(card["size"]),
+        steps=index(card["steps"]),
+        next_index=index(card["next_index"]),
+        end=None if card["end"] is None else index(card["end"]),
         in_flight=tuple(chunk(entry) for entry in card["in_flight"]),
         finished=None if finished is None else chunk(finished),
     )

@@ -155,10 +155,15 @@ def test_a_snapshot_with_a_wrong_card_is_refused(
         ("chunks", {"given_chunks": 2}),
         ("state", {"given_chunks": -1}),
         ("state", {"given_chunks": "none"}),
+        ("seed", {"seed": -1}),
+        ("seed", {"seed": 2**63}),
+        (None, {"seed": 1.5}),
+        (None, {"size": 2.5}),
+        (None, {"next_index": "4"}),
     ],
 )
 def test_a_snapshot_whose_chunks_do_not_follow_each_other_is_refused_and_changes_nothing(
-    saved: Path, name: str, changes: dict[str, Any]
+    saved: Path, name: str | None, changes: dict[str, Any]
 ) -> None:
     state = Snapshot.load(saved)
     world, twin = dummy_world(window=2), dummy_world(window=2)
@@ -191,6 +196,14 @@ def test_a_snapshot_whose_latents_are_of_another_size_is_refused(
     cut = {**state.tensors, name: state.tensors[name].narrow(axis, 0, half)}
     with pytest.raises(SnapshotError, match=f"its {name} have shape"):
         dummy_world(window=2).restore(replace(state, tensors=cut))
+
+
+@pytest.mark.parametrize("name", ["latents", "pinned", "cache.keys", "cache.values"])
+def test_a_snapshot_whose_numbers_lie_flat_is_refused(saved: Path, name: str) -> None:
+    state = Snapshot.load(saved)
+    flat = {**state.tensors, name: state.tensors[name].flatten()}
+    with pytest.raises(SnapshotError, match="damaged"):
+        dummy_world(window=2).restore(replace(state, tensors=flat))
 
 
 @pytest.mark.parametrize("chunks", [0, 4, -1])
