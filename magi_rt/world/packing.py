@@ -61,8 +61,10 @@ def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
             "open a world with the snapshot's options",
             field="shape",
         )
+    state = _state_of(machine, snapshot)
+    _check_shown(snapshot, machine.executor.config.runtime.frames_per_chunk)
     return Moment(
-        state=_state_of(machine, snapshot),
+        state=state,
         start=snapshot.start,
         chunks=snapshot.chunks,
         frames=snapshot.frames,
@@ -70,6 +72,18 @@ def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
         events=snapshot.events,
         changes=snapshot.changes,
     )
+
+
+def _check_shown(snapshot: Snapshot, per_chunk: int) -> None:
+    """Raises SnapshotError when so many frames are not what so many chunks have shown."""
+    chunks, frames = snapshot.chunks, snapshot.frames
+    least = per_chunk * (chunks - 1) + 1 if chunks else 0  # what was given is not shown again
+    if type(frames) is not int or not least <= frames <= per_chunk * chunks:
+        raise SnapshotError(
+            f"the snapshot is damaged: {frames!r} frames do not go with {chunks} chunks of "
+            f"{per_chunk}",
+            field="frames",
+        )
 
 
 def shape_of(machine: WorldMachine) -> SamplerShape:

@@ -198,6 +198,17 @@ def test_a_snapshot_whose_latents_are_of_another_size_is_refused(
         dummy_world(window=2).restore(replace(state, tensors=cut))
 
 
+@pytest.mark.parametrize("frames", [-1, 8, 25, 16.0, "16"])
+def test_a_snapshot_that_has_shown_another_number_of_frames_is_refused(
+    saved: Path, frames: Any
+) -> None:
+    state = Snapshot.load(saved)
+    assert (state.chunks, state.frames) == (2, 16)
+    with pytest.raises(SnapshotError, match="frames do not go with 2 chunks of 8") as refused:
+        dummy_world(window=2).restore(replace(state, frames=frames))
+    assert refused.value.field == "frames"
+
+
 @pytest.mark.parametrize("name", ["latents", "pinned", "cache.keys", "cache.values"])
 def test_a_snapshot_whose_numbers_lie_flat_is_refused(saved: Path, name: str) -> None:
     state = Snapshot.load(saved)
