@@ -198,8 +198,10 @@ def _window(
     card: dict[str, Any], latents: Tensor, text_for: Callable[[int, str], ChunkText]
 ) -> ChunkWindow[Chunk]:
     def chunk(entry: dict[str, Any]) -> Chunk:
-        place = index(entry["index"])
-        text = text_for(place - index(card["given_chunks"]), str(entry["prompt"]))
+        place, prompt = index(entry["index"]), entry["prompt"]
+        if type(prompt) is not str:
+            raise TypeError(f"a prompt is {prompt!r}")
+        text = text_for(place - index(card["given_chunks"]), prompt)
         return Chunk(place, text, latents, index(entry["steps_done"]))
 
     finished = card["finished"]

@@ -75,7 +75,8 @@ def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
 
 
 def _check_shown(snapshot: Snapshot, per_chunk: int) -> None:
-    """Raises SnapshotError when so many frames are not what so many chunks have shown."""
+    """Raises SnapshotError when so many frames are not what so many chunks have shown, or a prompt
+    came after them."""
     chunks, frames = snapshot.chunks, snapshot.frames
     least = per_chunk * (chunks - 1) + 1 if chunks else 0  # what was given is not shown again
     if type(frames) is not int or not least <= frames <= per_chunk * chunks:
@@ -83,6 +84,12 @@ def _check_shown(snapshot: Snapshot, per_chunk: int) -> None:
             f"the snapshot is damaged: {frames!r} frames do not go with {chunks} chunks of "
             f"{per_chunk}",
             field="frames",
+        )
+    if snapshot.events and snapshot.events[-1].chunk > chunks:
+        raise SnapshotError(
+            f"the snapshot is damaged: a prompt came with chunk {snapshot.events[-1].chunk}, after "
+            f"its {chunks} chunks",
+            field="events",
         )
 
 

@@ -160,6 +160,7 @@ def test_a_snapshot_with_a_wrong_card_is_refused(
         (None, {"seed": 1.5}),
         (None, {"size": 2.5}),
         (None, {"next_index": "4"}),
+        (None, {"finished": {"index": 1, "prompt": 3, "steps_done": 8}}),
     ],
 )
 def test_a_snapshot_whose_chunks_do_not_follow_each_other_is_refused_and_changes_nothing(
@@ -207,6 +208,13 @@ def test_a_snapshot_that_has_shown_another_number_of_frames_is_refused(
     with pytest.raises(SnapshotError, match="frames do not go with 2 chunks of 8") as refused:
         dummy_world(window=2).restore(replace(state, frames=frames))
     assert refused.value.field == "frames"
+
+
+def test_a_snapshot_with_a_prompt_from_its_future_is_refused(saved: Path) -> None:
+    state = Snapshot.load(saved)
+    late = replace(state.events[-1], chunk=state.chunks + 1)
+    with pytest.raises(SnapshotError, match="a prompt came with chunk 3, after its 2 chunks"):
+        dummy_world(window=2).restore(replace(state, events=(*state.events, late)))
 
 
 @pytest.mark.parametrize("name", ["latents", "pinned", "cache.keys", "cache.values"])
