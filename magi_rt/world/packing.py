@@ -134,6 +134,12 @@ def _check_state(machine: WorldMachine, state: StreamState) -> None:
             raise SnapshotError(
                 f"the snapshot is damaged: its {name} have shape {shape}", field=name
             )
+    if state.beginning.frames >= sampler.chunk_width:
+        raise SnapshotError(
+            f"the snapshot is damaged: {state.beginning.frames} latents are given to a chunk of "
+            f"{sampler.chunk_width}",
+            field="pinned",
+        )
     settings = (state.window.size, state.chunk_width)
     if settings != (sampler.window, sampler.chunk_width):
         raise SnapshotError(

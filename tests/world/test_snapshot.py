@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -208,6 +209,13 @@ def test_a_snapshot_that_has_shown_another_number_of_frames_is_refused(
     with pytest.raises(SnapshotError, match="frames do not go with 2 chunks of 8") as refused:
         dummy_world(window=2).restore(replace(state, frames=frames))
     assert refused.value.field == "frames"
+
+
+def test_a_snapshot_that_gives_a_chunk_more_than_it_holds_is_refused(saved: Path) -> None:
+    state = Snapshot.load(saved)
+    many = {**state.tensors, "pinned": torch.zeros(4, 2, 8, 8)}
+    with pytest.raises(SnapshotError, match="2 latents are given to a chunk of 2"):
+        dummy_world(window=2).restore(replace(state, tensors=many))
 
 
 def test_a_snapshot_with_a_prompt_from_its_future_is_refused(saved: Path) -> None:
