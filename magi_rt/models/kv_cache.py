@@ -3,7 +3,8 @@
 Storage only: how far a chunk looks back is decided by the sampler; the ring knows how much of that
 it still has (``first_visible``). All buffers are made once. A ring of ``depth + 1`` slots holds
 ``depth`` committed chunks and one staging slot, so a forward pass that fails half-way has not
-touched the history. Keys are stored rotated at positions counted from ``base``, a chunk index that
+touched the history. Where a chunk lies follows from its number alone, so a copy, and a ring that
+was saved and loaded, gives keys to sums in the same order, to the same last bit. Keys are stored rotated at positions counted from ``base``, a chunk index that
 follows the stream in large steps: when the oldest kept chunk is ``REBASE_CHUNKS`` past it, the kept
 keys are turned back (``settle``) and the count starts again, so position numbers (and with them
 float rounding) stay those of a short stream forever.
@@ -78,7 +79,6 @@ class RollingKVCache:
     chunks: tuple[int, ...] = ()
     base: int = 0
     version: int = 0
-    _head: int = 0
     _turned: int = 0  # layers that :meth:`settle` has turned, when it could not finish
     _laid_out: dict[int, LaidOut] = field(default_factory=dict, repr=False)
     _scratch: dict[int, Workspace] = field(default_factory=dict, repr=False)
@@ -105,30 +105,41 @@ class RollingKVCache:
         return chunk - self.base
 
     @property
+    def following(self) -> int:
+        """The chunk that can be staged and committed next."""
+        return self.chunks[-1] + 1 if self.chunks else self.base
+
+    @property
     def staging_slot(self) -> int:
         """The slot that :meth:`stage` writes into; nobody sees it before the commit."""
-        return self._head
+        return self.slot(self.following)
 
     def stage(self, layer: int | slice, keys: Tensor, values: Tensor) -> None:
         """Write one layer of a finished chunk into the staging slot; [groups, tokens, d] each.
 
         A slice of layers takes [layers, groups, tokens, d] each.
         """
+        slot = self.staging_slot
         for room in self._laid_out.values():
-            room.drop(self._head)
-        quiet_copy(self.keys[layer, self._head], keys)
-        quiet_copy(self.values[layer, self._head], values)
+            room.drop(slot)
+        quiet_copy(self.keys[layer, slot], keys)
+        quiet_copy(self.values[layer, slot], values)
 
     def laid_out(self, slots: Collection[int], places: int) -> LaidOut:
-        """These slots side by side, each at one of ``places``; scratch.
+        """These slots side by side, each at one of ``places`` that follows from its chunk; scratch.
 
         The room for a number of places is made when first asked for.
+
+        Args:
+            slots: of chunks that follow each other, the staging slot among them or not.
         """
         assert len(slots) <= places
         room = self._laid_out.get(places)
         if room is None:
             room = self._laid_out[places] = LaidOut(self.shape.ring, places, self.keys)
-        room.hold(slots, self.keys, self.values)
+        held = (*self.chunks, self.following)
+        wanted = {self.slot(chunk): chunk % places for chunk in held if self.slot(chunk) in slots}
+        room.hold(wanted, self.keys, self.values)
         return room
 
     def commit(self, chunk: int) -> None:
@@ -139,18 +150,16 @@ class RollingKVCache:
         Raises:
             ShapeError: the chunk does not follow the newest one.
         """
-        if self.chunks and chunk != self.chunks[-1] + 1:
+        if chunk != self.following:
             raise ShapeError(
-                f"chunk {chunk} does not follow chunk {self.chunks[-1]}; "
-                f"commit chunk {self.chunks[-1] + 1} next",
+                f"chunk {chunk} does not follow "
+                f"{f'chunk {self.chunks[-1]}' if self.chunks else f'the zero point {self.base}'}; "
+                f"commit chunk {self.following} next",
                 field="chunk",
             )
-        if not self.chunks and self.local(chunk) < 0:
-            raise ShapeError(f"chunk {chunk} lies before the zero point {self.base}", field="chunk")
         self.settle()
         self._forget_layout()
         self.chunks = (*self.chunks, chunk)[-self.depth :]
-        self._head = (self._head + 1) % (self.depth + 1)
 
     def settle(self) -> None:
         """Makes the oldest kept chunk the zero point, where it is far from it; to be called before
@@ -170,9 +179,8 @@ class RollingKVCache:
         self.base, self._turned = self.chunks[0], 0
 
     def slot(self, chunk: int) -> int:
-        """Ring slot of a committed chunk."""
-        behind = self.chunks[-1] - chunk
-        return (self._head - 1 - behind) % (self.depth + 1)
+        """Ring slot of a committed chunk, or of the one that follows."""
+        return chunk % (self.depth + 1)
 
     def first_visible(self, first: int, place: int, width: int) -> int:
         """First chunk that range ``place`` of a call starting at chunk ``first`` can see.
@@ -238,7 +246,6 @@ class RollingKVCache:
             self.bands,
             self.chunks,
             self.base,
-            _head=self._head,
             _turned=self._turned,
         )
 
@@ -246,7 +253,7 @@ class RollingKVCache:
         """Forget all chunks; the buffers stay."""
         self._forget_layout()
         self._laid_out.clear()
-        self.chunks, self.base, self._head, self._turned = (), base, 0, 0
+        self.chunks, self.base, self._turned = (), base, 0
 
     def let_go(self) -> None:
         """Frees all buffers; the ring cannot be used any more."""
@@ -276,7 +283,7 @@ class RollingKVCache:
                     field=name,
                 )
         self.reset(base)
-        count = len(chunks)
-        quiet_copy(self.keys[:, :count], tensors["keys"])
-        quiet_copy(self.values[:, :count], tensors["values"])
-        self.chunks, self._head = tuple(chunks), count % (self.depth + 1)
+        for place, chunk in enumerate(chunks):
+            quiet_copy(self.keys[:, self.slot(chunk)], tensors["keys"][:, place])
+            quiet_copy(self.values[:, self.slot(chunk)], tensors["values"][:, place])
+        self.chunks = tuple(chunks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ class LaidOut:
     """Room for a number of chunks; which slot of the ring lies at which place changes.
 
     It is scratch: a slot is copied here when it is asked for, and again when it was overwritten.
+    The order of places is the order in which a graph sums, so what lies where may not depend on
+    what was asked for before.
 
     Attributes:
         keys: [layers, 1, groups, places * tokens, head_dim]; the same memory throughout.
@@ -28,15 +30,17 @@ class LaidOut:
         self.values = torch.zeros_like(self.keys)
         self.slots: list[int | None] = [None] * places
 
-    def hold(self, wanted: Collection[int], keys: Tensor, values: Tensor) -> None:
-        """Lays out the slots of ``keys`` and ``values`` that are not here yet; most stay.
+    def hold(self, wanted: Mapping[int, int], keys: Tensor, values: Tensor) -> None:
+        """Lays out slots of ``keys`` and ``values``, each at its place, that are not there yet.
 
-        What is not wanted may be pushed out.
+        Args:
+            wanted: slot -> place, each place once. What lies elsewhere stays.
         """
-        missing = [slot for slot in wanted if slot not in self.slots]
-        free = [place for place, slot in enumerate(self.slots) if slot not in wanted]
-        free.sort(key=lambda place: self.slots[place] is not None)
-        for slot, place in zip(missing, free, strict=False):
+        assert len({*wanted.values()}) == len(wanted)
+        for slot, place in wanted.items():
+            if self.slots[place] == slot:
+                continue
+            self.drop(slot)
             self.slots[place] = None  # an interrupt would leave a mixture
             span = slice(place * self.tokens, (place + 1) * self.tokens)
             quiet_copy(self.keys[:, 0, :, span], keys[:, slot])
@@ -44,5 +48,5 @@ class LaidOut:
             self.slots[place] = slot
 
     def drop(self, slot: int) -> None:
-        """That slot is about to be overwritten."""
+        """That slot is about to be overwritten, or to lie elsewhere."""
         self.slots = [None if held == slot else held for held in self.slots]

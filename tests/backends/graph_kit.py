@@ -16,7 +16,7 @@ from magi_rt.bench.subject import random_networks
 from magi_rt.export.plan_cache import PlanCache
 from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.sampling.stream_state import ChunkText
+from magi_rt.sampling.stream_state import ChunkText, StreamState, from_tensors
 
 SIZE = (4, 4)
 PACKAGES = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnx", "onnxscript")}
@@ -70,13 +70,30 @@ class Player:
         rows = torch.randn(3 + 5 * (seed % 4), channels, generator=chance)
         return ChunkText(f"{seed}", self.executor.prepare_text(rows))
 
-    def play(self, chunks: int) -> list[Tensor]:
-        """Latents of chunks, each under another prompt."""
+    def play(self, chunks: int, first: int = 0) -> list[Tensor]:
+        """Latents of chunks, each under another prompt; ``first`` is the first one's number."""
         found = []
-        for seed in range(chunks):
+        for seed in range(first, first + chunks):
             text = self.text(seed)
             found.append(self.pipeline.advance(self.state, lambda _, t=text: t).latents)  # type: ignore[misc]
         return found
+
+    def copied(self) -> Player:
+        """A player of a copy of the stream."""
+        return self._of(self.state.clone())
+
+    def saved(self) -> Player:
+        """A player of the stream as it comes back from a file."""
+        tensors, card = self.state.to_tensors()
+        cache = self.executor.new_cache(*SIZE, self.state.cache.depth)
+        return self._of(
+            from_tensors(tensors, card, cache=cache, text_for=lambda _, name: self.text(int(name)))
+        )
+
+    def _of(self, state: StreamState) -> Player:
+        other = Player(self.executor, self.window, self.depth)
+        other.state = state
+        return other
 
 
 def relative(found: Tensor, expected: Tensor) -> float:

@@ -55,6 +55,22 @@ def test_a_memory_of_any_depth_is_read_as_eager_reads_it(
     assert all(relative(f, e) < 1e-4 for f, e in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_copy_and_a_saved_stream_go_on_to_the_same_bits_as_the_stream_itself(
+    backend: str, window: int, plans: Path
+) -> None:
+    player, twins = Player(graph_executor(backend, plans), window), {}
+    made = []
+    for chunk in range(11):
+        made += player.play(1, first=chunk)
+        if chunk < 7:
+            twins[chunk + 1] = (player.copied(), player.saved())
+    for first, pair in twins.items():
+        for twin in pair:
+            assert all(map(torch.equal, twin.play(4, first), made[first:])), first
+
+
 def test_a_stream_goes_on_rightly_after_any_of_its_calls_has_failed(
     plans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,11 +91,14 @@ def test_a_chunk_that_does_not_follow_is_refused_and_nothing_changes() -> None:
     assert all(map(torch.equal, recalled(cache), before))
 
 
-def test_a_stream_may_begin_anywhere_but_before_its_zero_point() -> None:
+def test_a_stream_may_begin_anywhere_and_does_so_at_its_zero_point() -> None:
     cache = ring()
     cache.reset(base=100)
-    with pytest.raises(ShapeError, match="before the zero point 100"):
-        cache.commit(99)
+    for wrong in (99, 101):
+        with pytest.raises(
+            ShapeError, match="does not follow the zero point 100; commit chunk 100"
+        ):
+            cache.commit(wrong)
     assert put(cache, 100, 101).chunks == (100, 101)
 
 
@@ -290,8 +293,9 @@ def test_the_layout_follows_every_change_of_the_ring(
     monkeypatch: pytest.MonkeyPatch, own_scratch: int
 ) -> None:
     monkeypatch.setattr(kv_cache, "OWN_SCRATCH_BYTES", own_scratch)
-    cache, other = put(ring(), 0, 1, 2), put(ring(), *range(20, 23))
-    saved = other.to_tensors()
+    cache, other = put(ring(), 0, 1, 2), ring()
+    other.reset(base=20)
+    saved = put(other, 20, 21, 22).to_tensors()
 
     def laid_out() -> list[Tensor]:
         shown = []
@@ -421,6 +425,24 @@ def test_only_the_oldest_gives_its_place_to_a_new_chunk() -> None:
     put(cache, SHAPE.depth)
     after = cache.laid_out({cache.slot(c) for c in cache.chunks}, SHAPE.depth).slots
     assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
+
+
+@pytest.mark.parametrize("places", [2, SHAPE.depth, SHAPE.depth + 1])
+def test_where_a_chunk_lies_follows_from_its_number_and_not_from_what_was_asked_before(
+    places: int,
+) -> None:
+    cache = ring()
+    for chunk in range(9):
+        put(cache, chunk)
+        loaded = ring()
+        loaded.load_tensors(cache.to_tensors(), cache.chunks, cache.base)
+        wanted = {cache.slot(each) for each in cache.chunks[-places:]}
+        lying = [
+            [slot if slot in wanted else None for slot in one.laid_out(wanted, places).slots]
+            for one in (cache, cache.clone(), loaded)
+        ]
+        assert lying[0] == lying[1] == lying[2], chunk
+        assert torch.equal(cache.keys[:, sorted(wanted)], loaded.keys[:, sorted(wanted)])
 
 
 def test_a_chunk_that_could_not_be_laid_out_whole_is_laid_out_again(

@@ -12,6 +12,7 @@ from magi_rt.errors import SnapshotError
 from magi_rt.models.special_tokens import SPECIAL_ROWS
 from magi_rt.world import World
 from magi_rt.world.snapshot import Snapshot
+from tests.backends.graph_kit import need
 from tests.support import write_model
 from tests.world.kit import same_pixels, story
 
@@ -20,18 +21,31 @@ def small_world(folder: Path, **options: Any) -> World:
     return World.open(folder, **{"seed": 5, "steps": 8, "window": 2, **options})
 
 
-def test_fork_rewind_and_snapshot_continue_alike(talking_model: Path, tmp_path: Path) -> None:
-    world = small_world(talking_model)
-    story(world, "a red ball", "rain")
+ENGINES = ["eager", pytest.param("openvino", marks=pytest.mark.engine)]
+AFTER = (None, "night falls", None, None, "it snows", None)
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+def test_fork_rewind_snapshot_and_replay_continue_alike(
+    talking_model: Path, tmp_path: Path, backend: str
+) -> None:
+    if backend != "eager":
+        need(backend)
+    world = small_world(talking_model, backend=backend)
+    before = story(world, "a red ball", "rain", None)
     twin = world.fork()
     world.snapshot().save(tmp_path / "here.safetensors")
-    expected = story(world, None, "night falls", None)
-    assert same_pixels(story(twin, None, "night falls", None), expected)
-    world.rewind(3)
-    assert same_pixels(story(world, None, "night falls", None), expected)
-    other = small_world(talking_model, seed=6)
+    expected = story(world, *AFTER)
+    assert same_pixels(story(twin, *AFTER), expected)
+    world.rewind(len(AFTER))
+    assert same_pixels(story(world, *AFTER), expected)
+    other = small_world(talking_model, seed=6, backend=backend)
     other.restore(Snapshot.load(tmp_path / "here.safetensors"))
-    assert same_pixels(story(other, None, "night falls", None), expected)
+    assert same_pixels(story(other, *AFTER), expected)
+    for each in (world, twin, other):
+        each.log.save(tmp_path / "run.json")
+        again = World.replay(tmp_path / "run.json")
+        assert same_pixels(story(again, *(9 * [None])), before + expected)
 
 
 def test_a_replay_gives_the_same_bits(talking_model: Path, tmp_path: Path) -> None:
