@@ -47,7 +47,7 @@ BRISK = 20.0
 """Units per second from which motion is fast enough for that."""
 LET_GO = 0.18
 """Share of prompts to rooms with a pull that end it."""
-RESTATED = 0.08
+RESTATED = 0.15
 """Share of prompts that say again what holds already."""
 SETTLED = 0.65
 """Share of rooms that have been left alone before their clip begins,"""

@@ -103,15 +103,30 @@ def draw_clause(kind: str, facts: Facts, random: Random, seen: Seen = ANYTHING) 
 
 
 def standing_clause(facts: Facts, random: Random) -> Meaning:
-    """A clause that says what holds in this room already, so that nothing follows from it."""
+    """A clause that says what holds in this room already, so that nothing follows from it.
+
+    Of things it says what a prompt still says once it has been obeyed: that one appears which is
+    there, that one vanishes or changes colour which is not.
+    """
     held = {
         "gravity": facts.gravity,
         "light": facts.light,
         "weather": facts.weather,
         "pace": facts.pace,
     }
-    kind = random.choice(("gravity", "gravity", "light", "weather", "pace"))
-    return Meaning(kind, held[kind])
+    there = [thing.colour for thing in facts.things]
+    absent = random.choice([colour for colour in COLOURS if colour not in there])
+    kinds = ["gravity", "gravity", "light", "weather", "pace", "vanish"]
+    kind = random.choice([*kinds, *(("appear", "appear", "colour") if there else ())])
+    if kind in held:
+        return Meaning(kind, held[kind])
+    shape = random.choice(("ball", "box"))
+    if kind == "vanish":
+        return Meaning(kind, "", absent, shape)
+    thing = random.choice(facts.things)
+    if kind == "appear":
+        return Meaning(kind, thing.colour, "", thing.shape)
+    return Meaning(kind, thing.colour, absent, thing.shape)
 
 
 def _jumpers(facts: Facts, seen: Seen) -> tuple[Thing, ...]:
