@@ -4,10 +4,11 @@ Storage only: how far a chunk looks back is decided by the sampler; the ring kno
 it still has (``first_visible``). All buffers are made once. A ring of ``depth + 1`` slots holds
 ``depth`` committed chunks and one staging slot, so a forward pass that fails half-way has not
 touched the history. Where a chunk lies follows from its number alone, so a copy, and a ring that
-was saved and loaded, gives keys to sums in the same order, to the same last bit. Keys are stored rotated at positions counted from ``base``, a chunk index that
-follows the stream in large steps: when the oldest kept chunk is ``REBASE_CHUNKS`` past it, the kept
-keys are turned back (``settle``) and the count starts again, so position numbers (and with them
-float rounding) stay those of a short stream forever.
+was saved and loaded, gives its keys to sums in the same order, to the same last bit. Keys are
+stored rotated at positions counted from ``base``, a chunk index that follows the stream in large
+steps: when the oldest kept chunk is ``REBASE_CHUNKS`` past it, the kept keys are turned back
+(``settle``) and the count starts again, so position numbers (and with them float rounding) stay
+those of a short stream forever.
 """
 
 from __future__ import annotations

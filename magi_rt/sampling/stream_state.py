@@ -164,7 +164,7 @@ def from_tensors(
         device, width = cache.keys.device, index(card["chunk_width"])
         latents = tensors["latents"].to(device, torch.float32, copy=True)
         saved = {name: tensors[f"cache.{name}"] for name in ("keys", "values")}
-        cache.load_tensors(saved, tuple(card["cached"]), index(card["cache_base"]))
+        cache.load_tensors(saved, tuple(map(index, card["cached"])), index(card["cache_base"]))
         window = _window(card, latents, text_for)
         state = StreamState(
             seed=check_seed(index(card["seed"])),

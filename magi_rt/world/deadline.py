@@ -6,9 +6,8 @@ The rule is a pure function of measured times; the clock is read by :class:`Dead
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -103,14 +102,14 @@ class Deadline:
     clock: Callable[[], float] = time.perf_counter
     late: int = 0
     _steps: int = 0
-    _times: deque[float] = field(default_factory=lambda: deque(maxlen=LOOK))
+    _times: tuple[float, ...] = ()  # replaced whole, as other threads ask what is known
 
     def choose(self, steps: int) -> int:
         """The count of the next chunk, when the world takes ``steps`` now."""
         if steps != self._steps:
             self._steps = steps
-            self._times.clear()
-        return next_steps(tuple(self._times), steps, self.allowed, self.target_s)
+            self._times = ()
+        return next_steps(self._times, steps, self.allowed, self.target_s)
 
     def measured(self, steps: int, seconds: float, *, counts: bool = True) -> None:
         """A chunk took so long with so many steps.
@@ -122,14 +121,15 @@ class Deadline:
             return
         if steps != self._steps:
             self._steps = steps
-            self._times.clear()
-        self._times.append(seconds)
+            self._times = ()
+        self._times = (*self._times, seconds)[-LOOK:]
         self.late += seconds > self.target_s
 
     def told(self, steps: int, changes: int) -> Adaptation:
         """What is known now."""
-        known = len(self._times) >= LEAST and steps == self._steps
-        middle = median(self._times) if known else None
+        times = self._times
+        known = len(times) >= LEAST and steps == self._steps
+        middle = median(times) if known else None
         return Adaptation(self.allowed, steps, self.target_s, middle, changes, self.late)
 
 

@@ -46,6 +46,14 @@ class Moment:
         finished = self.state.window.finished
         return finished is not None and finished.index - self.state.beginning.chunks == self.chunks
 
+    @property
+    def stopped(self) -> bool:
+        """True when a call failed after its first step: the next one has its chunk to finish, or to
+        hand out, under the prompts that hold."""
+        window = self.state.window
+        stepped = any(chunk.steps_done for chunk in window.in_flight)
+        return self.unshown or (window.finished is None and stepped)
+
     @room_for("a copy of the world's memory")
     def copy(self) -> Moment:
         """An independent moment that continues exactly as this one."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from magi_rt.errors import OptionError, PromptError, SnapshotError
+from magi_rt.errors import OptionError, SnapshotError
 from magi_rt.world.prompt_text import checked_prompt
 
 WHEN = ("next", "now")
@@ -56,6 +56,17 @@ class PromptEvent:
     takes_effect: int
 
 
+@dataclass
+class Begun:
+    """The orders that a call begins with, the longest waiting first.
+
+    gone: those that need not wait any more, as they hold, or cannot be read.
+    """
+
+    orders: tuple[Order, ...] = ()
+    gone: tuple[Order, ...] = ()
+
+
 class WaitingOrders:
     """Orders that any thread leaves for the next call, in the order in which they came."""
 
@@ -75,28 +86,24 @@ class WaitingOrders:
             return list(self._orders)
 
     @contextmanager
-    def begun(self, chunk: int, given: Sequence[Order] = ()) -> Iterator[list[Order]]:
+    def begun(self, chunk: int, given: Sequence[Order] = ()) -> Iterator[Begun]:
         """What the call for a chunk begins with: all up to the last that is due, and the given.
 
-        Those that waited are gone when it is done. After a call that fails they wait again, unless
-        they cannot be read: they would fail every later call too.
+        Those that waited wait again when it is done, but for those that are ``gone`` then.
         """
         with self._lock:
             orders = [*self._orders, *given]
             while orders and orders[-1].due > chunk:
                 orders.pop()
             self._begun = len(orders) - len(given)
-        done = False
+        call = Begun(tuple(orders))
         try:
-            yield orders
-            done = True
-        except PromptError:
-            done = True
-            raise
+            yield call
         finally:
             with self._lock:
-                for _ in range(self._begun if done else 0):
-                    self._orders.popleft()
+                waited = [self._orders.popleft() for _ in range(self._begun)]
+                gone = {id(order) for order in call.gone}
+                self._orders.extendleft(o for o in reversed(waited) if id(o) not in gone)
                 self._begun = 0
 
     def clear(self) -> int:

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from magi_rt.errors import OptionError
+from magi_rt.errors import OptionError, PromptError
 from magi_rt.frames import Frame
 from magi_rt.world.deadline import steps_at
 from magi_rt.world.machine import WorldMachine
 from magi_rt.world.moment import Moment
 from magi_rt.world.options import checked_whole
-from magi_rt.world.orders import Order
+from magi_rt.world.orders import Begun, Order
 from magi_rt.world.packing import log_of, pack, unpack
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.snapshot import Snapshot
@@ -43,6 +43,12 @@ class Timeline:
         kept, self.notes = _affordable(moment) if wish is None else (wish, ())
         self.history: deque[Moment] = deque(history, maxlen=kept)
 
+    @classmethod
+    def following(cls, machine: WorldMachine, log: RunLog) -> Timeline:
+        """The beginning of a log, which calls without orders follow to its end."""
+        moment = replace(machine.begin(), script=log)
+        return cls(machine, machine.heed(moment, _last_orders(moment)))
+
     @property
     def steps(self) -> int:
         """Denoising steps per chunk that are being taken."""
@@ -54,46 +60,65 @@ class Timeline:
         window = self.moment.state.window
         return len(window.in_flight) == window.size - 1
 
-    def advance(self, orders: Sequence[Order], steps: int | None = None) -> list[Frame]:
+    def advance(self, call: Begun | None = None, steps: int | None = None) -> list[Frame]:
         """Generates the next chunk; a given order ends the following of a log.
 
         Args:
+            call: its orders, ``None`` for none; ``gone`` tells afterwards, also when it fails,
+                which of them hold or cannot be read.
             steps: denoising steps per chunk from now on, ``None`` for no change; while a log is
                 followed its own hold.
 
         When anything goes wrong, also an interrupt, the moment is the one before the call. Without
         a history it is so until the first step is done; then the prompts hold, and the next call
-        goes on from there.
+        goes on from there. Prompts that are given to it shape what comes after that chunk.
         """
-        script = None if orders else self.moment.script
-        if script is not None and self.moment.replaying:
-            if not self.moment.unshown:  # else they came with the chunk that waits
-                orders = _orders_at(script, self.moment.chunks)
-            steps = steps_at(script.changes, self.moment.chunks, self._own_steps)
-        for order in orders:
-            self.machine.read_prompt(order.prompt)  # refuses before anything has moved
-        kept = self.moment.copy() if self.history.maxlen else None
-        before, window = self.moment, self.moment.state.window
+        call = call or Begun()
+        for order in call.orders:  # refused before anything has moved
+            try:
+                self.machine.read_prompt(order.prompt)
+            except PromptError:
+                call.gone = (order,)
+                raise
+        chunks, stopped = self.moment.chunks, self.moment.stopped
         try:
-            self.moment = replace(self.moment, script=script)
+            frames = self._advance(call.orders, steps)
+        except BaseException:
+            if self.moment.chunks > chunks or (self.moment.stopped and not stopped):
+                call.gone = call.orders
+            raise
+        call.gone = call.orders
+        return frames
+
+    def _advance(self, orders: Sequence[Order], steps: int | None) -> list[Frame]:
+        moment, script = self.moment, None if orders else self.moment.script
+        if script is not None and moment.replaying:
+            if not moment.stopped:  # else they came with the chunk that waits
+                orders = _orders_at(script, moment.chunks)
+            steps = steps_at(script.changes, moment.chunks, self._own_steps)
+        kept, window = moment.copy() if self.history.maxlen else None, moment.state.window
+        try:
+            self.moment = replace(moment, script=script)
             frames = self._move(orders, steps or self.steps)
+            if kept is not None:
+                self.history.append(kept)
+            return frames
         except BaseException:
             if kept is not None:
                 self.moment = kept
-            elif self.machine.pipeline.take_back(before.state, window):
-                self.moment = before
+            elif self.machine.pipeline.take_back(moment.state, window):
+                self.moment = moment
             raise
-        if kept is not None:
-            self.history.append(kept)
-        return frames
 
     def _move(self, orders: Sequence[Order], steps: int) -> list[Frame]:
-        """The next chunk, or the one that could not be shown; what is done of it stays done."""
+        """The next chunk, or the one that a failed call began; what is done of it stays done."""
+        stopped = self.moment.stopped
+        if not stopped:
+            self.moment, orders = self.machine.heed(self.moment, orders), ()
         if not self.moment.unshown:
-            self.moment = self.machine.heed(self.moment, orders)
-            self.moment, orders = self.machine.denoise(self.moment, steps), ()
+            self.moment = self.machine.denoise(self.moment, self.steps if stopped else steps)
         after, frames = self.machine.hand_out(self.moment)
-        self.moment = self.machine.heed(after, orders)
+        self.moment = self.machine.heed(after, [*orders, *_last_orders(after)])
         return frames
 
     @property
@@ -166,6 +191,13 @@ class Timeline:
         if moment is not self.moment and not self.moment.replaying:
             moment = replace(moment, script=log_of(self.machine, self.moment))
         return Timeline(self.machine, moment.copy(), past)
+
+
+def _last_orders(moment: Moment) -> list[Order]:
+    """What a log tells after its last chunk: prompts that a failed call had put off."""
+    script = moment.script
+    ended = script is not None and moment.chunks == script.chunks
+    return _orders_at(script, moment.chunks) if script is not None and ended else []
 
 
 def _orders_at(script: RunLog, chunk: int) -> list[Order]:

@@ -15,7 +15,7 @@ from magi_rt.frames import Frame
 from magi_rt.world.frame_loop import FrameBuffer, FrameLoop, checked_stream_options, stream_frames
 from magi_rt.world.machine import WorldMachine, deadline_of
 from magi_rt.world.options import WorldOptions, checked_size
-from magi_rt.world.orders import Order, WaitingOrders, checked_when
+from magi_rt.world.orders import Begun, Order, WaitingOrders, checked_when
 from magi_rt.world.prompt_text import shortened
 from magi_rt.world.prompts import CUT, UNREAD
 from magi_rt.world.run_log import RunLog
@@ -130,7 +130,7 @@ class World(WorldTravel):
         log = RunLog.load(path)
         wishes = {"backend": backend, "device": device, "dtype": dtype, "attention": attention}
         machine = WorldMachine.reopen(log, None if model is None else spelled(model), wishes)
-        return cls(Timeline(machine, replace(machine.begin(), script=log)))
+        return cls(Timeline.following(machine, log))
 
     # Moving on
 
@@ -152,18 +152,18 @@ class World(WorldTravel):
         given = [] if prompt is None else [Order(prompt, at)]
         with self._lock:
             self._refuse_closed()
-            with self._waiting.begun(self.chunks, given) as orders:
-                frames = self._in_time(orders)
-            self._note_unread(orders)
+            with self._waiting.begun(self.chunks, given) as call:
+                frames = self._in_time(call)
+            self._note_unread(call.orders)
             return frames
 
-    def _in_time(self, orders: Sequence[Order]) -> list[Frame]:
+    def _in_time(self, call: Begun) -> list[Frame]:
         """The next chunk, with as many steps as the deadline leaves."""
         timeline, deadline = self._timeline, self._deadline
         if deadline is None:
-            return timeline.advance(orders)
+            return timeline.advance(call)
         whole, begun = timeline.window_is_full, deadline.clock()
-        frames = timeline.advance(orders, deadline.choose(timeline.steps))
+        frames = timeline.advance(call, deadline.choose(timeline.steps))
         deadline.measured(timeline.steps, deadline.clock() - begun, counts=whole)
         return frames
 
@@ -247,11 +247,13 @@ class World(WorldTravel):
 
         def make() -> tuple[int, list[Frame]]:
             with self._lock:
-                try:
-                    return buffer.epoch, self.advance()
-                except PromptError as error:  # it waits no longer
-                    self.notes[:] = [*(n for n in self.notes if n != error.message), error.message]
-                    return buffer.epoch, self.advance()
+                for _ in self._waiting.look():
+                    try:
+                        return buffer.epoch, self.advance()
+                    except PromptError as error:  # it waits no longer
+                        others = (note for note in self.notes if note != error.message)
+                        self.notes[:] = [*others, error.message]
+                return buffer.epoch, self.advance()
 
         try:
             yield from stream_frames(make, buffer, fps)

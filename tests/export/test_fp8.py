@@ -187,7 +187,7 @@ def test_a_chunk_of_an_eager_world_shows_the_peaks_of_all_seven_layers_of_every_
     executor = Unpacked.open("nano", device="cpu", dtype=dtype)
     machine = WorldMachine.around(executor, "nano", WorldOptions(steps=4))
     with recorded_peaks(executor.dit) as peaks:
-        Timeline(machine, machine.begin()).advance(())
+        Timeline(machine, machine.begin()).advance()
     inner = range(1, executor.config.model.num_layers - 1)
     wanted = {f"videodit_blocks.layers.{index}.{name}" for index in inner for name in LAYERS}
     assert set(peaks) == wanted and len(LAYERS) == 7

@@ -111,7 +111,7 @@ def frames(executor: Any, chunks: int, **options: Any) -> Tensor:
     machine = WorldMachine.around(executor, "nano", WorldOptions(seed=3, **options))
     timeline, made = Timeline(machine, machine.begin()), []
     for _ in range(chunks):
-        made += [torch.as_tensor(frame.pixels) for frame in timeline.advance(())]
+        made += [torch.as_tensor(frame.pixels) for frame in timeline.advance()]
     return torch.stack(made).float()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, count, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
+from magi_rt.backends.eager import EagerExecutor
 from magi_rt.errors import OptionError, SnapshotError
 from magi_rt.frames import Frame
 from magi_rt.presets import PRESETS
@@ -212,6 +214,30 @@ def test_a_rewind_takes_the_step_counts_back(model: Path) -> None:
     assert list(world.log.changes) == [StepChange(3, 4)]
     world.rewind(2)
     assert world.steps == 8 and list(world.log.changes) == []
+
+
+def test_without_history_a_chunk_that_a_failed_call_began_keeps_its_steps(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = adapted(model, [0.4], window=4, history=0)
+    wanted = chain((8,), repeat(4))
+    monkeypatch.setattr(Deadline, "choose", lambda *_: next(wanted))
+    with monkeypatch.context() as patch:
+        denoise, calls = EagerExecutor.denoise, count(1)
+
+        def fails(*given: Any) -> Tensor:
+            if next(calls) == 3:  # the first stage of two is done
+                raise RuntimeError("stopped by the test")
+            return denoise(*given)
+
+        patch.setattr(EagerExecutor, "denoise", fails)
+        with pytest.raises(RuntimeError):
+            world.advance()
+    frames = made(world, 2)
+    assert {frame.steps for frame in frames[: world.frames_per_chunk]} == {8}
+    assert world.steps == 4
+    world.log.save(tmp_path / "run.json")
+    assert same_pixels(made(World.replay(tmp_path / "run.json"), 2), frames)
 
 
 def test_a_fork_measures_for_itself(model: Path) -> None:

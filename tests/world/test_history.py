@@ -282,6 +282,109 @@ def _replayed(world: World, folder: Path) -> list[Frame]:
     return story(again, *[None] * world.chunks)
 
 
+@pytest.mark.parametrize("kind", ["denoise", "decode"])
+@pytest.mark.parametrize("window", [1, 4])
+@pytest.mark.parametrize("at", ["next", "now"])
+def test_without_history_another_prompt_after_a_failed_call_shapes_what_comes_after_its_chunk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, window: int, at: str
+) -> None:
+    executor = FailingExecutor(kind, 0, RuntimeError)
+    options: dict[str, Any] = {"window": window, "history": 0, "steps": 16}
+    world, twin = _open_failing(monkeypatch, executor, **options), dummy_world(**options)
+    seen = story(world, "day", None, None)
+    expected = story(twin, "day", None, None)
+    executor.left = 3 if kind == "denoise" else 1
+    with pytest.raises(RuntimeError):
+        world.advance("night", at=at)
+    seen += world.advance("snow", at=at) + story(world, None, None)
+    expected += twin.advance("night", at=at) + twin.advance("snow", at=at) + story(twin, None)
+    assert same_pixels(seen, expected)
+    assert world.log.events == twin.log.events
+    assert same_pixels(_replayed(world, tmp_path), seen)
+
+
+def test_without_history_waiting_prompts_that_a_failed_call_has_heeded_are_not_heeded_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    executor = FailingExecutor("denoise", 0, RuntimeError)
+    options: dict[str, Any] = {"window": 4, "history": 0, "steps": 16}
+    world, twin = _open_failing(monkeypatch, executor, **options), dummy_world(**options)
+    seen = story(world, "day", None, None, None)
+    expected = story(twin, "day", None, None, None)
+    for each in (world, twin):
+        each.prompt("night", at="now")
+        each.prompt("snow")
+    executor.left = 3
+    with pytest.raises(RuntimeError):
+        world.advance()
+    world.prompt("rain")
+    executor.left = 1
+    with pytest.raises(RuntimeError):  # once more in the same chunk: what came since waits on
+        world.advance()
+    assert [order.prompt for order in world._waiting.look()] == ["rain"]
+    seen += story(world, *[None] * 6)
+    expected += twin.advance() + story(twin, "rain", *[None] * 4)
+    assert same_pixels(seen, expected)
+    assert same_pixels(_replayed(world, tmp_path), seen)
+
+
+@pytest.mark.parametrize("kind", ["denoise", "decode"])
+@pytest.mark.parametrize("shown", [0, 2])
+def test_without_history_a_log_tells_the_prompts_that_hold_after_its_last_chunk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, shown: int
+) -> None:
+    executor = FailingExecutor(kind, 0, RuntimeError)
+    world = _open_failing(monkeypatch, executor, history=0)
+    story(world, *["day"] * shown)
+    executor.left = 3 if kind == "denoise" else 1
+    with pytest.raises(RuntimeError):
+        world.advance("night")
+    if kind == "decode":
+        assert story(world, "snow")
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    story(again, *[None] * world.chunks)
+    assert again.current_prompt == world.current_prompt != "day"
+    assert same_pixels(story(again, None, None), story(world, None, None))
+
+
+def test_a_prompt_that_cannot_be_read_leaves_those_that_wait_with_it_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = FailingExecutor("encode_text", 0, PromptError)
+    world = _open_failing(monkeypatch, executor)
+    world.prompt("night")
+    world.prompt("unreadable")
+    executor.left = 2
+    with pytest.raises(PromptError):
+        world.advance("rain")
+    assert [order.prompt for order in world._waiting.look()] == ["night"]
+    executor.left = 1
+    with pytest.raises(PromptError):
+        world.advance("unreadable too")
+    assert same_pixels(world.advance(), dummy_world().advance("night"))
+
+
+def test_a_loop_goes_on_past_several_prompts_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = dummy_world()
+    read = world._timeline.machine.book.text
+
+    def picky(prompt: str) -> Any:
+        if "unreadable" in prompt:
+            raise PromptError(f"{prompt} cannot be read", field="prompt")
+        return read(prompt)
+
+    monkeypatch.setattr(world._timeline.machine.book, "text", picky)
+    for prompt in ("unreadable", "day", "unreadable too"):
+        world.prompt(prompt)
+    frames = world.frames(None)
+    assert next(frames).prompt == "day"
+    frames.close()
+    assert world.notes[-2:] == ["unreadable cannot be read", "unreadable too cannot be read"]
+
+
 def test_a_waiting_prompt_that_cannot_be_read_is_refused_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
