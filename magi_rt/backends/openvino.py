@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class OpenVINORuntime:
     def __init__(self, dtype: str = "auto") -> None:
         self._ov = import_openvino()
         try:
-            self._core = self._ov.Core()
+            self._core = the_core()
             able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         except RuntimeError as error:  # for one, a part of it cannot be loaded
             raise missing("openvino", "openvino", error) from error
@@ -97,6 +98,17 @@ class OpenVINORuntime:
             except RuntimeError:  # for one, the folder cannot be written
                 pass
         return self._core.compile_model(str(plan), "CPU", settings)
+
+
+@cache
+def the_core() -> Any:
+    """The one ``Core`` of this process, which stays to its end.
+
+    Its plugin gives the thread that makes it another stack for signal handlers, and the former one
+    back when it goes. Of two that go in the order in which they came, the later gives back a stack
+    that is gone, and the next signal (a Ctrl-C) ends the process.
+    """
+    return import_openvino().Core()
 
 
 class OpenVINOExecutor(GraphExecutor):

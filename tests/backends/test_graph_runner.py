@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import threading
 import warnings
@@ -399,10 +400,32 @@ def test_openvino_without_its_plugin_for_processors_is_told_as_missing(
     def get_property(*_: str) -> str:
         raise RuntimeError("Cannot load library libopenvino_intel_cpu_plugin.so")
 
-    broken = SimpleNamespace(Core=lambda: SimpleNamespace(get_property=get_property))
-    monkeypatch.setattr(openvino, "import_openvino", lambda: broken)
+    monkeypatch.setattr(openvino, "the_core", lambda: SimpleNamespace(get_property=get_property))
     with pytest.raises(BackendError, match="Cannot load library"):
         openvino.OpenVINORuntime()
+
+
+INTERRUPTED = """
+import gc, signal
+from magi_rt.backends.openvino import OpenVINORuntime
+first, second = OpenVINORuntime(), OpenVINORuntime()
+del first
+gc.collect()
+del second
+gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_after_two_openvino_worlds_is_an_interrupt_and_no_crash() -> None:
+    need("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr[-2000:]
 
 
 def test_a_gpu_is_refused_before_anything_is_loaded() -> None:
