@@ -43,7 +43,12 @@ def removed_on_error(path: Path) -> Iterator[Path]:
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside `path`, another at every call, to write it under until it is whole."""
+    """A hidden name beside `path`, another at every call, to write it under until it is whole.
+
+    Raises MediaError when no file can have such a name.
+    """
+    if "\0" in str(path):
+        raise MediaError(f"{str(path)!r} holds a NUL character; choose another name", field="path")
     return path.with_name(f".{path.name[:40]}.{os.urandom(8).hex()}.part")
 
 

@@ -104,9 +104,17 @@ def locate(model: str | Path) -> ModelFolder:
 
 
 def spelled(model: str | Path) -> str:
-    """A model as text: a name or path as it is, but a Path never as the name of a built-in one."""
+    """A model as text: a name or path as it is, but a Path never as the name of a built-in one.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
     if isinstance(model, str):
         return model
+    if not isinstance(model, Path):
+        raise CheckpointError(
+            f"model is {model!r}; give the name of a built-in one, or a folder", field="model"
+        )
     return os.path.join(os.curdir, os.path.expanduser(model))
 
 

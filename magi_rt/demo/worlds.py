@@ -16,6 +16,7 @@ from magi_rt.stream.client import WorldClient
 from magi_rt.stream.keys import ClientKeys
 from magi_rt.stream.server import WorldServer
 from magi_rt.world import World
+from magi_rt.world.run_log import start_file
 
 HISTORY_CHUNKS = 120
 """Chunks that a built-in world can go back; larger models keep as many as World.open gives them."""
@@ -148,7 +149,7 @@ class LocalWorlds:
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             path = Path(folder) / "run.json"
             self._servers[picture].log.save(path)
-            if path.with_suffix(".start.safetensors").exists():
+            if start_file(path).exists():
                 raise PageError(
                     "this run begins with a long video, which does not fit one replay file"
                 )

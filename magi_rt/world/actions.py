@@ -80,13 +80,14 @@ class ActionMap:
         try:
             with path.open("rb") as file:
                 content = file.read(MOST_BYTES + 1)
-        except OSError as error:
-            raise ConfigError(f"the action map {path} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"the action map {path} cannot be read: {reason}") from error
         if len(content) > MOST_BYTES:
             raise ConfigError(f"the action map {path} is larger than {MOST_BYTES} bytes")
         try:
             table = tomllib.loads(content.decode())
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # also digits and tables without end
             raise ConfigError(f"the action map {path} is not TOML: {error}") from error
         try:
             return cls.from_table(table)
@@ -122,7 +123,7 @@ class ActionMap:
             )
         return cls(
             start=_prompt(table.get("start", ""), "start"),
-            keys=MappingProxyType({key_name(key): prompt for key, prompt in keys.items()}),
+            keys=MappingProxyType(_by_key(keys)),
             pull=MappingProxyType(pull),
             suggestions=tuple(_group(group) for group in groups),
         )
@@ -209,6 +210,20 @@ def _refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], place: str
             raise ConfigError(
                 f"{place} has no entry {name!r}; {hint} may have {', '.join(known)}", field=name
             )
+
+
+def _by_key(prompts: Mapping[str, str]) -> dict[str, str]:
+    """The same under one name for every key; ConfigError where two entries are of one."""
+    found: dict[str, str] = {}
+    for spelling, prompt in prompts.items():
+        key = key_name(spelling)
+        if key in found:
+            raise ConfigError(
+                f"[keys] has two entries for the key {key!r}, one of them {spelling!r}; keep one",
+                field=spelling,
+            )
+        found[key] = prompt
+    return found
 
 
 def _prompts(table: object, place: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ def read_card(path: Path, form: str, version: int, kind: str) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
     except OSError as error:
         raise SnapshotError(f"cannot read {path}: {error.strerror}", field="path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SnapshotError(f"{path} is not a {kind}: {error}", field="path") from error
     return checked_card(card, path, form, version, kind)
 

@@ -14,6 +14,7 @@ from typing import Any
 from magi_rt.config import MagiConfig
 from magi_rt.errors import OptionError, SnapshotError
 from magi_rt.planner.steps import fitting_steps
+from magi_rt.world.options import COUNT_LIMIT, STEPS_LIMIT, checked_whole
 
 LATE = 0.95
 """A median beyond this share of a chunk's own duration is late: fewer steps from now on."""
@@ -177,11 +178,18 @@ def changes_from(values: Any) -> tuple[StepChange, ...]:
     """Step changes from JSON values, checked.
 
     Raises:
+        OptionError: a number is none, or outside its range.
         SnapshotError: they are not in order.
     """
-    changes = tuple(StepChange(int(value["chunk"]), int(value["steps"])) for value in values)
+    changes = tuple(
+        StepChange(
+            checked_whole("chunk", value["chunk"], 0, COUNT_LIMIT),
+            checked_whole("steps", value["steps"], 1, STEPS_LIMIT),
+        )
+        for value in values
+    )
     places = [change.chunk for change in changes]
-    if places != sorted(set(places)) or any(n < 0 for n in places):
+    if places != sorted(set(places)):
         raise SnapshotError("the step counts of the log are not in order", field="steps")
     return changes
 

@@ -76,6 +76,7 @@ class WorldMachine:
         """
         machine = cls._of(model_of(log, model), replayed_options(log, dict(wishes)))
         machine.refuse_other(log.identity, "log")
+        machine.refuse_unfit(log.start, log.changes, "log")
         here = asdict(machine.executor.info) | {"attention": machine.options.attention}
         there = {**log.engine, "attention": log.options.attention}
         differing = [
@@ -154,6 +155,17 @@ class WorldMachine:
                 "open the model it was made by",
                 field="model",
             )
+
+    def refuse_unfit(self, start: Start, changes: Sequence[StepChange], kind: str) -> None:
+        """Raises SnapshotError when a log or a snapshot tells what no world of this one does."""
+        start.check_fits(self.executor.config.model.latent_channels, self.latent_size, kind)
+        for change in changes:
+            if change.steps not in self.paces:
+                raise SnapshotError(
+                    f"the {kind} took {change.steps} steps, which this world may not; open one "
+                    "with adapt=True",
+                    field="steps",
+                )
 
     @property
     def latent_size(self) -> tuple[int, int]:

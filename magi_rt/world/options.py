@@ -19,6 +19,13 @@ SIDE_LIMIT = 4096
 HISTORY_LIMIT = 1000
 """Most chunks that a world can be told to keep for rewinding."""
 
+STEPS_LIMIT = 1000
+"""Most denoising steps of a chunk that are looked at; models allow fewer."""
+
+COUNT_LIMIT = 2**53
+"""Most chunks or frames that a log or a snapshot can tell of; readers of JSON know larger ones only
+roughly."""
+
 
 @dataclass(frozen=True)
 class WorldOptions:
@@ -46,8 +53,8 @@ class WorldOptions:
         adapt: move between step counts so that chunks come in time: True for all counts that the
             model was taught (none above ``steps`` when that is given), or the counts to choose
             from. Only distilled models can.
-        fps: pictures per second that ``adapt`` keeps, above 0 and at most 1000; ``None``: the
-            world's own.
+        fps: pictures per second that ``adapt`` keeps, 0.001 .. 1000; ``None``: the world's
+            own.
 
     Raises:
         OptionError: a value is outside its range; the model's own limits are checked later.
@@ -67,7 +74,7 @@ class WorldOptions:
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        limits = {"steps": 1000, "window": 1000, "depth": 1000, "history": HISTORY_LIMIT}
+        limits = {"steps": STEPS_LIMIT, "window": 1000, "depth": 1000, "history": HISTORY_LIMIT}
         self._set("seed", checked_whole("seed", self.seed, 0, SEED_LIMIT - 1))
         for name, most in limits.items():
             if getattr(self, name) is not None:
@@ -92,7 +99,9 @@ class WorldOptions:
                     "(4, 8, 16)",
                     field="adapt",
                 )
-            self._set("adapt", tuple(checked_whole("adapt", each, 1, 1000) for each in self.adapt))
+            self._set(
+                "adapt", tuple(checked_whole("adapt", each, 1, STEPS_LIMIT) for each in self.adapt)
+            )
         if self.fps is None:
             return
         self._set("fps", checked_rate("fps", self.fps))
@@ -155,10 +164,10 @@ def checked_whole(name: str, value: Any, least: int, most: int) -> int:
 
 
 def checked_rate(name: str, value: Any) -> float:
-    """Frames per second of any library as Python's; OptionError outside 0 .. 1000."""
+    """Frames per second of any library as Python's; OptionError outside 0.001 .. 1000."""
     real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not 0 < value <= 1000:
-        raise OptionError(f"{name} is {value!r}; it must be above 0 and at most 1000", field=name)
+    if not real or not 0.001 <= value <= 1000:
+        raise OptionError(f"{name} is {value!r}; it must be 0.001 to 1000", field=name)
     return float(value)
 
 

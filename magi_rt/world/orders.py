@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from magi_rt.errors import OptionError, SnapshotError
+from magi_rt.world.options import COUNT_LIMIT, checked_whole
 from magi_rt.world.prompt_text import checked_prompt
 
 WHEN = ("next", "now")
@@ -131,15 +132,15 @@ def events_from(values: Any) -> tuple[PromptEvent, ...]:
     """
     events = tuple(
         PromptEvent(
-            chunk=int(value["chunk"]),
+            chunk=checked_whole("chunk", value["chunk"], 0, COUNT_LIMIT),
             prompt=checked_prompt(value["prompt"]),
             at=checked_when(value["at"]),
-            takes_effect=int(value["takes_effect"]),
+            takes_effect=checked_whole("takes_effect", value["takes_effect"], 0, COUNT_LIMIT),
         )
         for value in values
     )
     places = [event.chunk for event in events]
-    if places != sorted(places) or (places and places[0] < 0):
+    if places != sorted(places):
         raise SnapshotError("the prompts of the log are not in order", field="events")
     return events
 

@@ -11,6 +11,7 @@ from magi_rt.world.machine import WorldMachine
 from magi_rt.world.moment import Moment
 from magi_rt.world.run_log import RunLog
 from magi_rt.world.snapshot import SamplerShape, Snapshot
+from magi_rt.world.start import Start
 
 
 def log_of(machine: WorldMachine, moment: Moment) -> RunLog:
@@ -61,6 +62,7 @@ def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
             "open a world with the snapshot's options",
             field="shape",
         )
+    machine.refuse_unfit(snapshot.start, snapshot.changes, "snapshot")
     state = _state_of(machine, snapshot)
     _check_shown(snapshot, machine.executor.config.runtime.frames_per_chunk)
     return Moment(
@@ -121,6 +123,7 @@ def _state_of(machine: WorldMachine, snapshot: Snapshot) -> StreamState:
         raise SnapshotError(f"the snapshot is damaged: {error.message}") from error
     _check_state(machine, state)
     _check_order(state, snapshot.chunks)
+    _check_start(snapshot.start, state)
     return state
 
 
@@ -150,6 +153,18 @@ def _check_state(machine: WorldMachine, state: StreamState) -> None:
             f"the snapshot was taking {state.window.steps} steps, which this world may not; open "
             "one with adapt=True",
             field="steps",
+        )
+
+
+def _check_start(start: Start, state: StreamState) -> None:
+    """Raises SnapshotError when a file's stream did not begin with the start it tells of."""
+    frames = 0 if start.latents is None else start.latents.shape[1]
+    began = (state.beginning.chunks, state.beginning.frames)
+    if began != divmod(frames, state.chunk_width):
+        raise SnapshotError(
+            f"the snapshot is damaged: its start has {frames} latents, but its stream began with "
+            f"{began[0]} chunks of {state.chunk_width} and {began[1]}",
+            field="start",
         )
 
 

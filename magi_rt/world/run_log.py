@@ -21,7 +21,7 @@ from magi_rt.whole_files import write_whole
 from magi_rt.world.cards import read_card
 from magi_rt.world.deadline import StepChange, changes_from
 from magi_rt.world.identity import ModelIdentity
-from magi_rt.world.options import WorldOptions
+from magi_rt.world.options import COUNT_LIMIT, WorldOptions, checked_whole
 from magi_rt.world.orders import PromptEvent, events_from
 from magi_rt.world.start import Start
 
@@ -62,8 +62,8 @@ class RunLog:
     def save(self, path: str | Path) -> None:
         """Writes the log as JSON, whole or not at all.
 
-        Start latents of more than 1 MB go into a file beside it, named after it with the ending
-        ``.start.safetensors``; the log then holds their checksum.
+        Start latents of more than 1 MB go into a file beside it (:func:`start_file`); the log then
+        holds their checksum.
 
         Raises:
             MediaError: the file cannot be written.
@@ -101,7 +101,7 @@ class RunLog:
                 engine=dict(card["engine"]),
                 start=_read_start(card["start"], path),
                 events=events_from(card["events"]),
-                chunks=int(card["chunks"]),
+                chunks=checked_whole("chunks", card["chunks"], 0, COUNT_LIMIT),
                 changes=changes_from(card.get("changes", ())),
             )
         except SnapshotError:
@@ -111,6 +111,11 @@ class RunLog:
                 f"{path} is a damaged log ({type(error).__name__}: {error}); save it again",
                 field="path",
             ) from error
+
+
+def start_file(path: Path) -> Path:
+    """Where a log's start latents lie that are too large for it: ``run.json.start.safetensors``."""
+    return path.with_name(f"{path.name}.start.safetensors")
 
 
 def _write_start(start: Start, path: Path) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def _write_start(start: Start, path: Path) -> dict[str, Any]:
     if len(data) <= EMBED_BYTES:
         card["latents"] = base64.b64encode(data).decode("ascii")
     else:
-        beside = path.with_name(f"{path.stem}.start.safetensors")
+        beside = start_file(path)
         write_whole(beside, lambda stream: stream.write(data))
         card["file"] = beside.name
     return card
@@ -136,6 +141,7 @@ def _read_start(card: Mapping[str, Any], path: Path) -> Start:
 
 
 def _read_latents(card: Mapping[str, Any], path: Path) -> Tensor:
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     beside = path.with_name(Path(str(card.get("file", ""))).name or path.name)
@@ -152,4 +158,7 @@ def _read_latents(card: Mapping[str, Any], path: Path) -> Tensor:
             "copy the log and the file beside it again",
             field="start",
         )
-    return load(data)["latents"]
+    try:
+        return load(data)["latents"]
+    except SafetensorError as error:
+        raise SnapshotError(f"{path} is a damaged log ({error}); save it again") from error

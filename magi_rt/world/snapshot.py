@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magi_rt.errors import MagiError, SnapshotError
+from magi_rt.errors import MagiError, MediaError, SnapshotError
 from magi_rt.whole_files import cannot_write, removed_on_error
 from magi_rt.world.cards import checked_card
 from magi_rt.world.deadline import StepChange, changes_from
 from magi_rt.world.identity import ModelIdentity
+from magi_rt.world.options import COUNT_LIMIT, checked_whole
 from magi_rt.world.orders import PromptEvent, events_from
 from magi_rt.world.prompt_text import checked_prompt
 from magi_rt.world.start import Start
@@ -96,8 +97,13 @@ class Snapshot:
             tensors[START] = self.start.latents.contiguous()
         try:
             with removed_on_error(path) as temporary:
+                temporary.touch()
+                rights = temporary.stat().st_mode
                 save_file(tensors, temporary, metadata={"card": json.dumps(self._card())})
+                temporary.chmod(rights)  # those of any new file; safetensors lets its owner alone
                 os.replace(temporary, path)
+        except MediaError as error:
+            raise SnapshotError(error.message, field="path") from error
         except (OSError, SafetensorError) as error:
             raise SnapshotError(cannot_write(path, error).message, field="path") from error
 
@@ -131,8 +137,8 @@ class Snapshot:
             return cls(
                 identity=ModelIdentity(**card["identity"]),
                 shape=SamplerShape(**card["shape"]),
-                chunks=int(card["chunks"]),
-                frames=int(card["frames"]),
+                chunks=checked_whole("chunks", card["chunks"], 0, COUNT_LIMIT),
+                frames=checked_whole("frames", card["frames"], 0, COUNT_LIMIT),
                 prompt=checked_prompt(card["prompt"]),
                 events=events_from(card["events"]),
                 start=Start.from_card(card["start"], latents),
@@ -155,7 +161,7 @@ def _read(path: Path) -> tuple[Any, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {}).get("card", "null"))
             return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise SnapshotError(
             f"{path} cannot be read as a snapshot ({error}); give a file that was written by "
             "snapshot.save",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from magi_rt.errors import MediaError, OptionError
+from magi_rt.errors import MediaError, OptionError, SnapshotError
 from magi_rt.media.pictures import (
     Pixels,
     check_readable,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from magi_rt.backends.base import Executor
 
+KINDS = ("nothing", "image", "video")
 PREFIX_FRAMES = 32
 """Video frames that are looked at before continuing, as in the published pipeline."""
 
@@ -50,8 +51,30 @@ class Start:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any], latents: Tensor | None) -> Start:
-        """The inverse of :meth:`card`."""
-        return cls(str(card["kind"]), str(card["source"]), latents, tuple(card["notes"]))
+        """The inverse of :meth:`card`.
+
+        Raises:
+            SnapshotError: it is no such card, or the latents are not of its kind.
+        """
+        kind, source, notes = card["kind"], card["source"], card["notes"]
+        if kind not in KINDS or not all(type(each) is str for each in (source, *notes)):
+            raise SnapshotError(f"a start is {kind!r} of {source!r}", field="start")
+        if latents is not None and not latents.isfinite().all():
+            raise SnapshotError("the start's latents hold what is no number", field="start")
+        return cls(kind, source, latents, tuple(notes))
+
+    def check_fits(self, channels: int, latent_size: tuple[int, int], kind: str) -> None:
+        """Raises SnapshotError when the start of a damaged log or snapshot is none of a model."""
+        if self.latents is None:
+            return
+        shape = tuple(self.latents.shape)
+        if len(shape) != 4 or shape[1] < 1 or (shape[0], *shape[2:]) != (channels, *latent_size):
+            height, width = latent_size
+            raise SnapshotError(
+                f"the {kind} is damaged: its start has latents of shape {shape}, not "
+                f"[{channels}, frames, {height}, {width}]",
+                field="start",
+            )
 
 
 class Picture(NamedTuple):

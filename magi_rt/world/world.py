@@ -218,7 +218,7 @@ class World(WorldTravel):
         """Frames at the pace of the clock, without end; chunks are made ahead on a worker thread.
 
         Args:
-            fps: frames per second shown, above 0 and at most 1000; ``None``: as they come.
+            fps: frames per second shown, 0.001 .. 1000; ``None``: as they come.
             buffer: most frames made ahead, 1 .. 10,000; ``None``: two chunks. A prompt shows
                 after what waits in the buffer.
             when_slow: what happens when the loop takes frames more slowly than they are made:

@@ -128,7 +128,10 @@ def test_a_file_round_trips(tmp_path: Path) -> None:
         ("[keys]\n" + "".join(f"k{n} = 'x'\n" for n in range(201)), "table of at most 200"),
         ("[[suggestions]]\n" * 201, "tables, at most 200"),
         (f"[[suggestions]]\nprompts = {['x'] * 201}", "list of at most 200"),
+        ("[keys]\nLeft = 'x'\nArrowLeft = 'y'", "two entries for the key 'left', one of them 'Arr"),
         ("[keys", "is not TOML"),
+        ("start = " + "[" * 30_000, "is not TOML"),
+        ("start = " + "9" * 5_000, "is not TOML"),
         ("#" * 70_000, "larger than"),
     ],
 )
@@ -143,6 +146,8 @@ def test_a_wrong_map_is_refused_with_what_it_may_have(tmp_path: Path, text: str,
 def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         ActionMap.load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read: embedded null byte"):
+        ActionMap.load("a\0b")
 
 
 def test_the_shipped_map_is_toml_that_others_can_read() -> None:

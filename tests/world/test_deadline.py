@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain, count, pairwise, repeat
 from pathlib import Path
 from typing import Any
@@ -287,7 +288,7 @@ def test_counts_can_be_chosen_or_bounded(model: Path) -> None:
         ({"adapt": (7,)}, "taught 4, 8, 12"),
         ({"adapt": ()}, "adapt is empty"),
         ({"adapt": "yes"}, "True, False or step counts"),
-        ({"adapt": True, "fps": 0}, "above 0"),
+        ({"adapt": True, "fps": 0}, "0.001 to 1000"),
         ({"fps": 24}, "give adapt=True"),
         ({"adapt": True, "window": 3, "steps": 12}, "use a window of 1, 2 or 4"),
     ],
@@ -321,9 +322,29 @@ def test_an_ordinary_world_refuses_a_snapshot_of_other_steps(model: Path) -> Non
 def test_logged_counts_must_be_in_order() -> None:
     changes = changes_from([{"chunk": 2, "steps": 4}, {"chunk": 5, "steps": 16}])
     assert [steps_at(changes, chunk, 8) for chunk in (0, 1, 2, 4, 5, 9)] == [8, 8, 4, 4, 16, 16]
-    for wrong in ([(5, 4), (2, 8)], [(2, 4), (2, 8)], [(-1, 4)]):
+    for wrong in ([(5, 4), (2, 8)], [(2, 4), (2, 8)]):
         with pytest.raises(SnapshotError, match="not in order"):
             changes_from([{"chunk": chunk, "steps": steps} for chunk, steps in wrong])
+    for chunk, steps in ((-1, 4), (2.5, 4), (2, 0), (2, True), (2, "8")):
+        with pytest.raises(OptionError, match="must be a whole number"):
+            changes_from([{"chunk": chunk, "steps": steps}])
+
+
+def test_step_counts_that_a_world_may_not_take_are_refused_with_its_log_or_snapshot(
+    model: Path, tmp_path: Path
+) -> None:
+    world = adapted(model, SLOW_THEN_QUICK)
+    made(world, 9)
+    log, state = world.log, world.snapshot()
+    plain = World.open(model, window=1, device="cpu", seed=5)
+    with pytest.raises(SnapshotError, match="snapshot took 4 steps, which this world may not"):
+        plain.restore(state)
+    assert plain.chunks == 0
+    for other in ({"adapt": False, "fps": None}, {"adapt": (8, 16)}):
+        options = replace(log.options, **other)
+        replace(log, options=options).save(tmp_path / "run.json")
+        with pytest.raises(SnapshotError, match="log took 4 steps, which this world may not"):
+            World.replay(tmp_path / "run.json")
 
 
 def test_a_call_that_fails_changes_neither_steps_nor_log(

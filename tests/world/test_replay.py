@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from magi_rt.backends.base import Executor
 from magi_rt.backends.choose import open_executor
@@ -105,7 +106,7 @@ def test_a_world_that_began_with_pixels_is_replayed_from_its_log(
     world = dummy_world(video=rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
     frames = story(world, "left", None)
     world.log.save(tmp_path / "run.json")
-    assert (tmp_path / "run.start.safetensors").exists() == (embed_bytes == 100)
+    assert (tmp_path / "run.json.start.safetensors").exists() == (embed_bytes == 100)
     assert same_pixels(replayed(tmp_path / "run.json", 2), frames)
 
 
@@ -115,14 +116,14 @@ def test_a_large_start_stands_beside_the_log_and_must_be_the_right_one(
     monkeypatch.setattr("magi_rt.world.run_log.EMBED_BYTES", 100)
     world = dummy_world(video=np.zeros((32, 32, 32, 3), np.uint8))
     world.log.save(tmp_path / "run.json")
-    beside = tmp_path / "run.start.safetensors"
+    beside = tmp_path / "run.json.start.safetensors"
     data = bytearray(beside.read_bytes())
     data[-1] ^= 1
     beside.write_bytes(data)
     with pytest.raises(SnapshotError, match="checksum"):
         World.replay(tmp_path / "run.json")
     beside.unlink()
-    with pytest.raises(SnapshotError, match=r"run\.start\.safetensors"):
+    with pytest.raises(SnapshotError, match=r"run\.json\.start\.safetensors"):
         World.replay(tmp_path / "run.json")
 
 
@@ -150,13 +151,13 @@ def test_a_log_names_no_file_outside_its_own_folder(
     inner.mkdir()
     path = inner / "run.json"
     dummy_world(video=np.zeros((16, 32, 32, 3), np.uint8)).log.save(path)
-    outside = tmp_path / "run.start.safetensors"
+    outside = tmp_path / "run.json.start.safetensors"
     (inner / outside.name).rename(outside)
     card = json.loads(path.read_text())
     for name in (f"../{outside.name}", str(outside)):
         card["start"]["file"] = name
         path.write_text(json.dumps(card))
-        with pytest.raises(SnapshotError, match=r"needs run\.start\.safetensors beside it"):
+        with pytest.raises(SnapshotError, match=r"needs run\.json\.start\.safetensors beside it"):
             World.replay(path)
 
 
@@ -410,11 +411,18 @@ def _told(*chunks: int) -> list[dict[str, Any]]:
         ({"events": [{"chunk": 0}]}, "damaged"),
         ({"events": 3}, "damaged"),
         ({"events": _told(3, 1)}, "not in order"),
-        ({"events": _told(-1, 0)}, "not in order"),
+        ({"events": _told(-1, 0)}, "damaged.*chunk is -1"),
+        ({"events": [{**_told(0)[0], "takes_effect": 1.5}]}, "damaged.*takes_effect is 1.5"),
         ({"options": {"seed": -1}}, "seed"),
         ({"options": {"sede": 1}}, "sede"),
         ({"chunks": "many"}, "damaged"),
+        ({"chunks": -3}, "damaged.*chunks is -3"),
+        ({"chunks": True}, "damaged.*chunks is True"),
+        ({"chunks": float("inf")}, "damaged.*chunks is inf"),
+        ({"changes": [{"chunk": 1, "steps": 7}]}, "took 7 steps, which this world may not"),
         ({"start": {}}, "damaged"),
+        ({"start": {"kind": "xx", "source": "", "notes": []}}, "damaged"),
+        ({"start": {"kind": "nothing", "source": "", "notes": [3]}}, "a start is"),
         ({"identity": {"name": "x"}}, "damaged"),
     ],
 )
@@ -426,7 +434,7 @@ def test_a_damaged_log_is_refused(tmp_path: Path, changes: dict[str, Any], words
         World.replay(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00\xff", "[" * 100_000])
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(SnapshotError):
@@ -435,7 +443,42 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
         World.replay(tmp_path / "missing.json")
 
 
+@pytest.mark.parametrize(
+    ("shape", "value", "words"),
+    [
+        ((4, 1, 4, 4), float("nan"), "no number"),
+        ((4, 1, 8, 8), 0.0, r"latents of shape \(4, 1, 8, 8\)"),
+        ((4, 0, 4, 4), 0.0, r"latents of shape \(4, 0, 4, 4\)"),
+        ((64,), 0.0, r"latents of shape \(64,\)"),
+    ],
+)
+def test_a_log_whose_first_picture_is_none_of_its_model_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], value: float, words: str
+) -> None:
+    log = dummy_world(image=np.zeros((32, 32, 3), np.uint8)).log
+    assert log.start.latents is not None and log.start.latents.shape == (4, 1, 4, 4)
+    other = replace(log.start, latents=torch.full(shape, value))
+    replace(log, start=other).save(tmp_path / "run.json")
+    with pytest.raises(SnapshotError, match=words):
+        World.replay(tmp_path / "run.json")
+
+
+def test_logs_whose_names_differ_in_their_endings_keep_their_own_first_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.world.run_log.EMBED_BYTES", 100)
+    worlds = {
+        name: dummy_world(image=np.full((32, 32, 3), shade, np.uint8))
+        for name, shade in (("run.1", 10), ("run.2", 200), ("run.json", 90))
+    }
+    for name, world in worlds.items():
+        world.log.save(tmp_path / name)
+    for name, world in worlds.items():
+        assert same_pixels(replayed(tmp_path / name, 1), world.advance())
+
+
 def test_a_log_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(MediaError):
-        dummy_world().log.save(tmp_path / "no" / "run.json")
+    for place in (tmp_path / "no" / "run.json", tmp_path / "a\0b"):
+        with pytest.raises(MediaError):
+            dummy_world().log.save(place)
     assert list(tmp_path.iterdir()) == []

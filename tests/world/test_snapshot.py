@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from magi_rt.errors import SnapshotError
 from magi_rt.world.snapshot import Snapshot
+from magi_rt.world.start import Start
 from tests.world.kit import dummy_world, same_pixels, story
 
 
@@ -120,6 +122,10 @@ def test_a_snapshot_from_another_model_is_refused_with_both_names(saved: Path) -
         ({"version": 99}, "version 99"),
         ({"format": "something"}, "not a snapshot"),
         ({"chunks": "two"}, "damaged"),
+        ({"chunks": float("inf")}, "damaged"),
+        ({"frames": float("inf")}, "damaged"),
+        ({"changes": [{"chunk": 0, "steps": 5}]}, "took 5 steps, which this world may not"),
+        ({"start": {"kind": "xx", "source": "", "notes": []}}, "damaged"),
         ({"prompt": 3}, "damaged"),
         ({"events": [{"chunk": 1}]}, "damaged"),
         ({"state": {}}, "damaged"),
@@ -217,6 +223,31 @@ def test_a_snapshot_that_gives_a_chunk_more_than_it_holds_is_refused(saved: Path
         dummy_world(window=2).restore(replace(state, tensors=many))
 
 
+@pytest.mark.parametrize("given", [1, 3])
+def test_a_snapshot_whose_start_is_not_what_its_stream_began_with_is_refused(
+    saved: Path, given: int
+) -> None:
+    state = Snapshot.load(saved)
+    start = Start("video", "pixels", torch.zeros(4, given, 4, 4))
+    with pytest.raises(SnapshotError, match=f"its start has {given} latents"):
+        dummy_world(window=2).restore(replace(state, start=start))
+    with pytest.raises(SnapshotError, match="its start has latents of shape"):
+        wide = replace(start, latents=torch.zeros(4, given, 8, 4))
+        dummy_world(window=2).restore(replace(state, start=wide))
+
+
+def test_whoever_may_read_new_files_may_read_a_snapshot(saved: Path) -> None:
+    new = saved.with_name("new")
+    new.touch()
+    assert saved.stat().st_mode == new.stat().st_mode
+
+
+def test_a_snapshot_with_a_card_without_end_is_refused(saved: Path) -> None:
+    save_file(load_file(saved), saved, metadata={"card": "[" * 100_000})
+    with pytest.raises(SnapshotError, match="cannot be read"):
+        Snapshot.load(saved)
+
+
 def test_a_snapshot_with_a_prompt_from_its_future_is_refused(saved: Path) -> None:
     state = Snapshot.load(saved)
     late = replace(state.events[-1], chunk=state.chunks + 1)
@@ -284,4 +315,6 @@ def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> Non
     state = dummy_world().snapshot()
     with pytest.raises(SnapshotError):
         state.save(tmp_path / "no" / "here.safetensors")
+    with pytest.raises(SnapshotError, match="NUL character"):
+        state.save(tmp_path / "a\0b")
     assert list(tmp_path.iterdir()) == []

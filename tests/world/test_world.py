@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from magi_rt.errors import BackendError, ClosedWorldError, MagiError, OptionError, PromptError
+from magi_rt.errors import (
+    BackendError,
+    CheckpointError,
+    ClosedWorldError,
+    MagiError,
+    OptionError,
+    PromptError,
+)
 from magi_rt.world import World
 from magi_rt.world.actions import ActionMap
 from magi_rt.world.options import WorldOptions
@@ -155,8 +162,8 @@ def test_whole_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
 def test_a_pace_of_numpy_is_taken_and_can_be_logged() -> None:
     fps: Any = np.float32(24)
     assert json.loads(json.dumps(WorldOptions(adapt=True, fps=fps).to_dict()))["fps"] == 24
-    for wrong in (np.float32("nan"), np.float64(0), np.bool_(True), "24"):
-        with pytest.raises(OptionError, match="above 0 and at most 1000"):
+    for wrong in (np.float32("nan"), np.float64(0), 1e-12, np.bool_(True), "24"):
+        with pytest.raises(OptionError, match=r"0\.001 to 1000"):
             WorldOptions(adapt=True, fps=wrong)  # type: ignore[arg-type]
 
 
@@ -180,6 +187,12 @@ def test_the_seeds_at_the_limits_work(seed: int) -> None:
 def test_a_backend_that_cannot_run_the_model_is_refused(backend: str) -> None:
     with pytest.raises(BackendError, match="'dummy'"):
         World.open("dummy", backend=backend)
+
+
+@pytest.mark.parametrize("model", [None, 3, b"nano"])
+def test_a_model_that_is_no_name_and_no_folder_is_refused(model: Any) -> None:
+    with pytest.raises(CheckpointError, match="give the name of a built-in one, or a folder"):
+        World.open(model)
 
 
 def test_the_dummy_backend_runs_no_real_model() -> None:
