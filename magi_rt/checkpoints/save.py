@@ -7,8 +7,8 @@ there is complete.
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -178,12 +178,12 @@ def replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
         raise CheckpointError(f"{folder} is already there; choose another place", field="folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        new = folder.parent / f".{folder.name}-{os.urandom(8).hex()}"
+        new.mkdir()  # with the rights of any new folder
     except OSError as error:
         raise CheckpointError(f"cannot write beside {folder}: {error.strerror}") from error
     old = new.with_name(new.name + "-old")
     try:
-        new.chmod(0o755)
         yield new
         if folder.exists():
             folder.rename(old)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,16 @@ def test_a_saved_folder_has_the_published_layout(talking_model: Path) -> None:
 
 
 def test_weights_may_be_read_by_whoever_may_read_the_configuration(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "m")
+    before = os.umask(0o027)
+    try:
+        folder, other = write_model(tmp_path / "m"), tmp_path / "other"
+        other.mkdir()
+    finally:
+        os.umask(before)
     rights = (folder / "config.json").stat().st_mode
     weights = list(folder.rglob("*.safetensors"))
     assert weights and {path.stat().st_mode for path in weights} == {rights}
+    assert folder.stat().st_mode == other.stat().st_mode
 
 
 def test_paths_in_a_saved_config_are_the_standard_ones(tmp_path: Path) -> None:
