@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -83,6 +84,30 @@ def test_every_verb_of_a_world_that_is_named_exists(page: Path) -> None:
     world = World.open("dummy")
     assert [name for name in sorted(of_world) if not hasattr(world, name)] == []
     assert [name for name in sorted(of_class) if not hasattr(World, name)] == []
+
+
+def members() -> dict[str, set[str]]:
+    """What every class of the package has, by the class's name."""
+    found: dict[str, set[str]] = {}
+    for file in (ROOT / "magi_rt").rglob("*.py"):
+        for made in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(made, ast.ClassDef):
+                continue
+            names = found.setdefault(made.name, set())
+            for each in ast.walk(made):
+                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                    names.add(each.name)
+                elif isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+                    names.add(each.target.id)
+    return found
+
+
+def test_every_member_of_our_classes_that_pages_name_exists() -> None:
+    ours = members()
+    named = {pair for page in PAGES for pair in re.findall(r"`([A-Z]\w+)\.(\w+)", page.read_text())}
+    known = {(kind, name) for kind, name in named if kind in ours}
+    assert len(known) > 40
+    assert [f"{kind}.{name}" for kind, name in known if name not in ours[kind]] == []
 
 
 def commands(page: Path) -> list[list[str]]:

@@ -31,10 +31,10 @@ class World(WorldTravel):
     ``fork``, ``anew`` and ``close`` wait for a chunk that is being made (in asyncio:
     ``await asyncio.to_thread(world.snapshot)``); facts, ``prompt`` and ``drop_prompts`` do not.
 
-    A call that is refused, fails or is interrupted changes nothing: the next
-    call finds the world as it was before. Only a world without ``history`` (large ones by default)
-    keeps what such a call has computed once a step was done: its prompt holds, and the next
-    ``advance`` goes on from there to the same frames.
+    A call that is refused, fails or is interrupted changes nothing: the next call finds the world
+    as it was before. Only a world without ``history`` (large ones by default)
+    keeps what such a call has computed once a step was done: its prompt holds, the next ``advance``
+    goes on from there to the same frames, and a prompt given to that one shapes what comes after.
 
     Attributes:
         notes: sentences on what was chosen or changed while opening (a stretched picture, ...), and
