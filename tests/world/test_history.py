@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from magi_rt.frames import Frame
 from magi_rt.models.inputs import DenoiseInputs
 from magi_rt.models.kv_cache import RollingKVCache
 from magi_rt.world import World, timeline
+from magi_rt.world.orders import WHEN
 from tests.world.kit import dummy_world, same_pixels, story
 
 
@@ -274,6 +277,34 @@ def test_a_prompt_that_leaves_a_replay_holds_as_far_as_its_failed_call_came(
     assert again.replaying is not off_the_path
     own = story(dummy_world(), "day", "night", None)
     assert same_pixels(story(again, None, None), (own if off_the_path else frames)[8:])
+
+
+@pytest.mark.parametrize("chance", range(40))
+def test_whatever_is_said_and_whatever_fails_a_log_repeats_what_was_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chance: int
+) -> None:
+    random = Random(chance)
+    executor = FailingExecutor("denoise", 0, RuntimeError)
+    options = {"window": random.choice([1, 2, 4]), "history": random.choice([0, 0, 3])}
+    world, seen = _open_failing(monkeypatch, executor, steps=16, **options), []
+    for _ in range(random.randint(3, 14)):
+        if random.random() < 0.3:
+            world.prompt(random.choice(["red", "blue"]), at=random.choice(WHEN))
+        if random.random() < 0.15:
+            world.restore(world.snapshot())
+        executor.kind = random.choice(["denoise", "decode"])
+        often = {"denoise": random.choice([0, 0, 1, 2, 3, 5]), "decode": random.choice([0, 0, 1])}
+        executor.left = often[executor.kind]
+        said = random.choice([None, "day", "night", "rain", "snow"])
+        with suppress(RuntimeError):
+            seen += world.advance(said, at=random.choice(WHEN))
+        executor.left = 0
+    world.drop_prompts()
+    world.log.save(tmp_path / "run.json")
+    again = World.replay(tmp_path / "run.json")
+    repeated = story(again, *[None] * world.chunks)
+    assert again.current_prompt == world.current_prompt
+    assert same_pixels(repeated + again.advance(), seen + world.advance())
 
 
 def _replayed(world: World, folder: Path) -> list[Frame]:
