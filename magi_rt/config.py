@@ -18,6 +18,8 @@ from magi_rt.errors import ConfigError
 
 PARAMS_DTYPES = ("torch.bfloat16", "torch.float32")
 SHORTCUT_MODES = ("8,16,16", "16,16,8")
+MOST_LAYERS = 1000
+"""Beyond this a configuration is damaged: every layer is described before a weight is read."""
 OUTPUT_INTERLEAVE_GROUPS = 8
 """Head groups in which self- and cross-attention outputs alternate before the projection."""
 
@@ -61,6 +63,7 @@ class ModelConfig(ConfigSection):
             "patch_size", "t_patch_size", "in_channels", "out_channels", "cond_hidden_ratio",
             "caption_channels", "caption_max_length",
         )  # fmt: skip
+        self.check_most("num_layers", MOST_LAYERS)
         self.check_choice("params_dtype", PARAMS_DTYPES)
         self._check_heads()
         self._check_fixed()

@@ -9,6 +9,9 @@ from typing import Any, NoReturn, Self, get_args, get_origin, get_type_hints
 
 from magi_rt.errors import ConfigError
 
+LARGEST = 1_000_000
+"""Numbers of a configuration are sizes and counts; beyond this a file is damaged."""
+
 
 def _fits(value: object, hint: Any) -> bool:
     """True when a value has the annotated type; a bool is no number, a whole number is a float."""
@@ -84,10 +87,16 @@ class ConfigSection:
                 self.refuse(key, f"it must be {_spell(hint)}")
 
     def check_positive(self, *keys: str) -> None:
-        """Raises ConfigError unless the named numbers are greater than 0."""
+        """Raises ConfigError unless the named numbers are greater than 0 and no size is absurd."""
         for key in keys:
             if getattr(self, key) <= 0:
                 self.refuse(key, "it must be greater than 0")
+            self.check_most(key, LARGEST)
+
+    def check_most(self, key: str, most: int) -> None:
+        """Raises ConfigError when the named number is above ``most``."""
+        if getattr(self, key) > most:
+            self.refuse(key, f"it must be at most {most:,}")
 
     def check_choice(self, key: str, choices: tuple[str, ...]) -> None:
         """Raises ConfigError unless the named text is one of the choices."""

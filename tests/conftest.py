@@ -13,6 +13,10 @@ import pytest
 # tests of the other executors name them.
 os.environ.setdefault("MAGI_RT_BACKEND", "eager")
 
+# Processes that share the tests leave each other the cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell has jobs in its background ignore Ctrl-C, and their children too; tests of it send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

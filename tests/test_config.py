@@ -84,6 +84,9 @@ def test_a_wrongly_typed_key_is_named_with_its_value(section: str, key: str, val
     [
         ("model_config", "hidden_size", 6145),
         ("model_config", "num_layers", 0),
+        ("model_config", "num_layers", 1001),
+        ("model_config", "caption_channels", 10**30),
+        ("runtime_config", "fps", 10**30),
         ("model_config", "num_query_groups", 7),
         ("model_config", "params_dtype", "torch.int8"),
         ("model_config", "cond_gating_ratio", 0.5),

@@ -30,7 +30,7 @@ from magi_rt.checkpoints.trained_on import trained_on
 from magi_rt.config import MagiConfig, ModelConfig
 from magi_rt.errors import CheckpointError, MagiError
 from magi_rt.models.special_tokens import SpecialTokens
-from magi_rt.models.text_encoder import check_folder
+from magi_rt.models.text_encoder import check_folder, check_layers
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,9 @@ def _text_encoder(found: ModelFolder, problems: list[str], remarks: list[str]) -
 
     def check(folder: Path) -> Part:
         check_folder(folder, found.config.model.caption_channels)
-        return _weights("text encoder", folder, open_weights(folder).tensors)
+        tensors = open_weights(folder).tensors
+        check_layers(folder, tensors)
+        return _weights("text encoder", folder, tensors)
 
     return _tolerant("text encoder", found.text_encoder, check, problems)
 

@@ -6,6 +6,7 @@
       vae/                             config.json and diffusion_pytorch_model.safetensors
       t5/t5-v1_1-xxl/                  the T5 text encoder with its tokenizer
       special_tokens.npz               learned caption tokens (optional)
+      actions.toml                     the action map: keys and suggestions (optional)
 
 Paths written in the configuration are looked for inside the model folder only; to share a part
 between models, link it into each folder.
@@ -34,6 +35,7 @@ BUILT_IN_FOLDER = Path(__file__).resolve().parent.parent / "nano"
 T5_FOLDER = "t5-v1_1-xxl"
 VAE_WEIGHTS = "diffusion_pytorch_model.safetensors"
 SPECIAL_TOKENS = "special_tokens.npz"
+ACTIONS = "actions.toml"
 MAX_CONFIG_BYTES = 2**20
 
 

@@ -13,7 +13,7 @@ from magi_rt.checkpoints.load import Seen, check_tensors, load_into, run_time_dt
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
 from magi_rt.models.dit import VideoDiT
-from magi_rt.models.text_encoder import check_folder
+from magi_rt.models.text_encoder import check_folder, check_layers
 from magi_rt.models.vae import VAEConfig, ViTVAE
 
 
@@ -75,7 +75,7 @@ def check_beside(model: ModelFolder) -> None:
 
     Raises:
         CheckpointError, ConfigError: as in :func:`load_vae`, or the text encoder's files are
-            absent, pickled or of another width.
+            absent, pickled, of another width or of other layers.
     """
     if model.denoiser is None:
         raise CheckpointError(missing_denoiser(model), field="denoiser")
@@ -87,7 +87,7 @@ def check_beside(model: ModelFolder) -> None:
     check_tensors(files, shapes, dict.fromkeys(shapes, torch.float32))
     if model.text_encoder is not None:
         check_folder(model.text_encoder, model.config.model.caption_channels)
-        open_weights(model.text_encoder)
+        check_layers(model.text_encoder, open_weights(model.text_encoder).tensors)
 
 
 def vae_skeleton(folder: Path, config: MagiConfig) -> ViTVAE:

@@ -23,6 +23,7 @@ from torch import Tensor
 from magi_rt.checkpoints.expected import Role, expected_tensors
 from magi_rt.checkpoints.headers import INDEX_NAME, SINGLE_NAME, name_some
 from magi_rt.checkpoints.layout import (
+    ACTIONS,
     CONFIG_NAME,
     T5_FOLDER,
     VAE_WEIGHTS,
@@ -35,6 +36,9 @@ from magi_rt.errors import CheckpointError
 
 SHARD_BYTES = 5 * 10**9
 """Largest shard unless one tensor alone is larger."""
+
+PARTS = (CONFIG_NAME, "inference_weight", "vae", "t5", TRAINED_ON)
+"""How the names begin of what a model folder is made of."""
 
 
 def save_model(
@@ -49,6 +53,7 @@ def save_model(
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
     data: str | None = None,
+    actions: Path | None = None,
 ) -> Path:
     """Writes a whole model folder, all or nothing.
 
@@ -59,8 +64,10 @@ def save_model(
         write_text_encoder: writes encoder and tokenizer into the (existing, empty) folder it gets.
         matrix_dtype: stores the denoiser's working-precision tensors in this dtype, for example
             bfloat16 to halve the file.
-        overwrite: replace a folder that is already there.
+        overwrite: replace a folder that is already there; what lies in it besides a model, such as
+            an action map or a README, is taken along.
         data: what the model was trained on, told in a file of its own.
+        actions: a folder whose action map, if it has one, is copied where none is taken along.
 
     Raises:
         CheckpointError: the folder is there already, the denoiser's tensors do not fit the
@@ -69,7 +76,7 @@ def save_model(
     if (vae is None) != (vae_config is None):
         raise CheckpointError("vae and vae_config belong together; give both", field="vae_config")
     weights = _denoiser_tensors(config, denoiser, matrix_dtype)
-    with replacing(Path(folder), overwrite) as new:
+    with replacing(Path(folder), overwrite, PARTS) as new:
         write_config(new / CONFIG_NAME, config)
         write_weights(new / denoiser_folder_name(config.engine), weights, shard_bytes=shard_bytes)
         if vae is not None and vae_config is not None:
@@ -79,6 +86,8 @@ def save_model(
             write_text_encoder(_made(new / "t5" / T5_FOLDER))
         if data is not None:
             write_json(new / TRAINED_ON, {"data": data})
+        if actions is not None and (actions / ACTIONS).is_file():
+            shutil.copyfile(actions / ACTIONS, new / ACTIONS)
     return Path(folder)
 
 
@@ -168,8 +177,11 @@ def _shards(tensors: Mapping[str, Tensor], shard_bytes: int) -> list[dict[str, T
 
 
 @contextmanager
-def replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
+def replacing(folder: Path, overwrite: bool, parts: tuple[str, ...]) -> Iterator[Path]:
     """A new folder beside `folder` that takes its place when the block ends well.
+
+    What the old one holds is copied into it, but for names that begin with one of ``parts``: those
+    are what the block writes anew.
 
     Raises:
         CheckpointError: the folder is there already, or the disk refuses.
@@ -185,6 +197,8 @@ def replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
     old = new.with_name(new.name + "-old")
     try:
         yield new
+        if folder.is_dir():
+            _take_along(folder, new, parts)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -197,3 +211,13 @@ def replacing(folder: Path, overwrite: bool) -> Iterator[Path]:
         if old.is_symlink() or old.is_file():
             old.unlink()
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _take_along(folder: Path, new: Path, parts: tuple[str, ...]) -> None:
+    for found in folder.iterdir():
+        if found.name.startswith(parts):
+            continue
+        if found.is_dir() and not found.is_symlink():
+            shutil.copytree(found, new / found.name, symlinks=True, dirs_exist_ok=True)
+        else:
+            shutil.copy2(found, new / found.name, follow_symlinks=False)

@@ -132,11 +132,13 @@ def _memory(model: str, steps: int, window: int) -> int:
 
 
 def _prune(cache: PlanCache, days: float, as_json: bool) -> None:
+    from rich.markup import escape
+
     for place, size in cache.prune(days):
         if as_json:
             typer.echo(json.dumps({"removed": str(place), "bytes": size}))
         else:
-            for_tables().print(f"removed {place}, {size / 1e6:.1f} MB", soft_wrap=True)
+            for_tables().print(f"removed {escape(str(place))}, {size / 1e6:.1f} MB", soft_wrap=True)
 
 
 def _recipe(name: str | None, model: str | None, target: str | None) -> Recipe:
@@ -178,6 +180,7 @@ def _check_size(recipe: Recipe, model: str | None) -> None:
 
 def _with_bar(recipe: Recipe, networks: Networks | None, cache: Any, hidden: bool) -> Any:
     """Plans of a recipe; of networks that are open, or for a processor."""
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from magi_rt.cli.compile_cpu import compile_for_processor
@@ -185,10 +188,10 @@ def _with_bar(recipe: Recipe, networks: Networks | None, cache: Any, hidden: boo
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, disable=hidden, transient=True) as bar:
-        task = bar.add_task(f"{recipe.name} for {recipe.target}", total=1.0)
+        task = bar.add_task(escape(f"{recipe.name} for {recipe.target}"), total=1.0)
 
         def tell(part: str, what: str, share: float) -> None:
-            bar.update(task, description=f"{part}: {what}", completed=share)
+            bar.update(task, description=escape(f"{part}: {what}"), completed=share)
 
         if networks is None:
             yield from compile_for_processor(recipe, cache, tell)
@@ -197,6 +200,8 @@ def _with_bar(recipe: Recipe, networks: Networks | None, cache: Any, hidden: boo
 
 
 def _say(built: Built, as_json: bool) -> None:
+    from rich.markup import escape
+
     plan, manifest = built.plan, built.plan.manifest
     size = sum(mark.bytes for mark in manifest.files.values())
     if as_json:
@@ -211,4 +216,5 @@ def _say(built: Built, as_json: bool) -> None:
         typer.echo(json.dumps(card))
         return
     how = f"built in {manifest.build_s:.1f} s" if plan.fresh else f"there since {manifest.built_at}"
-    for_tables().print(f"{built.part}: {size / 1e6:.1f} MB, {how}\n  {plan.folder}", soft_wrap=True)
+    told = f"{built.part}: {size / 1e6:.1f} MB, {how}\n  {escape(str(plan.folder))}"
+    for_tables().print(told, soft_wrap=True)

@@ -31,7 +31,9 @@ Full = Annotated[
 ]
 Clips = Annotated[int, typer.Option(metavar="N", min=1, help="How many clips.")]
 Seconds = Annotated[float, typer.Option(metavar="S", help="Length of each clip, up to 120.")]
-Size = Annotated[int, typer.Option(metavar="N", min=16, help="Height and width in pixels.")]
+Size = Annotated[
+    int, typer.Option(metavar="N", min=16, max=4096, help="Height and width in pixels.")
+]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="The clips follow from it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -20,6 +21,9 @@ CACHE_VARIABLE = "MAGI_RT_CACHE"
 LOCK_POLL_S = 0.2
 DAY_S = 86_400.0
 BUILD_LIMIT_S = 6 * 3600.0  # a waiter gives up after this; no build takes so long
+
+_PLACE = re.compile(r".+-.+-[0-9a-f]{16}")
+"""Names of plans' folders; ``manifest.json`` is a name that others use too."""
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +127,8 @@ class PlanCache:
         """Removes plans that nobody has opened for so many days, and what killed builds left;
         returns them and their bytes.
 
-        Plans that another process is building, or that cannot be removed, stay.
+        Plans that another process is building, or that cannot be removed, stay, and so does all
+        that is not named as plans are.
 
         Raises:
             OptionError: days is below 0.
@@ -134,6 +139,8 @@ class PlanCache:
             raise OptionError(f"days is {days}; it must be 0 or more", field="days")
         removed = []
         for left in sorted(self.folder.glob(".*.part")):
+            if not _PLACE.fullmatch(left.stem[1:]):
+                continue
             lock = filelock.FileLock(left.with_suffix(".lock"))
             with suppress(OSError, filelock.Timeout), lock.acquire(timeout=0):
                 size = _bytes_in(left)
@@ -141,6 +148,8 @@ class PlanCache:
                 removed.append((left, size))
         for manifest in sorted(self.folder.glob(f"[!.]*/{MANIFEST}")):
             place = manifest.parent
+            if not _PLACE.fullmatch(place.name):
+                continue
             lock = filelock.FileLock(place.with_name(f".{place.name}.lock"))
             with suppress(OSError, filelock.Timeout), lock.acquire(timeout=0):
                 if time.time() - manifest.stat().st_mtime < days * DAY_S:

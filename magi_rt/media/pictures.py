@@ -190,9 +190,10 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return plain
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(own):
+        told = ImageCms.getProfileDescription(own)
+        if "sRGB" in told and "linear" not in told.lower():
             return plain
-        given = image if image.mode == "CMYK" else plain
+        given = image if image.mode in ("CMYK", "L") else plain
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(given, own, srgb, outputMode="RGB") or plain
     except (ImageCms.PyCMSError, OSError, ImportError):  # a Pillow may be built without profiles

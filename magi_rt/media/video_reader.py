@@ -75,13 +75,13 @@ def _resampled(path: Path, container: InputContainer, fps: float) -> Iterator[Pi
         if held is not None:
             middle_s = (held_s + time_s) / 2
             if made / fps < middle_s:
-                pixels = _to_pixels(held)
+                pixels = upright_pixels(held)
                 while made / fps < middle_s:
                     yield pixels
                     made += 1
         held, held_s, ends_s = frame, time_s, time_s + length_s
     if held is not None:
-        pixels = _to_pixels(held)
+        pixels = upright_pixels(held)
         # a hair less than the end, so that rounded time stamps add no frame
         while made == 0 or made / fps < ends_s - 1e-3:
             yield pixels
@@ -114,7 +114,8 @@ def _timed_frames(
         yield frame, latest_s, 1 / rate
 
 
-def _to_pixels(frame: av.VideoFrame) -> Pixels:
+def upright_pixels(frame: av.VideoFrame) -> Pixels:
+    """A decoded frame as uint8 [H, W, 3] sRGB, turned as its file says."""
     pixels = frame.to_ndarray(format="rgb24")
     if frame.rotation % 90 == 0:
         pixels = np.rot90(pixels, frame.rotation // 90 % 4)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from magi_rt.errors import CheckpointError
 from magi_rt.models.caption_cleaning import clean_prompt
 
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
+_BLOCK = re.compile(r"encoder\.block\.\d+\.")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 
 
@@ -78,16 +80,8 @@ def check_folder(folder: Path, channels: int) -> None:
     Raises:
         CheckpointError: as in :meth:`T5TextEncoder.from_folder`.
     """
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        kind, width = config["model_type"], config["d_model"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable T5 configuration ({error!r}); copy the whole "
-            f"{folder.name} folder again",
-            field="config.json",
-        ) from error
+    path, config = folder / "config.json", _read_config(folder, "model_type", "d_model")
+    kind, width, rate = config["model_type"], config["d_model"], config.get("dropout_rate", 0)
     if kind != "t5":
         raise CheckpointError(
             f"{path} describes a {kind!r} model; the text encoder must be a T5", field="model_type"
@@ -97,6 +91,10 @@ def check_folder(folder: Path, channels: int) -> None:
             f"the text encoder in {folder} gives rows of width {width}, but the denoiser expects "
             f"{channels}; use the T5 that belongs to the model",
             field="d_model",
+        )
+    if not (isinstance(rate, int | float) and 0 <= rate <= 1):
+        raise CheckpointError(
+            f"{path} has a dropout_rate of {rate!r}; it must be from 0 to 1", field="dropout_rate"
         )
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise CheckpointError(
@@ -109,6 +107,41 @@ def check_folder(folder: Path, channels: int) -> None:
             "run programs: convert them with transformers' save_pretrained",
             field="model.safetensors",
         )
+
+
+def check_layers(folder: Path, tensors: Iterable[str]) -> None:
+    """Refuses weights of more or fewer layers than the configuration beside them says.
+
+    Args:
+        tensors: the names of all that is stored.
+
+    Raises:
+        CheckpointError: the two differ, or there is no readable configuration.
+    """
+    wanted = _read_config(folder, "num_layers")["num_layers"]
+    found = {int(name.split(".")[2]) for name in tensors if _BLOCK.match(name)}
+    if not found or (len(found), max(found) + 1) != (wanted, wanted):
+        raise CheckpointError(
+            f"the text encoder in {folder} has weights of {len(found)} layers and a configuration "
+            f"of {wanted!r}; copy the whole folder again",
+            field="num_layers",
+        )
+
+
+def _read_config(folder: Path, *keys: str) -> dict[str, Any]:
+    """The configuration of a T5 folder, which has these keys; CheckpointError where it has not."""
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        for key in keys:
+            config[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable T5 configuration ({error!r}); copy the whole "
+            f"{folder.name} folder again",
+            field="config.json",
+        ) from error
+    return config
 
 
 def _read_model(folder: Path) -> Any:
@@ -130,6 +163,7 @@ def _read_model(folder: Path) -> Any:
             "copy its weight files again",
             field=missing[0],
         )
+    check_layers(folder, [*model.state_dict(), *notes["unexpected_keys"]])
     return model
 
 

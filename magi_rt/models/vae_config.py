@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from magi_rt.config import MOST_LAYERS
 from magi_rt.config_section import ConfigSection
 from magi_rt.errors import ConfigError
 
@@ -66,6 +67,7 @@ class VAEConfig(ConfigSection):
         self.check_types()
         sizes = ("video_size", "video_length", "patch_size", "patch_length", "in_chans", "z_chans")
         self.check_positive(*sizes, "embed_dim", "depth", "num_heads", "mlp_ratio")
+        self.check_most("depth", MOST_LAYERS)
         for key, value in ONLY.items():
             if getattr(self, key) != value:
                 self.refuse(key, f"only {json.dumps(value)} is supported")

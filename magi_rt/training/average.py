@@ -74,6 +74,7 @@ def average_models(
         write_text_encoder=write_text_encoder,
         matrix_dtype=torch.bfloat16,
         data=trained_on(ours),
+        actions=ours.folder,
     )
 
 

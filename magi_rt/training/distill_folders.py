@@ -12,7 +12,7 @@ import torch
 from magi_rt.checkpoints.layout import ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
-from magi_rt.checkpoints.trained_on import usual_data
+from magi_rt.checkpoints.trained_on import trained_on, usual_data
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
@@ -79,7 +79,7 @@ class Source:
         """Clips as this model makes them, of what it was trained on unless ``data`` is given."""
         runtime = self.config.runtime
         usual: dict[str, Any] = {
-            "data": usual_data(None, self.folder),
+            "data": usual_data(fields.pop("data", None), self.folder),
             "scale": runtime.scale_factor,
             "chunks": CHUNKS_PER_CLIP,
             "size": runtime.video_size_h,
@@ -120,4 +120,5 @@ def export(folder: Path, student: VideoDiT, source: Source, shortest: int, data:
         matrix_dtype=torch.bfloat16,
         overwrite=True,
         data=data,
+        actions=source.folder.folder if data == trained_on(source.folder) else None,
     )

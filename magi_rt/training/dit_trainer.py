@@ -15,7 +15,7 @@ from magi_rt.backends.devices import choose_device
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.layout import locate
 from magi_rt.checkpoints.save import save_model
-from magi_rt.checkpoints.trained_on import usual_data
+from magi_rt.checkpoints.trained_on import trained_on, usual_data
 from magi_rt.models.vae import ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.codec import Codec
@@ -108,7 +108,9 @@ def train_dit(
     """
     folder, settings = Path(out_dir), settings or FlowSettings(own_history=OWN_HISTORY)
     device = str(choose_device(device))
-    data = usual_data(data, None if start is None else locate(start))
+    before = None if start is None else locate(start)
+    data = usual_data(data, before)
+    actions = before.folder if before is not None and data == trained_on(before) else None
     source = open_source(data, PICTURE)
     prompts = spoken_prompts(source, seed)
     codec, trainee, tokenizer = begin(vae_dir, start, prompts, seed, layers, patch)
@@ -138,7 +140,7 @@ def train_dit(
         losses = [
             measure(held_out, 0, seeded(HELD_OUT_SEED, 3, k)) for k in range(HELD_OUT_BATCHES)
         ]
-        export(folder / "export", trainee, tokenizer, codec, data)
+        export(folder / "export", trainee, tokenizer, codec, data, actions)
         write_story(folder / "export", folder / "samples.png", story)
         return {"held_out": float(torch.stack(losses).mean())}
 
@@ -187,7 +189,14 @@ def optimisers(trainee: Trainee, rate: float) -> list[torch.optim.Optimizer]:
     ]
 
 
-def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec, data: str) -> None:
+def export(
+    folder: Path,
+    trainee: Trainee,
+    tokenizer: Any,
+    codec: Codec,
+    data: str,
+    actions: Path | None = None,
+) -> None:
     """Write a model folder in the published layout from the weights now in ``trainee``."""
     save_model(
         folder,
@@ -201,4 +210,5 @@ def export(folder: Path, trainee: Trainee, tokenizer: Any, codec: Codec, data: s
         matrix_dtype=torch.bfloat16,
         overwrite=True,
         data=data,
+        actions=actions,
     )

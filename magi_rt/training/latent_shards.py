@@ -77,7 +77,6 @@ class ShardStore:
     def __init__(self, folder: Path, recipe: ShardRecipe, vae: ViTVAE, workers: int = 0) -> None:
         self.folder, self.recipe, self.vae = folder, recipe, vae
         self.makers = ShardMakers(self, workers) if workers else None
-        folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def source(self) -> ClipSource:
@@ -92,6 +91,7 @@ class ShardStore:
         if path.exists() and (kept := self._kept(path)) is not None:
             return kept
         shard = self.make(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         told = {"prompts": shard.prompts, "openings": shard.openings, "made": self.made}
         words = {name: json.dumps(value) for name, value in told.items()}

@@ -290,7 +290,8 @@ def save_vae(
         "latent_std": float(latents.std()),
         "scale_factor": float(1 / latents.std()) if scale is None else scale,
     }
-    with replacing(folder, overwrite=True) as new:
+    parts = (Path(VAE_WEIGHTS).stem, "config.json", "report.json")
+    with replacing(folder, overwrite=True, parts=parts) as new:
         write_weights(new, stored, single_name=VAE_WEIGHTS)
         write_json(new / "config.json", vae.config.to_card())
         write_json(new / "report.json", report)

@@ -102,10 +102,10 @@ class ActionMap:
             CheckpointError: there is no such model.
             ConfigError: the map is wrong.
         """
-        from magi_rt.checkpoints.layout import BUILT_IN_FOLDER, locate
+        from magi_rt.checkpoints.layout import ACTIONS, BUILT_IN_FOLDER, locate
 
         folder = BUILT_IN_FOLDER if model == "dummy" else locate(model).folder
-        path = folder / "actions.toml"
+        path = folder / ACTIONS
         return cls.load(path) if path.exists() else cls()
 
     @classmethod

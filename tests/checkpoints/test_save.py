@@ -111,6 +111,34 @@ def test_a_folder_is_replaced_only_when_asked(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["m"]
 
 
+def test_what_lies_beside_a_model_stays_when_the_model_is_replaced(tmp_path: Path) -> None:
+    folder, start = write_model(tmp_path / "m"), tmp_path / "start"
+    (folder / "README.md").write_text("mine")
+    (folder / "pictures" / "old").mkdir(parents=True)
+    (folder / "pictures" / "old" / "1.txt").write_text("a picture")
+    (folder / "pictures" / "newest").symlink_to("old")
+    (folder / "inference_weight" / "stale.safetensors").write_text("weights of before")
+    start.mkdir()
+    config = small_config(distill=True)
+    assert config.engine.distill
+
+    def save() -> None:
+        weights = random_denoiser(config)
+        save_model(folder, config, denoiser=weights, overwrite=True, actions=start)
+
+    save()
+    assert listing(folder) == ["README.md", "config.json", "inference_weight.distill", "pictures"]
+    assert (folder / "pictures" / "newest" / "1.txt").read_text() == "a picture"
+    assert (folder / "pictures" / "newest").is_symlink()
+    (start / "actions.toml").write_text("# the start's")
+    save()
+    assert (folder / "actions.toml").read_text() == "# the start's"
+    (folder / "actions.toml").write_text("# mine")
+    save()
+    assert (folder / "actions.toml").read_text() == "# mine"
+    assert listing(tmp_path) == ["m", "start"]
+
+
 def test_a_link_or_a_file_in_the_place_of_a_folder_is_replaced_and_nothing_is_left(
     tmp_path: Path,
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_check_shows_every_problem_and_ends_with_code_2(tmp_path: Path) -> Non
         (["toybox", "clips", "--seconds", "999"], "at most 120"),
         (["toybox", "clips", "--seconds", "nan"], "more than 0"),
         (["toybox", "clips", "--clips", "0"], "--clips"),
+        (["toybox", "clips", "--size", "30000"], "less than or equal to 4096"),
         (["--check", "nowhere"], "nowhere is no folder"),
     ],
 )

@@ -188,13 +188,14 @@ def test_old_plans_are_removed_by_the_verb(tmp_path: Path) -> None:
     def build(into: Path) -> None:
         (into / "plan").write_text("x")
 
-    place = PlanCache(tmp_path).get(identity(), build).folder
+    plans = tmp_path / "plans [old] [/new]"
+    place = PlanCache(plans).get(identity(), build).folder
     kept, gone = (
-        CliRunner().invoke(app, ["compile", "--plans", str(tmp_path), "--prune", days])
+        CliRunner().invoke(app, ["compile", "--plans", str(plans), "--prune", days])
         for days in ("1", "0")
     )
     assert (kept.output, kept.exit_code, gone.exit_code) == ("", 0, 0)
-    assert place.name in "".join(gone.output.split()) and not place.exists()
+    assert f"{plans.name}/{place.name}" in gone.output.replace("\n", "") and not place.exists()
 
 
 @pytest.mark.parametrize("target", ["cpu", "rtx4090"])

@@ -150,6 +150,17 @@ def test_plans_unused_for_long_are_removed_and_those_in_use_stay(tmp_path: Path)
         cache.prune(-1)
 
 
+def test_only_folders_that_are_named_as_plans_are_removed(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    for name in ("my-extension", "a-b-0123456789ABCDEF", "a-b-0123456789abcde", ".half.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text('{"name": "of another program"}')
+    damaged = cache.get(identity(), build).folder
+    (damaged / "manifest.json").write_text("{")
+    assert [place for place, _ in cache.prune(0)] == [damaged]
+    assert len([place for place in tmp_path.iterdir() if place.is_dir()]) == 4
+
+
 def test_a_plan_that_cannot_be_removed_stays_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

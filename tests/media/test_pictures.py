@@ -21,8 +21,8 @@ def test_an_rgb_png_comes_back_pixel_for_pixel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), pixels)
 
 
-def display_p3() -> bytes:
-    """An ICC profile of the colours of Display P3, with a plain gamma of 2.2."""
+def profile(gamma: float, description: str = "", space: bytes = b"RGB ") -> bytes:
+    """An ICC profile with a plain gamma: of the colours of Display P3, or of grey (b"GRAY")."""
 
     def fixed(*numbers: float) -> bytes:
         return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
@@ -30,27 +30,46 @@ def display_p3() -> bytes:
     def xyz(*numbers: float) -> bytes:
         return b"XYZ \0\0\0\0" + fixed(*numbers)
 
-    gamma = struct.pack(">4sIIH2x", b"curv", 0, 1, round(2.2 * 256))
+    curve = struct.pack(">4sIIH2x", b"curv", 0, 1, round(gamma * 256))
+    words = description.encode() + b"\0"
+    told = struct.pack(">4sII", b"desc", 0, len(words)) + words
     tags = {
+        b"desc": told.ljust(len(told) + 79 + -len(words) % 4, b"\0"),
         b"wtpt": xyz(0.9642, 1.0, 0.8249),
-        b"rXYZ": xyz(0.51512, 0.2412, -0.00105),
-        b"gXYZ": xyz(0.29198, 0.69225, 0.04189),
-        b"bXYZ": xyz(0.1571, 0.06657, 0.78407),
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma),
     }
+    if space == b"GRAY":
+        tags[b"kTRC"] = curve
+    else:
+        tags |= {
+            b"rXYZ": xyz(0.51512, 0.2412, -0.00105),
+            b"gXYZ": xyz(0.29198, 0.69225, 0.04189),
+            b"bXYZ": xyz(0.1571, 0.06657, 0.78407),
+            **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+        }
     table, body, place = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
     for name, data in tags.items():
         table += struct.pack(">4sII", name, place + len(body), len(data))
         body += data
     head = struct.pack(
-        ">I4xI4s4s4s12x4s28x", place + len(body), 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp"
+        ">I4xI4s4s4s12x4s28x", place + len(body), 0x02400000, b"mntr", space, b"XYZ ", b"acsp"
     )
     return (head + fixed(0.9642, 1.0, 0.8249)).ljust(128, b"\0") + table + body
 
 
+@pytest.mark.parametrize(("mode", "space"), [("RGB", b"RGB "), ("L", b"GRAY")])
+def test_a_profile_is_heeded_whatever_it_is_called(tmp_path: Path, mode: str, space: bytes) -> None:
+    linear = profile(1.0, "GIMP built-in Linear sRGB", space)
+    own = ImageCms.ImageCmsProfile(io.BytesIO(linear))
+    assert "Linear sRGB" in ImageCms.getProfileDescription(own)
+    Image.new(mode, (4, 4), (55, 55, 55)[: len(mode)]).save(
+        tmp_path / "linear.png", icc_profile=linear
+    )
+    assert np.abs(read_image(tmp_path / "linear.png").astype(int) - 128).max() <= 2
+
+
 def test_a_display_p3_red_is_read_as_the_srgb_red_it_shows(tmp_path: Path) -> None:
     red = Image.new("RGB", (4, 4), (234, 51, 35))  # sRGB's (255, 0, 0) in Display P3
-    red.save(tmp_path / "p3.png", icc_profile=display_p3())
+    red.save(tmp_path / "p3.png", icc_profile=profile(2.2))
     red.save(tmp_path / "broken.png", icc_profile=b"no profile")
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     red.save(tmp_path / "srgb.png", icc_profile=srgb.tobytes())

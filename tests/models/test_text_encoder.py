@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from magi_rt.errors import CheckpointError
-from magi_rt.models.text_encoder import T5TextEncoder
+from magi_rt.models.text_encoder import T5TextEncoder, check_layers
 from tests.support import CAPTION_CHANNELS, write_tiny_t5
 
 
@@ -112,6 +112,34 @@ def test_another_kind_of_model_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
     with pytest.raises(CheckpointError, match="'bert'"):
+        read(folder)
+
+
+def test_weights_of_more_layers_than_the_configuration_says_are_refused(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    again = {k.replace("block.0", "block.1"): v for k, v in tensors.items() if "block.0" in k}
+    save_file(tensors | again, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="2 layers and a configuration of 1"):
+        read(folder)
+
+
+@pytest.mark.parametrize("layers", [0, 2, 10**30, "1"])
+def test_a_configuration_of_other_layers_is_refused_before_weights_are_read(
+    folder: Path, layers: object
+) -> None:
+    names = load_file(folder / "model.safetensors")
+    check_layers(folder, names)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_layers": layers}))
+    with pytest.raises(CheckpointError, match="1 layers and a configuration of"):
+        check_layers(folder, names)
+
+
+@pytest.mark.parametrize("rate", [float("nan"), -0.1, "0"])
+def test_a_rate_of_dropout_that_is_none_is_refused(folder: Path, rate: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dropout_rate": rate}))
+    with pytest.raises(CheckpointError, match=r"dropout_rate of .* must be from 0 to 1"):
         read(folder)
 
 

@@ -110,6 +110,7 @@ def ready_shards(run: Path, teacher: Path, clips: dict[str, int]) -> None:
     held_out = replace(train, seed=HELD_OUT_SEED, split="held_out")
     for name, seed, recipe in (("shards", 1, train), ("held_out", 2, held_out)):
         store = ShardStore(run / name, recipe, source.codec.vae)
+        store.folder.mkdir(parents=True, exist_ok=True)
         latents = torch.stack([random_latents(CHUNKS * WIDTH, 10 * seed + k) for k in range(4)])
         told = [["a red ball", "wind", "", "snow"]] * 4
         openings = [["a red ball", None, None, "a red ball, snow"]] * 4

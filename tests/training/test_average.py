@@ -56,6 +56,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_every_weight_lies_on_the_line_between_the_two(tmp_path: Path, share: float) -> None:
     first, second = model(tmp_path / "one", 1), model(tmp_path / "two", 2)
+    (first / "actions.toml").write_text("# keys")
     out = average_models(tmp_path / "mean", first, second, share=share)
     one, two, mean = (weights(folder) for folder in (first, second, out))
     assert mean.keys() == one.keys()
@@ -64,7 +65,8 @@ def test_every_weight_lies_on_the_line_between_the_two(tmp_path: Path, share: fl
             tensor, torch.lerp(one[name], two[name], share), rtol=1e-2, atol=1e-3, msg=name
         )
     assert any(not torch.equal(one[name], two[name]) for name in one if name.startswith("text."))
-    assert (out / "trained-on.json").read_text() == (first / "trained-on.json").read_text()
+    for beside in ("trained-on.json", "actions.toml"):
+        assert (out / beside).read_text() == (first / beside).read_text()
 
 
 def test_models_that_differ_in_more_than_weights_have_no_mean(tmp_path: Path) -> None:

@@ -68,6 +68,11 @@ def test_another_reader_finds_the_same_captions(tmp_path: Path) -> None:
     assert found == [(333, 1333, "snow"), (2000, 3_698_000, "sun")]
 
 
+def test_an_arrow_alone_is_no_time(tmp_path: Path) -> None:
+    (_, second) = read(tmp_path, TWO.replace("go on", "go --> on"))
+    assert second.prompt == "go --> on"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [

@@ -100,6 +100,20 @@ def test_frames_at_odd_times_are_found_too(tmp_path: Path) -> None:
     assert np.abs(np.subtract(found, expected)).max() <= 2
 
 
+@pytest.mark.parametrize("colour", [(128, 128, 128), (200, 120, 40), (255, 255, 255)])
+def test_a_smaller_picture_has_the_same_colours(
+    tmp_path: Path, colour: tuple[int, int, int]
+) -> None:
+    path = tmp_path / "flat.mp4"
+    writer = VideoWriter(path, fps=24, height=64, width=64)
+    for _ in range(4):
+        writer.write(np.full((64, 64, 3), colour, np.uint8))
+    writer.close()
+    whole, small = (index_clip(path).read(0, 1, fps=24, size=size) for size in (64, 32))
+    assert np.abs(whole.astype(int) - colour).max() <= 1
+    assert np.array_equal(small[0, 0, 0], whole[0, 0, 0])
+
+
 def test_pictures_are_scaled_and_cut_to_the_middle_square(tmp_path: Path) -> None:
     wide = np.zeros((48, 96, 3), dtype=np.uint8)
     wide[:, :24], wide[:, 24:72], wide[:, 72:] = 250, 120, 250

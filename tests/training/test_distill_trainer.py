@@ -20,6 +20,7 @@ from magi_rt.planner.steps import taught_steps
 from magi_rt.sampling.schedule import SamplerConfig
 from magi_rt.training.distill_folders import Source, distilled_config
 from magi_rt.training.distill_trainer import Distillation, train_distill
+from magi_rt.training.dit_trainer import train_dit
 from magi_rt.training.loop import Outcome, read_log
 from magi_rt.world import World
 from tests.support import small_config, write_model
@@ -135,6 +136,28 @@ def test_a_student_learns_from_what_its_teacher_was_trained_on_and_says_so(
     (other / TRAINED_ON).write_text('{"data": "calm-toybox"}')
     assert Source.open(other).recipe(1).data == "calm-toybox"
     assert Source.open(other).recipe(1, data="clips").data == "clips"
+
+
+def test_a_program_that_a_model_folder_names_is_not_run_unasked(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = tmp_path / "ran"
+    (tmp_path / "world.py").write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()")
+    other = shutil.copytree(teacher, tmp_path / "teacher")
+    (other / TRAINED_ON).write_text('{"data": "world.py:Mine"}')
+    into = tmp_path / "runs"
+    with pytest.raises(OptionError, match=r"a program, which runs only .* --data world\.py:Mine"):
+        train_distill(into, other, steps=1, batch=1)
+    with pytest.raises(OptionError, match=r"a program, which runs only .* --data world\.py:Mine"):
+        train_dit(into, start=other, steps=1, batch=1)
+    (other / TRAINED_ON).write_text('{"data": "clips-of-mine"}')
+    with pytest.raises(OptionError, match=r"no folder here .* --data clips-of-mine"):
+        train_distill(into, other, steps=1, batch=1)
+    assert not ran.exists() and not into.exists()
+    with pytest.raises(OptionError, match="no class 'Mine'"):
+        train_distill(into, other, steps=1, batch=1, clips={"data": "world.py:Mine"})
+    assert ran.exists() and not into.exists(), "asked for, it runs"
 
 
 @pytest.mark.parametrize("shortest", [4, 8])

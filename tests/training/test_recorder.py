@@ -231,6 +231,30 @@ def test_what_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
     assert names(tmp_path) == ["old.srt", "run.mp4", "run.srt"]
 
 
+@pytest.mark.parametrize(
+    "prompt", ["\u7ea2\u7403", "<b>", "<i>slow</i> motion", r"{\an8} up", "from 1 --> 2", "map.png"]
+)
+def test_a_prompt_that_would_be_read_otherwise_is_refused_before_it_is_recorded(
+    tmp_path: Path, prompt: str
+) -> None:
+    with Recorder(tmp_path / "run.mp4") as recorder:
+        recorder.prompt("before")
+        with pytest.raises(PromptError, match="say it in other words"):
+            recorder.prompt(prompt)
+        recorder.frame(picture(0))
+    assert open_clip(tmp_path / "run.mp4").prompt_at(0) == "before"
+
+
+@pytest.mark.parametrize(
+    "prompt", ["move --> left", "a < b", "7", "!?", "gravity, please\u2028now"]
+)
+def test_other_prompts_are_read_as_they_were_recorded(tmp_path: Path, prompt: str) -> None:
+    with Recorder(tmp_path / "run.mp4") as recorder:
+        recorder.prompt(prompt)
+        recorder.frame(picture(0))
+    assert open_clip(tmp_path / "run.mp4").prompt_at(0) == " ".join(prompt.split())
+
+
 def test_a_game_that_records_does_not_load_torch() -> None:
     program = (
         "import sys\n"

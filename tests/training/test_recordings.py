@@ -285,6 +285,15 @@ def test_recording_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert first.stat().st_mtime_ns == written
 
 
+def test_a_clip_that_has_no_room_in_memory_is_refused_before_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.training.recordings.from_world.free_in_main", lambda: 10**6)
+    with pytest.raises(OptionError, match=r"128x128 pixels takes .* GB .* smaller pictures"):
+        next(record_clips(WorldSource("toybox", 128), tmp_path / "clips", clips=1, seconds=1))
+    assert not (tmp_path / "clips").exists()
+
+
 def test_a_folder_takes_one_recording_of_a_world_at_a_time(tmp_path: Path) -> None:
     world = WorldSource("toybox", 32)
     first = record_clips(world, tmp_path, clips=2, seconds=0.3)

@@ -24,6 +24,7 @@ TOLERANCE_S = 0.005
 
 _TIME = r"(\d{1,3}):([0-5]\d):([0-5]\d)[,.](\d{3})"
 _SPAN = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?$")
+_TIME_LIKE = re.compile(r"\d\s*-->\s*\d")
 _TAGS = re.compile(r"</?(?:b|i|u|s|font)\b[^>]*>|\{\\[^}]*\}", re.IGNORECASE)
 
 
@@ -87,7 +88,7 @@ def _caption(path: Path, number: int, block: Sequence[str]) -> Caption:
             "empty line ends it",
         )  # fmt: skip
     for further, line in enumerate(block[1:], number + 1):
-        if "-->" in line:
+        if _TIME_LIKE.search(line):
             raise _odd(path, further, "a time stands within a text; put an empty line before it")
     start_s, end_s = _seconds(span.groups()[:4]), _seconds(span.groups()[4:])
     if end_s <= start_s:
@@ -96,15 +97,39 @@ def _caption(path: Path, number: int, block: Sequence[str]) -> Caption:
             "it must end later than it starts",
         )  # fmt: skip
     try:
-        prompt = plain_prompt(_TAGS.sub("", " ".join(block[1:])))
+        prompt = _said(" ".join(block[1:]))
     except PromptError as error:
         raise _odd(path, number, error.message) from error
-    if any(map(str.isalnum, prompt)) and not clean_prompt(prompt):
-        raise _odd(
-            path, number, f"text encoders read nothing of {prompt[:60]!r} (no Chinese characters, "
-            "addresses or file names); say it in other words, or leave the caption out",
-        )  # fmt: skip
     return Caption(start_s, end_s, prompt, number)
+
+
+def caption_prompt(text: str) -> str:
+    """The prompt as a caption holds it and as it is read from there.
+
+    Raises:
+        PromptError: it is none, or would be read otherwise: encoders read nothing of it, it has
+            marks such as ``<i>``, or looks like the times of a caption.
+    """
+    prompt = plain_prompt(text)
+    if _TIME_LIKE.search(prompt) or _said(prompt) != prompt:
+        raise PromptError(
+            f"captions cannot hold {prompt[:60]!r}: what looks like a time (1 --> 2) or a mark "
+            "(<i>) is one there; say it in other words",
+            field="prompt",
+        )
+    return prompt
+
+
+def _said(text: str) -> str:
+    """The prompt of a caption's text; PromptError where no encoder reads any of it."""
+    prompt = plain_prompt(_TAGS.sub("", text))
+    if any(map(str.isalnum, prompt)) and not clean_prompt(prompt):
+        raise PromptError(
+            f"text encoders read nothing of {prompt[:60]!r} (no Chinese characters, addresses or "
+            "file names); say it in other words, or leave it out",
+            field="prompt",
+        )
+    return prompt
 
 
 def _check_order(path: Path, captions: Sequence[Caption]) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from magi_rt.errors import MediaError
-from magi_rt.media.pictures import MAX_PIXELS, MIN_SIDE, Pixels, check_readable
+from magi_rt.media.pictures import MAX_PIXELS, MIN_SIDE, Pixels, check_readable, resize
+from magi_rt.media.video_reader import upright_pixels
 
 if TYPE_CHECKING:
     import av
@@ -176,19 +177,17 @@ def _stamps(
 
 
 def fitted(frame: av.VideoFrame, size: int) -> Pixels:
-    """A decoded frame as uint8 [size, size, 3] sRGB: upright, covering the square, cut evenly."""
-    from av.video.reformatter import Interpolation
+    """A decoded frame as uint8 [size, size, 3] sRGB: upright, covering the square, cut evenly.
 
+    Scaled by Pillow, as first pictures and videos of worlds are: FFmpeg's scaler makes colours
+    darker by 1 to 2 levels unless it is told not to, which not every PyAV can.
+    """
+    pixels = upright_pixels(frame)
     scale = size / min(frame.width, frame.height)
-    width, height = (max(size, round(side * scale)) for side in (frame.width, frame.height))
-    scaled = frame.reformat(
-        width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC
-    )
+    height, width = (max(size, round(side * scale)) for side in pixels.shape[:2])
     top, left = (height - size) // 2, (width - size) // 2
-    pixels = scaled.to_ndarray()[top : top + size, left : left + size]
-    if frame.rotation % 90 == 0:
-        pixels = np.rot90(pixels, frame.rotation // 90 % 4)
-    return np.ascontiguousarray(pixels, dtype=np.uint8)
+    cut = resize(pixels, height, width)[top : top + size, left : left + size]
+    return np.ascontiguousarray(cut)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from magi_rt.errors import MediaError, OptionError
+from magi_rt.free_memory import free_in_main
 from magi_rt.training.recordings.recorder import Recorder
 from magi_rt.training.recordings.source import FRAME_RATE, FRAMES_PER_CHUNK, ClipSource
 from magi_rt.training.seeds import seeded
@@ -28,8 +29,8 @@ def record_clips(
         seconds: of each clip, rounded up to whole chunks; at most ``MAX_CLIP_S``.
 
     Raises:
-        OptionError: clips or seconds are outside their limits, the seed is negative, or another
-            recording is at work in the folder.
+        OptionError: clips or seconds are outside their limits, a clip has no room in memory, the
+            seed is negative, or another recording is at work in the folder.
         MediaError: the folder cannot be written to.
     """
     if clips < 1 or seed < 0:
@@ -44,12 +45,24 @@ def record_clips(
     if folder.exists() and not folder.is_dir():
         raise MediaError(f"{folder} is a file; name a folder for the clips", field="path")
     chunks = ceil(seconds * FRAME_RATE / FRAMES_PER_CHUNK)
+    _check_room(source.size, chunks * FRAMES_PER_CHUNK, seconds)
     with sole_run(folder, "recording"):
         for number in range(1, clips + 1):
             path = folder / f"clip-{number:04}.mp4"
             if not path.exists():
                 _record_one(source, path, chunks, seed, number)
             yield path
+
+
+def _check_room(size: int, frames: int, seconds: float) -> None:
+    """Raise OptionError where a clip surely has no room: bytes, and a few frames as numbers."""
+    free, needed = free_in_main(), size * size * 3 * (frames + 16)
+    if free is not None and needed > free:
+        raise OptionError(
+            f"a clip of {seconds:g} s of {size}x{size} pixels takes {needed / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free; record smaller pictures or shorter clips",
+            field="size",
+        )
 
 
 def _record_one(source: ClipSource, path: Path, chunks: int, seed: int, number: int) -> None:

@@ -15,9 +15,8 @@ from magi_rt.errors import MediaError
 from magi_rt.media.late_interrupt import late_interrupt
 from magi_rt.media.pictures import Pixels, pixels_in_memory, resize
 from magi_rt.media.video_writer import VideoWriter
-from magi_rt.training.recordings.captions import Caption, captions_text
+from magi_rt.training.recordings.captions import Caption, caption_prompt, captions_text
 from magi_rt.whole_files import cannot_write, write_whole
-from magi_rt.world.prompt_text import plain_prompt
 
 
 class Recorder:
@@ -72,9 +71,9 @@ class Recorder:
     def prompt(self, text: str) -> None:
         """What is asked for from the next frame on, until the next prompt; "" for nothing.
 
-        PromptError for what is no prompt.
+        PromptError for what is no prompt, or what captions cannot hold (``caption_prompt``).
         """
-        self._asked = plain_prompt(text)
+        self._asked = caption_prompt(text)
 
     def frame(self, picture: Any, time_s: float | None = None) -> None:
         """Append a frame: a pygame surface, or an array [H, W, 3], uint8 or float 0..1.
