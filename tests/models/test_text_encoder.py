@@ -117,7 +117,9 @@ def test_another_kind_of_model_is_refused(folder: Path) -> None:
 
 def test_weights_of_more_layers_than_the_configuration_says_are_refused(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
-    again = {k.replace("block.0", "block.1"): v for k, v in tensors.items() if "block.0" in k}
+    again = {
+        k.replace("block.0", "block.1"): v.clone() for k, v in tensors.items() if "block.0" in k
+    }
     save_file(tensors | again, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match="2 layers and a configuration of 1"):
         read(folder)
