@@ -22,7 +22,7 @@ PROMPTS = (
     "dusk falls", "night falls", "it rains", "it snows",
     "night falls and it snows", "a yellow box drops in",
 )  # fmt: skip
-FUTURES = ("gravity pulls right", "night falls and it snows")
+FUTURES = ("gravity pulls left", "night falls and it snows")
 DAY = (START, "dusk falls", "night falls", "day breaks")
 SETTLED = 3
 """Chunks until what the first prompt asked for has come to rest; the next prompt comes then."""

@@ -84,6 +84,8 @@ def save_model(
             write_json(new / "vae" / "config.json", vae_config)
         if write_text_encoder is not None:
             write_text_encoder(_made(new / "t5" / T5_FOLDER))
+            for words in (new / "t5" / T5_FOLDER).glob("*.safetensors"):
+                words.chmod((new / CONFIG_NAME).stat().st_mode)
         if data is not None:
             write_json(new / TRAINED_ON, {"data": data})
         if actions is not None and (actions / ACTIONS).is_file():
@@ -123,7 +125,7 @@ def write_weights(
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
     """Writes one file that may be read by whoever may read new files; safetensors lets its owner
-    alone."""
+    alone, whoever calls it."""
     path.touch()
     rights = path.stat().st_mode
     save_file(tensors, path, metadata={"format": "pt"})

@@ -32,13 +32,13 @@ def test_a_saved_folder_has_the_published_layout(talking_model: Path) -> None:
 def test_weights_may_be_read_by_whoever_may_read_the_configuration(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        folder, other = write_model(tmp_path / "m"), tmp_path / "other"
+        folder, other = write_model(tmp_path / "m", text=True), tmp_path / "other"
         other.mkdir()
     finally:
         os.umask(before)
     rights = (folder / "config.json").stat().st_mode
     weights = list(folder.rglob("*.safetensors"))
-    assert weights and {path.stat().st_mode for path in weights} == {rights}
+    assert len(weights) == 3 and {path.stat().st_mode for path in weights} == {rights}
     assert folder.stat().st_mode == other.stat().st_mode
 
 
