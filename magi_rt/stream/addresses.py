@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import socket
+import stat
+from contextlib import suppress
 
 from magi_rt.errors import OptionError
 
@@ -71,10 +74,19 @@ def control_address(frames: str) -> str:
 
 
 def refuse_taken(address: str) -> None:
-    """Raise OptionError when somebody listens at an ``ipc`` path, which libzmq would take away."""
+    """Raise OptionError when an ``ipc`` path is taken, which libzmq would take away.
+
+    Taken is a path at which somebody listens, and one of a file that is no socket.
+    """
     path = address.removeprefix("ipc://")
     if path == address or not hasattr(socket, "AF_UNIX"):
         return
+    with suppress(OSError):  # nothing is there
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OptionError(
+                f"address {address} is taken: {path} is a file and no socket; choose another path",
+                field="address",
+            )
     with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(1.0)
         try:

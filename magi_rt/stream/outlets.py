@@ -78,6 +78,7 @@ class Outlets:
         self.copied = 0
         self._rings: dict[tuple[str, ...], BufferRing] = {}
         self._shared: dict[Kind, SharedWriter] = {}
+        self._turns: dict[Kind, int] = {}
         self._doorbells = Doorbells()
 
     def keep(self, pixels: Bytes, picture: Picture | None) -> Made:
@@ -111,9 +112,11 @@ class Outlets:
         if writer is not None and writer.slot_bytes >= size:
             return str(writer.path)
         if writer is not None:
+            self._turns[kind] = writer.beyond
             writer.close()
         try:
-            self._shared[kind] = SharedWriter(stream, "-".join(kind), size)
+            turn = self._turns.get(kind, 0)
+            self._shared[kind] = SharedWriter(stream, "-".join(kind), size, turn=turn)
         except SharedFramesError:
             self._shared.pop(kind, None)
             return ""

@@ -36,13 +36,17 @@ def picture_pixels(data: bytes) -> Pixels:
     Raises:
         MediaError: it is none, or cannot be read.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         # sizes are checked before anything is decoded
         return picture_to_pixels(Image.open(io.BytesIO(data), formats=_FILES))
     except MagiError:
         raise
+    except UnidentifiedImageError as error:  # which tells where in memory the bytes lie
+        raise MediaError(
+            "the image is no PNG, JPEG or WebP file; send one of these", field="image"
+        ) from error
     except Exception as error:  # decoders of damaged files raise almost anything
         raise MediaError(
             f"the image cannot be read ({error}); send a whole PNG, JPEG or WebP file",

@@ -53,13 +53,16 @@ class SharedWriter:
         name: what lies in it, a part of the file's name: ``rgb8-top``.
         slot_bytes: most bytes of a frame; memory for eight of them is taken at once.
         folder: of the file; memory where the system offers that.
+        turn: the even number at which turns begin: the ``beyond`` of an earlier file of the same
+            stream and name, so that a reader which still maps that one takes none of its frames
+            for one of these.
 
     Raises:
         SharedFramesError: the file cannot be made; on Windows it never can.
     """
 
     def __init__(
-        self, stream: str, name: str, slot_bytes: int, *, folder: Path | None = None
+        self, stream: str, name: str, slot_bytes: int, *, folder: Path | None = None, turn: int = 0
     ) -> None:
         folder = folder or shared_folder()
         self.stream = stream
@@ -81,6 +84,7 @@ class SharedWriter:
             ) from error
         self._all: Bytes = np.frombuffer(self._map, dtype=np.uint8)
         self._turns = self._all[_TURNS : _TURNS + 8 * SLOTS].view("<u8")
+        self._turns[:] = turn
         self._next = 0
 
     def _make(self, head: bytes) -> tuple[int, mmap.mmap]:
@@ -115,6 +119,11 @@ class SharedWriter:
         """The slot is written; returns its turn, for the header."""
         self._turns[slot] += np.uint64(1)
         return int(self._turns[slot])
+
+    @property
+    def beyond(self) -> int:
+        """An even number that no turn has passed."""
+        return int(self._turns.max()) + 1 & ~1
 
     def close(self) -> None:
         """Removes the file; readers that have mapped it keep what they see."""

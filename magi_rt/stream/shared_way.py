@@ -67,7 +67,7 @@ class SharedWay:
         if control and not file:
             self.dealer = self._asking(control, keys)
         self._client, self._asked = secrets.token_hex(8), 0
-        self._stream, self._faults = "", 0
+        self._stream, self._faults, self._sought = "", 0, False
         self._reader: SharedReader | None = None
         self.doorbell: Doorbell | None = None
         self._rung = False
@@ -123,7 +123,7 @@ class SharedWay:
         except SharedFramesError as error:
             _log.info("%s; frames come by socket", error)
             return
-        self.state, self._faults = State.TRYING, 0
+        self.state, self._faults, self._sought = State.TRYING, 0, False
         self._socket.subscribe(self._shared.name)
         with suppress(OSError):  # headers come by socket then
             self.doorbell = Doorbell(Path(path).parent, self._stream)
@@ -159,6 +159,7 @@ class SharedWay:
         """A shared frame was announced; the first one that is really there proves the way."""
         if header.shared is None or self._reader is None or header.stream != self._stream:
             return
+        self._sought = False
         if self.state is State.TRYING and self._reader.intact(*header.shared):
             self.state = State.SHARED
             self._socket.unsubscribe(self._parts.name)
@@ -196,9 +197,17 @@ class SharedWay:
             self._reader = None
 
     def ask_again(self) -> None:
-        """Makes the server send its last frame again."""
-        if self.proven:
+        """Makes the server send its last frame again; by socket when it does not come this way.
+
+        A heartbeat may only have overtaken the frame that it names, which is still at the door.
+        """
+        if self.proven and self._sought:
             self.fall_back()
+        elif self.proven:
+            self._sought = True
+            topic = self._bell if self._rung else self._shared
+            self._socket.unsubscribe(topic.name)
+            self._socket.subscribe(topic.name)
         else:
             self._socket.unsubscribe(self._parts.name)
             self._socket.subscribe(self._parts.name)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from magi_rt.errors import OptionError
+from magi_rt.errors import OptionError, SnapshotError
 from magi_rt.stream.requests import NAME
 from magi_rt.world.snapshot import Snapshot
 
@@ -43,8 +46,9 @@ class SnapshotFolder:
                 f"the server keeps {MOST_FILES} snapshots already; write over one of them",
                 field="name",
             )
-        snapshot.save(path)
-        return path.stat().st_size
+        with self._unsaid():
+            snapshot.save(path)
+            return path.stat().st_size
 
     def load(self, name: str) -> Snapshot | None:
         """The snapshot of that name, None when there is none.
@@ -57,12 +61,22 @@ class SnapshotFolder:
         # a link would lead out of the folder
         if path.is_symlink() or not path.is_file():
             return None
-        return Snapshot.load(path)
+        with self._unsaid():
+            return Snapshot.load(path)
 
     @property
     def usable(self) -> bool:
         """True when there is a folder at all."""
         return self._folder is not None
+
+    @contextmanager
+    def _unsaid(self) -> Iterator[None]:
+        """Errors inside name files without their folder, which is nobody's business."""
+        try:
+            yield
+        except SnapshotError as error:
+            told = error.message.replace(f"{self._folder}{os.sep}", "")
+            raise SnapshotError(told, field=error.field) from error
 
     def _path(self, name: str) -> Path:
         if self._folder is None:

@@ -219,6 +219,8 @@ class SteeredWorld:
             branch = self._forks[name]
             dropped = self._enter(branch.world.fork(), branch.shapings)
             self._first = branch.first
+            if self.world.chunks == 0:
+                self._say_first_prompt()
         else:
             state = self._snapshots.load(name) if self._snapshots.usable else None
             if state is None:

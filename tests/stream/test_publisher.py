@@ -298,6 +298,14 @@ def test_a_taken_address_is_an_error_that_says_so(publisher: FramePublisher) -> 
         FramePublisher(publisher.address)
 
 
+def test_a_file_that_is_no_socket_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    with pytest.raises(OptionError, match="is a file and no socket"):
+        FramePublisher(f"ipc://{file}")
+    assert file.read_text() == "mine"
+
+
 def test_an_address_that_others_can_reach_needs_keys() -> None:
     with pytest.raises(OptionError, match="keys"):
         FramePublisher("tcp://0.0.0.0:*")

@@ -191,6 +191,24 @@ def test_closing_removes_the_file_and_a_reader_keeps_what_it_sees(writer: Shared
     reader.close()
 
 
+def test_a_reader_of_an_earlier_file_takes_no_frame_of_the_next_one(tmp_path: Path) -> None:
+    first = SharedWriter(STREAM, "rgb8-top", 5_000, folder=tmp_path)
+    old = SharedReader(first.path, STREAM)
+    for value in range(20):
+        write(first, value)
+    first.begin(5_000)
+    turn = first.beyond
+    first.close()
+    second = SharedWriter(STREAM, "rgb8-top", 9_000, folder=tmp_path, turn=turn)
+    new = SharedReader(second.path, STREAM)
+    for value in range(20):
+        place = write(second, value)
+        assert old.copy(*place, 5_000) is None
+        seen = new.copy(*place, 5_000)
+        assert seen is not None and (seen == value).all()
+    second.close()
+
+
 def test_files_of_dead_servers_are_removed_and_those_of_living_ones_stay(
     tmp_path: Path, writer: SharedWriter
 ) -> None:

@@ -237,6 +237,17 @@ def test_a_fork_keeps_the_prompt_of_its_beginning() -> None:
     assert world.advance().text == "snow"
 
 
+@pytest.mark.parametrize(("text", "says"), [(None, "rain"), ("snow", "snow"), ("", "")])
+def test_a_fork_of_the_very_beginning_begins_with_its_prompt(text: str | None, says: str) -> None:
+    world = steered(first_prompt="rain")
+    world.advance()
+    world.begin_anew(text=text)
+    world.fork("here", 0)
+    world.advance()
+    world.restore("here")
+    assert world.advance().text == says
+
+
 def test_a_prompt_whose_only_chunk_is_lost_is_told() -> None:
     world = steered(history=0)
     world.prompt(1, "rain", "next")

@@ -122,6 +122,10 @@ void mg_frames_use_shared(mg_network *network, const char *path, const char *str
                       "shared memory %s cannot be used: frames come through the socket", path);
         return;
     }
+    if (subscribed && strcmp(network->shared.stream, stream) != 0) {
+        stop_shared(network); /* another server's, heard of before its frames: so is the doorbell */
+        subscribed = false;
+    }
     mg_shared_close(&network->shared);
     network->shared = offered;
     if (subscribed) return; /* greeted again; the file may be another one of the same name */

@@ -1,6 +1,6 @@
 """Runs a client's live tests against real servers.
 
-    live.py world|ipc|keys|restart|viewer COMMAND...
+    live.py world|ipc|keys|restart|next|viewer COMMAND...
 
 The command gets what test_live.c describes behind its own arguments. Ends with 77 when magi_rt or
 what it needs is not there: then nothing was tested.
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 try:
@@ -111,6 +112,25 @@ def test_restart(command: list[str]) -> None:
         assert client.wait(60) == 0
     finally:
         second.communicate()
+
+
+def test_next(command: list[str]) -> None:
+    """A server ends in order, and another one comes in its place: at once, and later."""
+    for gap_s in (0.0, 2.0):
+        first = start_process()
+        assert first.stdout is not None
+        addresses = first.stdout.readline().split()
+        client = subprocess.Popen([*command, "next", *addresses], stdout=subprocess.PIPE, text=True)
+        assert client.stdout is not None
+        assert client.stdout.readline() == "playing\n"
+        first.communicate()
+        time.sleep(gap_s)
+        second = start_process(*addresses)
+        try:
+            assert client.wait(60) == 0
+        finally:
+            second.communicate()
+            client.stdout.close()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
  *   test_live world FRAMES CONTROL
  *   test_live keys FRAMES CONTROL PUBLIC SECRET SERVER let-in|shut-out
  *   test_live restart FRAMES CONTROL     says "playing", waits for the server's end and its return
+ *   test_live next FRAMES CONTROL        says "playing", waits for another server's frames
  */
 #include <string.h>
 
@@ -270,6 +271,31 @@ static void outlive_server(void)
     end();
 }
 
+/* The next server's greeting comes before its frames do, and tells of its shared memory. */
+static void go_on_with_the_next_server(void)
+{
+    char stream[24];
+    desc.layout = MAGI_LAYOUT_AUTO;
+    begin();
+    CHECK_SOON(layout() == MAGI_LAYOUT_SHARED);
+    take();
+    memcpy(stream, frame.stream, sizeof stream);
+    give_back();
+    printf("playing\n");
+    fflush(stdout);
+    for (int left = 60000; strcmp(frame.stream, stream) == 0 && left > 0; left--) {
+        if (magi_client_acquire_frame(client, &frame) == MAGI_OK) give_back();
+        mg_sleep_ms(1);
+    }
+    CHECK(strcmp(frame.stream, stream) != 0);
+    CHECK_SOON(layout() == MAGI_LAYOUT_SHARED);
+    for (int i = 0; i < 20; i++) {
+        take();
+        give_back();
+    }
+    end();
+}
+
 int main(int count, char **arguments)
 {
     CHECK(count >= 4);
@@ -277,6 +303,7 @@ int main(int count, char **arguments)
     desc.control = arguments[3];
     if (strcmp(arguments[1], "world") == 0) watch_world();
     if (strcmp(arguments[1], "restart") == 0) outlive_server();
+    if (strcmp(arguments[1], "next") == 0) go_on_with_the_next_server();
     if (strcmp(arguments[1], "keys") == 0) {
         CHECK(count == 8);
         try_keys(arguments + 4);
