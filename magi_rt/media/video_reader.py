@@ -31,8 +31,9 @@ def read_video(
 
     Any frame rate, also a varying one, is resampled in time: picture k is the source frame
     nearest to k / fps seconds, so a slower source repeats frames and a faster one skips some.
-    The rotation a phone wrote down is applied. `size` (height, width) stretches every frame
-    while reading, which keeps memory small. T is smaller than `limit` when the video ends.
+    The rotation a phone wrote down is applied; what is transparent is laid over black. `size`
+    (height, width) stretches every frame while reading, which keeps memory small. T is smaller
+    than `limit` when the video ends.
     Raises MediaError for a file that is missing, no video, damaged, or without pictures.
     """
     import av
@@ -115,8 +116,13 @@ def _timed_frames(
 
 
 def upright_pixels(frame: av.VideoFrame) -> Pixels:
-    """A decoded frame as uint8 [H, W, 3] sRGB, turned as its file says."""
-    pixels = frame.to_ndarray(format="rgb24")
+    """A decoded frame as uint8 [H, W, 3] sRGB, turned as its file says; laid over black where it
+    lets something through, as pictures are."""
+    if any(component.is_alpha for component in frame.format.components):
+        wide = frame.to_ndarray(format="rgba").astype(np.uint16)
+        pixels = np.asarray((wide[..., :3] * wide[..., 3:] + 127) // 255, dtype=np.uint8)
+    else:
+        pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     if frame.rotation % 90 == 0:
         pixels = np.rot90(pixels, frame.rotation // 90 % 4)
-    return np.ascontiguousarray(pixels, dtype=np.uint8)
+    return np.ascontiguousarray(pixels)

@@ -99,6 +99,30 @@ def refuse_taken(address: str) -> None:
     )
 
 
+def socket_file(address: str) -> SocketFile | None:
+    """The file of an ``ipc`` address that was just bound, None of others."""
+    path = address.removeprefix("ipc://")
+    if path == address:
+        return None
+    try:
+        return SocketFile(path, os.lstat(path).st_ino)
+    except OSError:  # a name that is no file, as Linux has them
+        return None
+
+
+class SocketFile:
+    """What libzmq leaves behind when it lets go of an ``ipc`` address."""
+
+    def __init__(self, path: str, inode: int) -> None:
+        self._path, self._inode = path, inode
+
+    def remove(self) -> None:
+        """Call it while the socket is open still: afterwards the path may be another server's."""
+        with suppress(OSError):
+            if os.lstat(self._path).st_ino == self._inode:
+                os.unlink(self._path)
+
+
 def stays_here(address: str) -> bool:
     """True when only this machine can reach the address.
 

@@ -12,7 +12,7 @@ from typing import Any
 import zmq
 
 from magi_rt.errors import OptionError
-from magi_rt.stream.addresses import refuse_taken
+from magi_rt.stream.addresses import refuse_taken, socket_file
 from magi_rt.stream.answered import Answered
 from magi_rt.stream.answers import Accepted, Answer, Applied, Refusal, pack_answer
 from magi_rt.stream.keys import ServerKeys, guard_server
@@ -82,6 +82,7 @@ class ControlSocket:
         self.socket.maxmsgsize = IMAGE_REQUEST_BYTES
         self.socket.ipv6 = "[" in address
         self._guard = guard_server(self.socket, keys)
+        self._file = None
         try:
             self.socket.bind(address)
         except zmq.ZMQError as error:
@@ -92,9 +93,12 @@ class ControlSocket:
                 field="control",
             ) from error
         self.address = bound_address(self.socket)
+        self._file = socket_file(self.address)
 
     def close(self) -> None:
         """Lets go of the address; answers on their way have a moment to leave."""
+        if self._file is not None:
+            self._file.remove()
         self.socket.close()
         if self._guard is not None:
             self._guard.release()

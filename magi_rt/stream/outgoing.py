@@ -5,7 +5,7 @@ from __future__ import annotations
 import zmq
 
 from magi_rt.errors import OptionError
-from magi_rt.stream.addresses import refuse_taken, stays_here
+from magi_rt.stream.addresses import refuse_taken, socket_file, stays_here
 from magi_rt.stream.contexts import end_context
 from magi_rt.stream.doorbells import MOST
 from magi_rt.stream.keys import ServerKeys, guard_server
@@ -52,11 +52,13 @@ class Outgoing:
         self._context = context or zmq.Context()
         self.socket = self._context.socket(zmq.XPUB)
         self._guard = None
+        self._file = None
         self.wanted: dict[bytes, Topic] = {}
         self.newcomers: set[bytes] = set()
         try:
             self._guard = guard_server(self.socket, curve)
             self.address = _bind(self.socket, address)
+            self._file = socket_file(self.address)
         except BaseException:
             self.close()
             raise
@@ -92,6 +94,8 @@ class Outgoing:
 
     def close(self) -> None:
         """Waits at most 200 ms for what is on its way."""
+        if self._file is not None:
+            self._file.remove()
         self.socket.close(linger=_LINGER_MS)
         if self._guard is not None:
             self._guard.release()

@@ -25,6 +25,10 @@ from magi_rt.stream.topics import EVENT, FORMATS, RAW_FORMATS, ROWS, Topic
 from magi_rt.stream.wire import FIRST_OF_EPOCH, REPEATED, FrameHeader
 
 HEARTBEAT_MS = 500
+DOUBT_S = 3.0
+"""For so long after a topic was cancelled heartbeats come between frames as well: libzmq tells of
+the last reader's leaving and of a single peer's nonsense alike. Who misses frames hears it in them.
+"""
 LEAST_RING = 4
 _IDLE_S = 0.02
 
@@ -80,7 +84,8 @@ class FramePublisher:
         self._stats = PublisherStats()
         self._last: Picture | None = None
         self._seq = 0
-        self._sent_at = time.monotonic()
+        self._sent_at = self._beat_at = time.monotonic()
+        self._doubted_at = -DOUBT_S
         remove_abandoned()
 
     def publish(
@@ -170,11 +175,14 @@ class FramePublisher:
                 for name in self._out.newcomers:
                     self._send(self._out.wanted[name], self._last, REPEATED)
                 self._out.newcomers.clear()
-            if time.monotonic() - self._sent_at >= HEARTBEAT_MS / 1000:
+            now = time.monotonic()
+            doubted = now - self._doubted_at < DOUBT_S
+            if now - (self._beat_at if doubted else self._sent_at) >= HEARTBEAT_MS / 1000:
                 self.heartbeat()
 
     def heartbeat(self) -> None:
         """Tells readers the pace, and whether the world stands."""
+        self._beat_at = time.monotonic()
         self.event("heartbeat", fps=self.fps, paused=self.paused)
 
     @contextmanager
@@ -249,6 +257,7 @@ class FramePublisher:
         self._open_socket()
         for topic in self._out.read():
             self._outlets.forget(topic)
+            self._doubted_at = time.monotonic()
 
     def _send(self, topic: Topic, picture: Picture, flags: int) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
@@ -21,6 +22,10 @@ from magi_rt.stream.requests import Hello, Request
 from magi_rt.stream.shared_frames import SharedFramesError, SharedReader
 from magi_rt.stream.topics import Topic
 from magi_rt.stream.wire import FrameHeader, check_topic, unpack_header
+
+PATIENCE_S = 0.4
+"""Seconds that a frame has to come once it was asked for again. Heartbeats come half a second
+apart, but several are read at once after a stall."""
 
 FAULTS = 8
 """So many frames in a row that were overwritten before they were read: the socket is better."""
@@ -67,7 +72,8 @@ class SharedWay:
         if control and not file:
             self.dealer = self._asking(control, keys)
         self._client, self._asked = secrets.token_hex(8), 0
-        self._stream, self._faults, self._sought = "", 0, False
+        self._stream, self._faults = "", 0
+        self._sought_at: float | None = None
         self._reader: SharedReader | None = None
         self.doorbell: Doorbell | None = None
         self._rung = False
@@ -123,7 +129,7 @@ class SharedWay:
         except SharedFramesError as error:
             _log.info("%s; frames come by socket", error)
             return
-        self.state, self._faults, self._sought = State.TRYING, 0, False
+        self.state, self._faults, self._sought_at = State.TRYING, 0, None
         self._socket.subscribe(self._shared.name)
         with suppress(OSError):  # headers come by socket then
             self.doorbell = Doorbell(Path(path).parent, self._stream)
@@ -159,7 +165,7 @@ class SharedWay:
         """A shared frame was announced; the first one that is really there proves the way."""
         if header.shared is None or self._reader is None or header.stream != self._stream:
             return
-        self._sought = False
+        self._sought_at = None
         if self.state is State.TRYING and self._reader.intact(*header.shared):
             self.state = State.SHARED
             self._socket.unsubscribe(self._parts.name)
@@ -201,10 +207,12 @@ class SharedWay:
 
         A heartbeat may only have overtaken the frame that it names, which is still at the door.
         """
-        if self.proven and self._sought:
-            self.fall_back()
+        now = time.monotonic()
+        if self.proven and self._sought_at is not None:
+            if now - self._sought_at >= PATIENCE_S:
+                self.fall_back()
         elif self.proven:
-            self._sought = True
+            self._sought_at = now
             topic = self._bell if self._rung else self._shared
             self._socket.unsubscribe(topic.name)
             self._socket.subscribe(topic.name)

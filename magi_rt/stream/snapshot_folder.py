@@ -16,6 +16,10 @@ MOST_FILES = 256
 """Snapshots that a folder takes; a client could fill the disk otherwise."""
 
 
+FileMark = tuple[int, int, int] | None
+"""Tells a file from another one that was written under its name; None: there is none."""
+
+
 class SnapshotFolder:
     """The one folder that requests may write to and read from.
 
@@ -63,6 +67,14 @@ class SnapshotFolder:
             return None
         with self._unsaid():
             return Snapshot.load(path)
+
+    def mark(self, name: str) -> FileMark:
+        """What changes whenever somebody writes the snapshot of that name; errors as in `load`."""
+        try:
+            found = self._path(name).lstat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     @property
     def usable(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
 from magi_rt.stream.seed_pictures import picture_pixels
-from magi_rt.stream.snapshot_folder import SnapshotFolder
+from magi_rt.stream.snapshot_folder import FileMark, SnapshotFolder
 from magi_rt.world import World
 from magi_rt.world.prompt_text import sendable_prompt
 
@@ -57,6 +57,15 @@ class Branch:
     first: tuple[int, str] | None
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What a snapshot's file does not tell, and the mark of that file."""
+
+    mark: FileMark
+    shapings: tuple[Shaping, ...]
+    first: tuple[int, str] | None
+
+
 class SteeredWorld:
     """One world and its other futures, moved by requests. One thread uses it.
 
@@ -80,7 +89,7 @@ class SteeredWorld:
         self._snapshots = snapshots
         self._shapings: tuple[Shaping, ...] = ()
         self._forks: dict[str, Branch] = {}
-        self._saved: dict[str, tuple[Shaping, ...]] = {}
+        self._saved: dict[str, Saved] = {}
         self._reason, self._cut = "", False
         self._opening = self._numbered(first_prompt)
         self._first = self._opening
@@ -206,11 +215,14 @@ class SteeredWorld:
             size = self._snapshots.save(name, branch.world.snapshot())
         finally:
             branch.world.close()
-        self._saved[name] = branch.shapings
+        self._saved[name] = Saved(self._snapshots.mark(name), branch.shapings, branch.first)
         return size
 
     def restore(self, name: str) -> list[int] | None:
         """Goes to a fork, or else to a snapshot; None when there is neither.
+
+        A snapshot that another server wrote tells the prompt that held in it, not its id; one of
+        the very beginning begins with this stream's own first prompt then.
 
         Raises:
             SnapshotError: the snapshot is damaged or of another model.
@@ -219,16 +231,20 @@ class SteeredWorld:
             branch = self._forks[name]
             dropped = self._enter(branch.world.fork(), branch.shapings)
             self._first = branch.first
-            if self.world.chunks == 0:
-                self._say_first_prompt()
         else:
-            state = self._snapshots.load(name) if self._snapshots.usable else None
+            mark = self._snapshots.mark(name) if self._snapshots.usable else None
+            state = self._snapshots.load(name) if mark is not None else None
             if state is None:
                 return None
             world = self.world.fork()
             world.restore(state)
             known = self._saved.get(name)
-            dropped = self._enter(world, self._unknown(state.prompt) if known is None else known)
+            if known is None or known.mark != mark:
+                known = Saved(mark, self._unknown(state.prompt), self._opening)
+            dropped = self._enter(world, known.shapings)
+            self._first = known.first
+        if self.world.chunks == 0:
+            self._say_first_prompt()
         self._new_epoch("restore", cut=True)
         return dropped
 

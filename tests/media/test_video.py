@@ -121,6 +121,23 @@ def test_a_video_a_phone_took_upright_is_turned(tmp_path: Path) -> None:
     assert video[0, :20].mean() > 150 and video[0, -20:].mean() < 60
 
 
+def test_what_is_transparent_is_laid_over_black(tmp_path: Path) -> None:
+    layered = np.zeros((16, 16, 4), np.uint8)
+    layered[..., :3] = 200, 100, 50
+    layered[:8, :, 3], layered[8:, :8, 3] = 255, 128
+    with av.open(str(tmp_path / "layered.mov"), "w") as container:
+        stream = container.add_stream("png", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "rgba"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(layered, format="rgba")))
+        container.mux(stream.encode(None))
+    pixels = read_video(tmp_path / "layered.mov", fps=24, limit=1)[0]
+    assert [pixels[y, x].tolist() for y, x in ((0, 0), (12, 0), (12, 12))] == [
+        [200, 100, 50],
+        [100, 50, 25],
+        [0, 0, 0],
+    ]
+
+
 def test_files_that_are_no_video_are_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.mp4").write_text("dear reader")
     with pytest.raises(MediaError, match="not a video that can be read"):

@@ -9,7 +9,7 @@ from typing import Any
 from magi_rt.stream.publisher import FramePublisher
 from magi_rt.stream.received import Received
 from magi_rt.stream.subscriber import FrameSubscriber
-from tests.stream.support import wait_until
+from tests.stream.support import heard_of, wait_until
 
 SOON_S = 60.0
 
@@ -21,12 +21,6 @@ def subscribed(publisher: FramePublisher, **options: Any) -> Iterator[FrameSubsc
     with FrameSubscriber(publisher.address, **options) as subscriber:
         wait_until(lambda: heard_of(publisher), "somebody subscribes")
         yield subscriber
-
-
-def heard_of(publisher: FramePublisher) -> tuple[str, ...]:
-    """Lets the publisher look after its readers; the topics they want."""
-    publisher.poll()
-    return publisher.stats.wanted
 
 
 def shown(subscriber: FrameSubscriber) -> Received:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,12 @@ def publish(publisher: FramePublisher, pixels: Bytes | None = None, **changed: o
     return publisher.publish(picture() if pixels is None else pixels, **values | changed)  # type: ignore[arg-type]
 
 
+def heard_of(publisher: FramePublisher) -> tuple[str, ...]:
+    """Lets the publisher look after its readers; the topics they want."""
+    publisher.poll()
+    return publisher.stats.wanted
+
+
 def wanted(publisher: FramePublisher, *topics: str) -> None:
     """Waits until somebody wants the topics, and nobody any other."""
 
@@ -67,6 +74,21 @@ def joined(publisher: FramePublisher, *readers: zmq.Socket[bytes]) -> None:
     for reader in readers:
         while unpack_header(reader.recv_multipart()[1]).seq != last:
             pass
+
+
+def cancel(publisher: FramePublisher, topic: str) -> None:
+    """Cancels a topic over a connection that never asked for it, as no library lets one."""
+    host, _, port = publisher.address.removeprefix("tcp://").partition(":")
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+    ready = b"\x05READY\x0bSocket-Type" + (3).to_bytes(4, "big") + b"SUB"
+    said = b"\0" + topic.encode()
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as peer:
+        peer.sendall(greeting + b"\x04" + bytes([len(ready)]) + ready)
+        heard = b""
+        while b"READY" not in heard:  # what comes before that ends the connection
+            heard += peer.recv(1024)
+        peer.sendall(b"\0" + bytes([len(said)]) + said)
+        wait_until(lambda: topic not in heard_of(publisher), "it is cancelled")
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from magi_rt.stream.shared_frames import SLOTS, SharedReader, remove_abandoned
 from magi_rt.stream.subscriber import FrameSubscriber
 from magi_rt.stream.topics import Topic
 from magi_rt.stream.wire import unpack_header
-from tests.stream.subscribing_kit import heard_of, shown, shown_after, subscribed
-from tests.stream.support import STREAM, picture, publish, wait_until, wanted
+from tests.stream.subscribing_kit import shown, shown_after, subscribed
+from tests.stream.support import STREAM, heard_of, picture, publish, wait_until, wanted
 
 RUNG = "bell/rgb8/top"
 

@@ -306,6 +306,19 @@ def test_a_file_that_is_no_socket_is_left_as_it_is(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
+def test_no_file_stays_behind_and_none_of_another_server_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    publisher = FramePublisher(f"ipc://{path}")
+    assert path.is_socket()
+    publisher.close()
+    assert not path.exists()
+    publisher = FramePublisher(f"ipc://{path}")
+    path.rename(tmp_path / "gone")
+    path.write_text("another's")
+    publisher.close()
+    assert path.read_text() == "another's"
+
+
 def test_an_address_that_others_can_reach_needs_keys() -> None:
     with pytest.raises(OptionError, match="keys"):
         FramePublisher("tcp://0.0.0.0:*")

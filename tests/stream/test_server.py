@@ -295,6 +295,7 @@ def test_frames_and_requests_go_over_a_file_too(tmp_path: Path) -> None:
         with RawFrames(server.address) as frames, RawControl(server.control_address) as control:
             shown = applied(control, "prompt", text="rain", flush=True)
             frames.until_seq(shown["seq"])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

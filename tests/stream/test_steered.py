@@ -338,6 +338,37 @@ def test_a_snapshot_of_another_run_tells_its_prompt(tmp_path: Path) -> None:
     assert (chunk.text, chunk.chunk) == ("rain", 1) and chunk.prompt > 0
 
 
+def test_a_snapshot_that_another_server_wrote_over_tells_its_prompt(tmp_path: Path) -> None:
+    mine = steered(tmp_path, first_prompt="rain")
+    mine.advance()
+    mine.snapshot("here", 0)
+    other = steered(tmp_path, first_prompt="snow")
+    other.advance()
+    other.snapshot("here", 0)
+    mine.restore("here")
+    chunk = mine.advance()
+    assert chunk.text == "snow" and chunk.prompt > 1
+    mine.snapshot("here", 0)
+    mine.restore("here")
+    assert mine.advance().prompt == chunk.prompt, "its own is known by its id"
+
+
+@pytest.mark.parametrize(("text", "says"), [(None, "rain"), ("snow", "snow"), ("", "")])
+def test_a_snapshot_of_the_very_beginning_begins_with_its_prompt(
+    text: str | None, says: str, tmp_path: Path
+) -> None:
+    world = steered(tmp_path, first_prompt="rain")
+    world.begin_anew(text=text)
+    world.snapshot("here", 0)
+    world.advance()
+    world.restore("here")
+    assert world.advance().text == says
+    later = steered(tmp_path, first_prompt="fog")
+    later.advance()
+    later.restore("here")
+    assert later.advance().text == "fog"
+
+
 def test_what_was_never_kept_is_not_found(tmp_path: Path) -> None:
     world = steered(tmp_path)
     made(world, 1)

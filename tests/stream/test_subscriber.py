@@ -17,8 +17,18 @@ from magi_rt.stream.incoming import incoming
 from magi_rt.stream.publisher import FramePublisher
 from magi_rt.stream.received import Received
 from magi_rt.stream.subscriber import FrameSubscriber
-from tests.stream.subscribing_kit import SOON_S, heard_of, shown, subscribed
-from tests.stream.support import NEXT_STREAM, STREAM, picture, publish, wait_until, wanted
+from tests.stream.subscribing_kit import SOON_S, shown, shown_after, subscribed
+from tests.stream.support import (
+    NEXT_STREAM,
+    STREAM,
+    cancel,
+    heard_of,
+    picture,
+    publish,
+    raw_reader,
+    wait_until,
+    wanted,
+)
 
 RGB = "frame/rgb8/top/parts"
 
@@ -47,6 +57,22 @@ def test_pixels_arrive_in_the_rows_that_were_asked_for(
         assert np.array_equal(upright[..., 2::-1], picture())
         assert not pixels.flags.writeable
         assert subscriber.stats.layout == layout
+
+
+def test_what_a_stranger_cancels_comes_again_though_other_frames_go_on(
+    publisher: FramePublisher,
+) -> None:
+    with subscribed(publisher) as subscriber, raw_reader(publisher, "frame/bgra8/top/parts"):
+        wanted(publisher, RGB, "frame/bgra8/top/parts")
+        publish(publisher)
+        shown(subscriber)
+        cancel(publisher, RGB)
+        lost = publish(publisher)
+        wait_until(
+            lambda: publish(publisher) and RGB in heard_of(publisher),
+            "the reader hears what it misses and subscribes anew",
+        )
+        assert shown_after(subscriber, lost + 1).header.seq > lost
 
 
 def test_a_jpeg_arrives_as_rgb(publisher: FramePublisher) -> None:

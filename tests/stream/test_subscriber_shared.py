@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import zmq
 
 from magi_rt.stream.publisher import FramePublisher
-from tests.stream.subscribing_kit import SOON_S, heard_of, shown, shown_after, subscribed
-from tests.stream.support import picture, publish, wait_until, wanted
+from tests.stream.subscribing_kit import SOON_S, shown, shown_after, subscribed
+from tests.stream.support import heard_of, picture, publish, wait_until, wanted
 
 RUNG = "bell/rgb8/top"
 
@@ -80,6 +81,27 @@ def test_frames_come_by_socket_again_when_shared_memory_goes_silent(
             ),
             "the frame comes by socket",
         )
+
+
+def test_heartbeats_read_at_once_after_a_stall_do_not_end_shared_memory(
+    publisher: FramePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magi_rt.stream.shared_way.PATIENCE_S", 1e6)
+    file = publisher.offer_shared("rgb8/top")
+    with subscribed(publisher, layout="auto", shared_file=file) as subscriber:
+        wait_until(
+            lambda: (publish(publisher), subscriber.stats.layout == "shared")[1],
+            "frames come through shared memory",
+        )
+        wanted(publisher, RUNG)
+        publish(publisher, picture(100, 200))  # does not fit into the file: nothing can be sent
+        before = subscriber.stats.events
+        for _ in range(3):
+            publisher.heartbeat()
+        wait_until(lambda: subscriber.stats.events >= before + 3, "they are heard")
+        last = publish(publisher)
+        shown_after(subscriber, last)
+        assert subscriber.stats.layout == "shared"
 
 
 def test_the_control_address_is_asked_for_shared_memory(publisher: FramePublisher) -> None:
