@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from magi_rt.errors import OptionError
 from magi_rt.frames import Frame
 from magi_rt.stream.seed_pictures import picture_pixels
-from magi_rt.stream.snapshot_folder import FileMark, SnapshotFolder
+from magi_rt.stream.shapings import Branch, Saved, Shaping
+from magi_rt.stream.snapshot_folder import SnapshotFolder
 from magi_rt.world import World
 from magi_rt.world.prompt_text import sendable_prompt
 
@@ -36,34 +37,6 @@ class MadeChunk:
     epoch: int
     reason: str
     cut: bool
-
-
-@dataclass(frozen=True)
-class Shaping:
-    """A prompt, the number of the chunk it was given before, and of the first that it shapes."""
-
-    prompt: int
-    text: str
-    given: int
-    first: int
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A world that was kept, what had shaped it, and the prompt of its beginning."""
-
-    world: World
-    shapings: tuple[Shaping, ...]
-    first: tuple[int, str] | None
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a snapshot's file does not tell, and the mark of that file."""
-
-    mark: FileMark
-    shapings: tuple[Shaping, ...]
-    first: tuple[int, str] | None
 
 
 class SteeredWorld:
