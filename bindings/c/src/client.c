@@ -49,6 +49,9 @@ static void close_parts(mg_client *client)
     mg_slots_close(&client->slots);
 }
 
+/* What a client takes, and some more: libzmq ends the whole process when it cannot have its own. */
+#define DESCRIPTORS 24
+
 static bool start(mg_client *client)
 {
     void (*run)(void *) = mg_dummy_run;
@@ -56,7 +59,8 @@ static bool start(mg_client *client)
     if (!client->settings.dummy) run = mg_network_run;
 #endif
     if (!mg_wake_open(&client->wake)) return false;
-    if (mg_thread_start(&client->thread, run, client)) return true;
+    bool room = client->settings.dummy || mg_wake_has_company(&client->wake, DESCRIPTORS);
+    if (room && mg_thread_start(&client->thread, run, client)) return true;
     mg_wake_close(&client->wake);
     return false;
 }

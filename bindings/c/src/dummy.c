@@ -27,6 +27,7 @@ typedef struct dummy {
     shaping shapings[MAX_SHAPINGS]; /* since then */
     uint32_t shaping_count;
     bool first_of_epoch, paused;
+    bool jumped; /* elsewhere, which shows also while paused */
     double fps;
     uint64_t due_ns;
     char names[MAX_NAMES][65]; /* snapshots and forks */
@@ -114,7 +115,7 @@ static void make_frame(dummy *world)
     } else {
         mg_slots_give_up(slots, index);
     }
-    world->first_of_epoch = false;
+    world->first_of_epoch = world->jumped = false;
     show_pictures_of_requests(world);
 }
 
@@ -184,15 +185,17 @@ static bool change_world(dummy *world, const magi_request *asked)
         take_prompt(world);
         if (asked->flush) begin_epoch(world);
         return true;
-    case MAGI_REQUEST_REWIND: return go_back(world, asked);
+    case MAGI_REQUEST_REWIND:
+        if (!go_back(world, asked)) return false;
+        break;
     case MAGI_REQUEST_RESTORE:
         if (!knows(world, asked->name)) return false;
         begin_epoch(world);
-        return true;
-    default:
-        begin_anew(world, asked->text);
-        return true;
+        break;
+    default: begin_anew(world, asked->text); break;
     }
+    world->jumped = true;
+    return true;
 }
 
 static void refuse(dummy *world, mg_request *request)
@@ -322,8 +325,7 @@ void mg_dummy_run(void *argument)
         uint64_t now_ns = mg_now_ns();
         atomic_store(&world.client->heard_ns, now_ns);
         if (now_ns >= world.due_ns) {
-            bool jumped = world.first_of_epoch && world.epoch > 0;
-            if (!world.paused || jumped) make_frame(&world);
+            if (!world.paused || world.jumped) make_frame(&world);
             world.due_ns += (uint64_t)(1e9 / world.fps);
             if (world.due_ns < now_ns) world.due_ns = now_ns; /* too slow: no catching up */
             continue;

@@ -7,6 +7,10 @@
 #define STALE_SHOWN_AFTER_NS 100000000u
 #define PIXELS_ALIGNED_TO 4
 
+/* So long a frame has to come once it was asked for again. Heartbeats come half a second apart, but
+ * several are read at once after a stall. */
+#define PATIENCE_NS 400000000u
+
 static void subscribe(mg_network *network, int option, mg_topic_layout layout)
 {
     char name[MG_TOPIC_BYTES];
@@ -108,7 +112,7 @@ void mg_frames_new_stream(mg_network *network)
     if (network->candidate != MG_NO_SLOT)
         drop_candidate(network, &network->client->counters.dropped_stream);
     network->stale_since_ns = 0;
-    network->asked_again_seq = 0;
+    network->asked_again_ns = 0;
     if (strcmp(network->shared.stream, network->gate.stream) != 0) stop_shared(network);
 }
 
@@ -149,17 +153,22 @@ static void subscribe_anew(mg_network *network)
     }
 }
 
-/* A newcomer is sent the last frame; to others it is one more repeated. */
-void mg_frames_ask_again(mg_network *network, uint64_t seq)
+/* A newcomer is sent the last frame; to others it is one more repeated. Shared memory through which
+ * nothing has come since is left: it may be too small for the frames of now. */
+void mg_frames_ask_again(mg_network *network)
 {
-    bool in_vain = network->asked_again_seq == seq;
-    magi_layout wanted = network->client->settings.layout;
-    network->asked_again_seq = seq;
+    bool asked = network->asked_again_ns && network->asked_again_after == network->gate.seq;
+    if (!asked) {
+        network->asked_again_ns = network->now_ns;
+        network->asked_again_after = network->gate.seq;
+    }
+    bool in_vain = network->now_ns - network->asked_again_ns >= PATIENCE_NS;
     if (!mg_shared_is_open(&network->shared)) {
-        if (wanted != MAGI_LAYOUT_SHARED) subscribe_anew(network);
-    } else if (in_vain && wanted != MAGI_LAYOUT_SHARED) {
+        if (network->client->settings.layout != MAGI_LAYOUT_SHARED) subscribe_anew(network);
+    } else if (in_vain) {
+        network->asked_again_ns = 0;
         stop_shared(network);
-        mg_control_greet(network); /* it may offer another file, for larger frames */
+        mg_control_greet(network); /* it may offer another file */
     } else {
         subscribe_anew(network);
     }

@@ -42,11 +42,20 @@ static bool set_up(const mg_network *network, void *socket, const char *address,
            set_curve(socket, &network->client->settings);
 }
 
+static void say_refused(mg_network *network, const char *what)
+{
+    mg_client_say(network->client, MAGI_LOG_ERROR, "the system refused %s: %s", what,
+                  zmq_strerror(zmq_errno()));
+}
+
 static void *connect_socket(mg_network *network, int type, const char *address, int queue,
                             int64_t largest)
 {
     void *socket = zmq_socket(network->context, type);
-    if (!socket) return NULL;
+    if (!socket) {
+        say_refused(network, "a socket");
+        return NULL;
+    }
     bool ready = set_up(network, socket, address, queue, largest) && watch_peer(socket, type);
     /* Not ZMQ_IMMEDIATE, by which libzmq throws away answers when the connection breaks. */
     if (type == ZMQ_DEALER)
@@ -69,7 +78,10 @@ static bool open_sockets(mg_network *network)
 {
     const mg_settings *settings = &network->client->settings;
     network->context = zmq_ctx_new();
-    if (!network->context) return false;
+    if (!network->context) {
+        say_refused(network, "ZeroMQ's threads");
+        return false;
+    }
     network->frames = connect_socket(network, ZMQ_SUB, settings->frames, frames_queue(settings),
                                      MG_MAX_PIXEL_BYTES);
     if (!network->frames) return false;
@@ -84,7 +96,10 @@ static bool open_network(mg_network *network, mg_client *client)
     memset(network, 0, sizeof *network);
     network->client = client;
     network->now_ns = mg_now_ns();
-    if (!mg_unpacker_open(&network->unpacker)) return false;
+    if (!mg_unpacker_open(&network->unpacker)) {
+        mg_client_say(client, MAGI_LOG_ERROR, "no memory is left to read messages in");
+        return false;
+    }
     if (!open_sockets(network) || !mg_frames_open(network)) return false;
     mg_control_open(network);
     mg_client_say(client, MAGI_LOG_INFO, "looking for a server at %s", client->settings.frames);

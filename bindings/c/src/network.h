@@ -34,7 +34,8 @@ typedef struct mg_network {
     char bell[17];         /* its name */
     bool rung;             /* it has: they come here alone */
     bool shared_left;         /* because the server was silent; asked for again when it is heard */
-    uint64_t asked_again_seq; /* the newest frame that never came */
+    uint64_t asked_again_ns;    /* when a frame that never came was asked for, or 0 */
+    uint64_t asked_again_after; /* the newest that had come then */
     uint64_t malformed_said_ns;
     uint64_t malformed_unsaid;
 
@@ -55,7 +56,7 @@ void mg_frames_receive(mg_network *network); /* everything that is there */
 void mg_frames_settle(mg_network *network);  /* publishes what is due; shows stale ones in need */
 void mg_frames_new_stream(mg_network *network);
 void mg_frames_use_shared(mg_network *network, const char *path, const char *stream);
-void mg_frames_ask_again(mg_network *network, uint64_t seq); /* the server's last never came */
+void mg_frames_ask_again(mg_network *network); /* the server's last never came */
 void mg_frames_silent(mg_network *network); /* perhaps only in shared memory */
 
 /* watch.c */

@@ -51,6 +51,7 @@ typedef struct mg_wake {
 
 bool mg_wake_open(mg_wake *wake);
 void mg_wake_close(mg_wake *wake);
+bool mg_wake_has_company(const mg_wake *wake, int count); /* so many more descriptors can be had */
 void mg_wake_raise(mg_wake *wake);
 void mg_wake_lower(mg_wake *wake);
 void mg_wake_wait(mg_wake *wake, uint32_t milliseconds); /* returns at once when raised */

@@ -114,6 +114,14 @@ bool mg_wake_open(mg_wake *wake)
 #endif
 }
 
+bool mg_wake_has_company(const mg_wake *wake, int count)
+{
+    int taken = dup(wake->reader);
+    bool had = taken >= 0 && (count == 1 || mg_wake_has_company(wake, count - 1));
+    if (taken >= 0) close(taken);
+    return had;
+}
+
 void mg_wake_close(mg_wake *wake)
 {
     close(wake->reader);

@@ -75,6 +75,12 @@ bool mg_wake_open(mg_wake *wake)
     return false;
 }
 
+bool mg_wake_has_company(const mg_wake *wake, int count)
+{
+    (void)wake, (void)count; /* sockets are limited by memory alone */
+    return true;
+}
+
 void mg_wake_close(mg_wake *wake)
 {
     closesocket(wake->reader);

@@ -88,7 +88,7 @@ void mg_watch_event(mg_network *network, const mg_event *event)
     bool heartbeat = event->type == MG_EVENT_HEARTBEAT;
     if (heartbeat) learn_pace(network, event);
     mg_watch_heard(network);
-    if (heartbeat && event->seq > network->gate.seq) mg_frames_ask_again(network, event->seq);
+    if (heartbeat && event->seq > network->gate.seq) mg_frames_ask_again(network);
 }
 
 void mg_watch_malformed(mg_network *network, const char *what)

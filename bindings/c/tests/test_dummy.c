@@ -235,11 +235,16 @@ static void a_jump_while_paused_shows_one_frame_and_a_prompt_waits(void)
     send_request((magi_request){.type = MAGI_REQUEST_PROMPT, .text = "it rains"});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     uint64_t first = receipt.request;
-    send_request((magi_request){.type = MAGI_REQUEST_PROMPT, .text = "it snows"});
+    send_request((magi_request){.type = MAGI_REQUEST_PROMPT, .text = "it snows", .flush = 1});
     take_receipt(MAGI_RECEIPT_ERROR);
     CHECK(receipt.code == MAGI_CODE_SUPERSEDED && receipt.request == first);
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     uint64_t second = receipt.request, prompt = receipt.prompt;
+    if (magi_client_acquire_frame(client, &frame) == MAGI_OK) give_back(); /* of the reset */
+    for (int i = 0; i < 20; i++) {
+        CHECK_NUMBER(magi_client_acquire_frame(client, &frame), MAGI_NO_FRAME);
+        mg_sleep_ms(1);
+    }
     send_request((magi_request){.type = MAGI_REQUEST_RESUME});
     take_receipt(MAGI_RECEIPT_ACCEPTED);
     take_receipt(MAGI_RECEIPT_APPLIED);

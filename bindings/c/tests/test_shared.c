@@ -214,12 +214,36 @@ static void frames_that_never_come_through_the_file_come_through_the_socket(void
     server.seq = 7;
     fake_heartbeat(&server, 24);
     CHECK_SOON((fake_turn(&server), server.subscriptions == before + 1));
-    CHECK_SOON(is_shared()); /* asked for again; it may have been lost by itself */
+    server.seq = 9; /* the world goes on, and after a stall many heartbeats are read at once */
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), server.subscriptions == before + 2));
+    CHECK(is_shared()); /* asked for again; it may have been lost by itself */
     server.shared = NULL;
+    mg_sleep_ms(450);
+    server.seq = 19;
     fake_heartbeat(&server, 24);
     CHECK_SOON((fake_turn(&server), server.subscribers == 1 && server.shared_subscribers == 0));
-    fake_send_frame(&server, (fake_frame){.seq = 7, .value = 23});
+    fake_send_frame(&server, (fake_frame){.seq = 20, .value = 23});
     take_value(23);
+    end();
+}
+
+static void another_file_is_asked_for_when_nothing_comes_through_this_one(void)
+{
+    write_file(STREAM_A, 2, 1);
+    begin(MAGI_LAYOUT_SHARED);
+    CHECK_SOON(is_shared() && server.bells == 1);
+    int before = server.subscriptions;
+    server.seq = 7;
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), server.subscriptions == before + 1));
+    mg_sleep_ms(450);
+    write_file(STREAM_A, 2, 24);
+    server.seq = 19;
+    fake_heartbeat(&server, 24);
+    CHECK_SOON((fake_turn(&server), server.subscriptions == before + 2 && server.bells == 1));
+    CHECK(fake_ring(&server, (fake_frame){.seq = 20, .shared_turn = 2}));
+    take_value(24);
     end();
 }
 
@@ -356,6 +380,7 @@ int main(int count, char **arguments)
     RUN(a_file_of_another_stream_or_none_leaves_the_socket);
     RUN(a_file_cut_short_makes_the_client_go_back_to_the_socket);
     RUN(frames_that_never_come_through_the_file_come_through_the_socket);
+    RUN(another_file_is_asked_for_when_nothing_comes_through_this_one);
     RUN(a_silent_file_is_left_and_taken_up_when_the_server_is_heard_again);
     RUN(files_of_other_names_or_users_are_not_mapped);
     RUN(shared_memory_that_cannot_even_be_asked_for_is_told_at_once);
