@@ -207,7 +207,9 @@ typedef struct magi_client_desc {
     magi_keep keep;             /* default newest */
     uint32_t queue_frames;      /* with MAGI_KEEP_EVERY: 1 .. 256, default 16; the oldest goes */
     uint32_t leased_frames;     /* frames you may hold at one time: 1 .. 8, default 1 */
-    uint32_t lost_after_ms;     /* silence that counts as lost: 100 .. 600,000, default 1,500 */
+    uint32_t lost_after_ms;     /* silence that counts as lost: 100 .. 600,000, default 1,500; a
+                                   server that shows nothing new is heard every 500 ms: with less
+                                   than 1,000 a paused world counts as lost again and again */
     uint32_t request_timeout_ms; /* unanswered requests end then with MAGI_CODE_TIMEOUT:
                                    100 .. 600,000, default 10,000 */
     uint32_t dummy;             /* not zero: no network, a moving picture made here; prompts are

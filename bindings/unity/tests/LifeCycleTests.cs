@@ -158,6 +158,104 @@ namespace MagiRt.Tests
         }
 
         [Test]
+        public static void What_the_game_puts_there_meanwhile_stays()
+        {
+            Player.EnterPlayMode();
+            Renderer renderer = new Renderer { sharedMaterial = new Material("_MainTex") };
+            RawImage image = new RawImage();
+            Texture2D own = new Texture2D(1, 1, TextureFormat.RGBA32, false, false);
+            Override(renderer, "_Mask", own);
+            MagiTexture component = Add(c =>
+            {
+                Player.Set(c, "targetRenderer", renderer);
+                Player.Set(c, "targetImage", image);
+            });
+            UntilShown(component);
+            Override(renderer, "_BumpMap", own);
+            image.texture = own;
+            Remove(component);
+            Expect.True(renderer.Overrides["_Mask"] == own && renderer.Overrides["_BumpMap"] == own, "still there");
+            Expect.True(renderer.Overrides["_MainTex"] == Texture2D.whiteTexture, "as the material, which has none");
+            Expect.True(image.texture == own, "the image is still the game's");
+            UnityEngine.Object.DestroyImmediate(own);
+        }
+
+        [Test]
+        public static void A_new_size_takes_the_place_of_the_old_one_only()
+        {
+            Player.EnterPlayMode();
+            Renderer renderer = new Renderer { sharedMaterial = new Material("_MainTex") };
+            RawImage image = new RawImage();
+            Texture2D small = new Texture2D(1, 1, TextureFormat.RGBA32, false, false);
+            Texture2D large = new Texture2D(2, 2, TextureFormat.RGBA32, false, false);
+            Texture2D own = new Texture2D(1, 1, TextureFormat.RGBA32, false, false);
+            MagiTargets targets = new MagiTargets();
+            targets.Attach(small, renderer, "", image);
+            Override(renderer, "_BumpMap", own);
+            image.texture = own;
+            UnityEngine.Object.DestroyImmediate(small);
+            targets.Attach(large, renderer, "", image);
+            Expect.True(renderer.Overrides["_MainTex"] == large, "the renderer shows the new one");
+            Expect.True(renderer.Overrides["_BumpMap"] == own, "the game's other texture stays");
+            Expect.True(image.texture == own, "so does the image's");
+            Override(renderer, "_MainTex", own);
+            targets.Detach();
+            Expect.True(renderer.Overrides["_MainTex"] == own && image.texture == own, "and at the end");
+            UnityEngine.Object.DestroyImmediate(large);
+            UnityEngine.Object.DestroyImmediate(own);
+        }
+
+        static void Override(Renderer renderer, string property, Texture texture)
+        {
+            MaterialPropertyBlock block = new MaterialPropertyBlock();
+            renderer.GetPropertyBlock(block);
+            block.SetTexture(property, texture);
+            renderer.SetPropertyBlock(block);
+        }
+
+        [Test]
+        public static void A_listener_that_throws_keeps_nothing_from_being_opened_again()
+        {
+            Player.EnterPlayMode();
+            MagiTexture component = Playing();
+            bool thrown = false;
+            component.OnConnection.AddListener(delegate(bool on)
+            {
+                if (on || thrown)
+                    return;
+                thrown = true;
+                throw new InvalidOperationException("a listener");
+            });
+            component.ControlAddress = "none";
+            try
+            {
+                Player.Frame(component);
+            }
+            catch (Exception)
+            {
+                // In the engine it ends in the console.
+            }
+            Expect.True(thrown && component.Client != null, "open again");
+            Remove(component);
+        }
+
+        [Test]
+        public static void Keys_that_a_reload_has_taken_away_are_asked_for()
+        {
+            Player.EnterPlayMode();
+            int asked = 0;
+            Action<MagiClientOptions> fill = delegate { asked++; };
+            MagiTexture component = Player.ReloadDomain(Add(c => c.BeforeOpen = fill));
+            Expect.True(component.Client == null && component.Problem.Contains("set it again"), "nothing is open");
+            Player.Frame(component);
+            component.BeforeOpen = fill;
+            UntilShown(component);
+            Expect.Equal(2, asked, "times asked");
+            Expect.Equal("", component.Problem, "problem");
+            Remove(component);
+        }
+
+        [Test]
         public static void A_target_that_is_changed_in_the_inspector_during_play_shows_the_picture()
         {
             Player.EnterPlayMode();
@@ -503,8 +601,14 @@ namespace MagiRt.Tests
             UnityEditor.EditorGUILayout.Shown.Clear();
             GUILayout.Pressed = pressed;
             MagiTextureEditor editor = new MagiTextureEditor { target = component };
+            Event.current.type = EventType.Layout;
             editor.OnInspectorGUI();
+            int laidOut = UnityEditor.EditorGUILayout.Shown.Count;
+            Event.current.type = EventType.Repaint;
             GUILayout.Pressed = null;
+            editor.OnInspectorGUI();
+            Expect.Equal(2 * laidOut, UnityEditor.EditorGUILayout.Shown.Count, "lines painted as laid out");
+            UnityEditor.EditorGUILayout.Shown.RemoveRange(0, laidOut);
             return UnityEditor.EditorGUILayout.Shown;
         }
 

@@ -288,6 +288,27 @@ namespace
 		CHECK(Own.Textures.size() == 1);
 	}
 
+	void what_the_game_puts_there_meanwhile_stays()
+	{
+		UMaterialInterface Usual;
+		UMaterialInterface Broken;
+		UMaterialInstanceDynamic Own;
+		UTexture2D Static;
+		FPlayed Played([&](UMagiStreamComponent& Component) {
+			Component.GetOwner()->FindComponentByClass<UMeshComponent>()->Materials = {&Usual};
+			Component.TextureParameter = TEXT("Screen");
+		});
+		CHECK(Played.SoonShown());
+		Played.Mesh.SetMaterial(0, &Broken);
+		Played.Component.Close();
+		CHECK(Played.Mesh.GetMaterial(0) == &Broken);
+		Played.Mesh.SetMaterial(0, &Own);
+		CHECK(Played.Component.Open() && Played.SoonShown());
+		Own.SetTextureParameterValue(TEXT("Screen"), &Static);
+		Played.Component.Close();
+		CHECK(Played.Mesh.GetMaterial(0) == &Own && Own.Textures.at(TEXT("Screen")) == &Static);
+	}
+
 	void a_material_slot_that_is_empty_stops_nothing()
 	{
 		FPlayed Played([](UMagiStreamComponent& Component) { Component.TextureParameter = TEXT("Screen"); });
@@ -542,6 +563,7 @@ namespace
 		RUN(a_new_size_makes_a_new_texture);
 		RUN(the_owners_material_shows_it_and_is_as_before_afterwards);
 		RUN(a_dynamic_material_that_the_owner_has_already_is_used_and_gets_its_texture_back);
+		RUN(what_the_game_puts_there_meanwhile_stays);
 		RUN(a_material_slot_that_is_empty_stops_nothing);
 		RUN(a_render_thread_that_hangs_holds_three_frames_and_the_game_goes_on);
 		RUN(a_client_outlives_its_component_until_the_last_frame_is_drawn);

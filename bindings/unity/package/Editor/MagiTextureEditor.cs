@@ -7,6 +7,9 @@ namespace MagiRt
     [CustomEditor(typeof(MagiTexture))]
     public sealed class MagiTextureEditor : Editor
     {
+        MagiInfo info;
+        MagiCounters counters;
+
         public override bool RequiresConstantRepaint()
         {
             return Application.isPlaying;
@@ -36,7 +39,7 @@ namespace MagiRt
             EditorGUILayout.EndHorizontal();
         }
 
-        static void ShowState(MagiTexture texture)
+        void ShowState(MagiTexture texture)
         {
             if (!string.IsNullOrEmpty(texture.Problem))
             {
@@ -48,8 +51,12 @@ namespace MagiRt
                 EditorGUILayout.HelpBox("Connects in play mode, while the component is enabled.", MessageType.Info);
                 return;
             }
-            MagiInfo info = texture.Client.GetInfo();
-            MagiCounters counters = texture.Client.GetCounters();
+            // What is laid out must be painted, whatever the client's thread has heard between the two.
+            if (info == null || Event.current.type == EventType.Layout)
+            {
+                info = texture.Client.GetInfo();
+                counters = texture.Client.GetCounters();
+            }
             EditorGUILayout.LabelField("State", info.State + (info.Paused ? ", paused" : "") + ", " + info.Layout);
             EditorGUILayout.LabelField("World", info.Model + " " + info.Width + "x" + info.Height + ", " + info.Fps + " fps");
             EditorGUILayout.LabelField("Shown", "frame " + texture.ShownSeq + ", prompt " + texture.ShownPrompt);

@@ -58,6 +58,12 @@ namespace MagiRt
         [SerializeField, Tooltip("Next: from the next chunk on. Now: also in the chunks that are being made.")]
         MagiAt promptAt = MagiAt.Next;
 
+        // Survives a reload of scripts, as a delegate does not.
+        [SerializeField, HideInInspector]
+        bool hasBeforeOpen;
+
+        Action<MagiClientOptions> beforeOpen;
+
         [SerializeField, Tooltip("Take back what was made and nobody has seen yet.")]
         bool promptFlush;
 
@@ -116,9 +122,19 @@ namespace MagiRt
 
         /// <summary>
         /// Called with the options before a client is opened; the place for CURVE keys, which do not
-        /// belong into a scene. Set it while the component is disabled.
+        /// belong into a scene. Set it while the component is disabled. A reload of scripts in play mode
+        /// takes it away: nothing is opened then until it is set again.
         /// </summary>
-        public Action<MagiClientOptions> BeforeOpen { get; set; }
+        public Action<MagiClientOptions> BeforeOpen
+        {
+            get { return beforeOpen; }
+            set
+            {
+                reopen = reopen || (Misses() && isActiveAndEnabled);
+                beforeOpen = value;
+                hasBeforeOpen = value != null;
+            }
+        }
 
         /// <summary>Another server, from the next Update on.</summary>
         public string Address
@@ -163,10 +179,16 @@ namespace MagiRt
             if (reopen)
             {
                 reopen = false;
-                Close();
-                // A listener that heard of the end may have disabled this component, or opened it again.
-                if (isActiveAndEnabled && client == null)
-                    Open();
+                try
+                {
+                    Close();
+                }
+                finally
+                {
+                    // A listener that heard of the end may have thrown, disabled this component, or opened it again.
+                    if (isActiveAndEnabled && client == null)
+                        Open();
+                }
             }
             if (targetsChanged && picture.Texture != null)
                 Attach();
@@ -186,11 +208,17 @@ namespace MagiRt
             trouble = "";
             reopen = false;
             opened = Settings();
+            if (Misses())
+            {
+                Problem = "a reload of scripts has taken BeforeOpen away; set it again";
+                Debug.LogWarning("magi_rt: " + Problem, this);
+                return;
+            }
             try
             {
                 MagiClientOptions options = Options();
-                if (BeforeOpen != null)
-                    BeforeOpen(options);
+                if (beforeOpen != null)
+                    beforeOpen(options);
                 // A texture of Unity begins with the lowermost row: the server sends it so.
                 options.Rows = MagiRows.Bottom;
                 client = new MagiClient(options);
@@ -274,6 +302,12 @@ namespace MagiRt
                 Debug.LogWarning("magi_rt: " + receipt, this);
             onReceipt.Invoke(receipt);
             return true;
+        }
+
+        // Without the keys that it fills in, a client would wait for ever and not know why.
+        bool Misses()
+        {
+            return hasBeforeOpen && beforeOpen == null;
         }
 
         void MarkChanged()

@@ -30,6 +30,10 @@ namespace UnityEngine.Events
 namespace UnityEngine
 {
     [AttributeUsage(AttributeTargets.Field)]
+    public sealed class HideInInspector : Attribute
+    {
+    }
+
     public sealed class SerializeField : Attribute
     {
     }

@@ -25,7 +25,8 @@ namespace UnityEngine
     public enum EventType
     {
         KeyDown = 4,
-        Repaint = 7
+        Repaint = 7,
+        Layout = 8
     }
 
     public enum KeyCode

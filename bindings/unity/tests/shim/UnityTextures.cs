@@ -45,6 +45,22 @@ namespace UnityEngine
 
         byte[] inMemory;
 
+        static Texture2D white;
+
+        /// <summary>Unity's own, which is never destroyed.</summary>
+        public static Texture2D whiteTexture
+        {
+            get
+            {
+                if (white == null)
+                {
+                    white = new Texture2D(4, 4, TextureFormat.RGBA32, false, false);
+                    Living--;
+                }
+                return white;
+            }
+        }
+
         public TextureFormat format { get; private set; }
 
         public Texture2D(int width, int height, TextureFormat format, bool mipChain, bool linear)
@@ -113,6 +129,12 @@ namespace UnityEngine
         {
             return properties.Contains(property);
         }
+
+        /// <summary>Shim only: none of these materials has a texture of its own.</summary>
+        public Texture GetTexture(string property)
+        {
+            return null;
+        }
     }
 
     public class MaterialPropertyBlock
@@ -124,6 +146,12 @@ namespace UnityEngine
             if (value == null)
                 throw new ArgumentNullException("value");
             Textures[property] = value;
+        }
+
+        public Texture GetTexture(string property)
+        {
+            Texture found;
+            return Textures.TryGetValue(property, out found) ? found : null;
         }
     }
 

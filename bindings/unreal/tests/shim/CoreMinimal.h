@@ -105,6 +105,7 @@ public:
 	FName() = default;
 	FName(const TCHAR* InText) : Text(InText) {}
 	bool IsNone() const { return Text.empty() || Text == u"None"; }
+	bool operator==(const FName& Other) const { return Text == Other.Text; }
 	bool operator<(const FName& Other) const { return Text < Other.Text; }
 
 private:

@@ -27,6 +27,7 @@ public:
 	TObjectPtr(T* In) : Pointer(In) {}
 	TObjectPtr(std::nullptr_t) {}
 	operator T*() const { return Pointer; }
+	T* Get() const { return Pointer; }
 	T* operator->() const { check(Pointer != nullptr); return Pointer; }
 
 private:

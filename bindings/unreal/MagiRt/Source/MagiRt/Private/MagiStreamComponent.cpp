@@ -170,9 +170,19 @@ bool UMagiStreamComponent::MakeTexture(int32 Width, int32 Height)
 
 void UMagiStreamComponent::ShowOnOwner()
 {
-	LeaveOwner();
 	const AActor* Owner = GetOwner();
 	UMeshComponent* Mesh = Owner != nullptr ? Owner->FindComponentByClass<UMeshComponent>() : nullptr;
+	if (Mesh != nullptr && Mesh == ShownOn && MaterialSlot == ShownSlot && TextureParameter == ShownParameter)
+	{
+		// Of another size. What the game has put there in its place stays.
+		if (ShowsOurMaterial() && ShowsOurTexture())
+		{
+			ShownIn->SetTextureParameterValue(ShownParameter, Texture);
+			ShownTexture = Texture.Get();
+		}
+		return;
+	}
+	LeaveOwner();
 	if (TextureParameter.IsNone() || Mesh == nullptr)
 	{
 		return;
@@ -196,15 +206,27 @@ void UMagiStreamComponent::ShowOnOwner()
 	MaterialBefore = Before;
 	TextureBefore = Material->K2_GetTextureParameterValue(TextureParameter);
 	Material->SetTextureParameterValue(TextureParameter, Texture);
+	ShownTexture = Texture.Get();
+}
+
+bool UMagiStreamComponent::ShowsOurMaterial() const
+{
+	return IsValid(ShownOn) && IsValid(ShownIn) && ShownOn->GetMaterial(ShownSlot) == ShownIn;
+}
+
+bool UMagiStreamComponent::ShowsOurTexture() const
+{
+	return IsValid(ShownIn) && ShownIn->K2_GetTextureParameterValue(ShownParameter) == ShownTexture;
 }
 
 void UMagiStreamComponent::LeaveOwner()
 {
-	if (IsValid(ShownIn))
+	const bool bOurMaterial = ShowsOurMaterial();
+	if (ShowsOurTexture())
 	{
 		ShownIn->SetTextureParameterValue(ShownParameter, TextureBefore);
 	}
-	if (IsValid(ShownOn))
+	if (bOurMaterial)
 	{
 		ShownOn->SetMaterial(ShownSlot, MaterialBefore);
 	}
@@ -212,6 +234,7 @@ void UMagiStreamComponent::LeaveOwner()
 	ShownIn = nullptr;
 	MaterialBefore = nullptr;
 	TextureBefore = nullptr;
+	ShownTexture = nullptr;
 }
 
 void UMagiStreamComponent::TellConnection(bool bNow)

@@ -179,7 +179,10 @@ private:
 	bool ShowNewest();
 	bool MakeTexture(int32 Width, int32 Height);
 	void ShowOnOwner();
+	/** Puts back what was there before, unless the game has put something else there meanwhile. */
 	void LeaveOwner();
+	bool ShowsOurMaterial() const;
+	bool ShowsOurTexture() const;
 	void TellConnection(bool bNow);
 	bool TellReceipt();
 
@@ -191,6 +194,9 @@ private:
 
 	UPROPERTY(Transient)
 	TObjectPtr<UMaterialInstanceDynamic> ShownIn;
+
+	UPROPERTY(Transient)
+	TObjectPtr<UTexture> ShownTexture;
 
 	UPROPERTY(Transient)
 	TObjectPtr<UMaterialInterface> MaterialBefore;
