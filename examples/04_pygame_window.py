@@ -15,9 +15,10 @@ import itertools
 import math
 import multiprocessing
 import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 
 import pygame
 
@@ -28,14 +29,14 @@ SIDE = 640
 
 def run_world(model: str, pipe: Connection) -> None:
     """The other process: shows a world until the game is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the game, and with it this
     if hasattr(os, "nice"):
         os.nice(5)  # where cores are few, the game goes first
     world = World.open(model, seed=7)
     start = ActionMap.of(model).start
     with WorldServer(world, "tcp://127.0.0.1:*", prompt=start) as server:
         pipe.send(server.address)
-        with contextlib.suppress(EOFError):
-            pipe.recv()  # nothing is ever sent: it ends when the game closes its end
+        wait([pipe])  # nothing is ever sent: it ends when the game closes its end
 
 
 class Background:
@@ -65,7 +66,7 @@ class Background:
         screen.blit(self._picture, (0, 0))
 
     def close(self) -> None:
-        self._talk.shutdown()
+        self._talk.shutdown(wait=False, cancel_futures=True)
         self._frames.close()
         self._client.close()
 
@@ -85,6 +86,8 @@ def play(background: Background, actions: ActionMap, seconds: float) -> list[flo
             if event.type == pygame.MOUSEMOTION and event.buttons[0]:
                 x, y = (2 * place / SIDE - 1 for place in event.pos)
                 background.say(stick.move(x, -y))
+            if event.type == pygame.MOUSEBUTTONUP:
+                stick.move(0, 0)
         background.draw(screen)
         angle = 2 * (turns[-1] - began)
         place = (SIDE / 2 + 200 * math.cos(angle), SIDE / 2 + 200 * math.sin(angle))
@@ -121,14 +124,17 @@ def main() -> None:
         raise SystemExit("the world could not be opened; why stands above") from None
     background = Background(address)
     pygame.display.init()
-    turns = play(background, ActionMap.of(wanted.model), wanted.seconds)
-    if wanted.measure:
-        report(turns, background.shown)
-    background.close()
-    pygame.quit()
-    ours.close()
-    process.join()
+    try:
+        turns = play(background, ActionMap.of(wanted.model), wanted.seconds)
+        if wanted.measure:
+            report(turns, background.shown)
+    finally:
+        background.close()
+        pygame.quit()
+        ours.close()
+        process.join()
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

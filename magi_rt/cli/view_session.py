@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ BACK_S = 1.0
 
 _SECOND_NS = 1_000_000_000
 _NOTE_S = 4.0
+_LOOK_S = 0.1
 _TEXTS_KEPT = 512
 
 
@@ -42,6 +43,7 @@ class Session:
         self._delay_ms: float | None = None
         self._note, self._note_until_s = "", 0.0
         self._recorder: Recorder | None = None
+        self._gives_up = False
         self._talk = ThreadPoolExecutor(1, thread_name_prefix="magi_rt view")
         self.frames = client.watching(every=every, on_frame=self._take, on_event=self._hear)
 
@@ -52,6 +54,8 @@ class Session:
         return self._talk.submit(self._do, order)
 
     def _do(self, order: Order) -> None:
+        if self._gives_up:
+            return
         try:
             if order.verb == "prompt":
                 self._prompt(order.text)
@@ -168,8 +172,15 @@ class Session:
         return float(sum(1 for when in list(self._arrived) if when >= since))
 
     def close(self) -> str:
-        """Waits for orders, finishes a video, lets go of the frames; what became of the video."""
+        """Waits for orders, finishes a video, lets go of the frames; what became of the video.
+
+        Where the server is lost, orders are given up, and the client is closed with them.
+        """
         ended = self._talk.submit(self._finish)
+        while not wait([ended], _LOOK_S).done:
+            if not self.frames.connected and not self._gives_up:
+                self._gives_up = True
+                self._client.close()
         self.frames.close()
         self._talk.shutdown()
         return ended.result()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from magi_rt.errors import ClosedWorldError, OptionError
@@ -196,7 +197,8 @@ def stream_frames(
             yield frame
     finally:
         buffer.end()
-        worker.join()
+        with suppress(RuntimeError):  # an interrupt came before it began: then it ends as it begins
+            worker.join()
 
 
 def _work(make: Make, buffer: FrameBuffer, fps: float | None) -> None:

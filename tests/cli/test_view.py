@@ -23,6 +23,7 @@ from magi_rt.stream.server import WorldServer
 from magi_rt.world.actions import ActionMap
 from tests.cli.test_served import PaperWindow, refusal, said
 from tests.stream.serving_kit import served, wait_for
+from tests.stream.test_client import ServedProcess
 
 NANO = ActionMap.of("nano")
 
@@ -198,6 +199,20 @@ def test_a_recording_that_is_left_running_is_finished_at_the_end(
         told = session.close()
     (path,) = tmp_path.glob("*.mp4")
     assert told == f"written to {path}"
+
+
+def test_orders_that_a_lost_server_cannot_take_hold_up_no_end(tmp_path: Path) -> None:
+    served_elsewhere = ServedProcess("--port", "0")
+    try:
+        with WorldClient(served_elsewhere.address, timeout_s=1e4) as client:
+            session = Session(client, tmp_path)
+            wait_for(session.frames.latest, "a frame")
+            served_elsewhere.kill()
+            asked = [session.obey(Order("prompt", "rain")) for _ in range(5)]
+            session.close()
+            assert all(each.done() for each in asked)
+    finally:
+        served_elsewhere.kill()
 
 
 def test_a_recording_that_is_full_ends_by_itself_and_says_so_in_the_line(

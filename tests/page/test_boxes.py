@@ -47,6 +47,15 @@ def test_what_was_said_in_one_box_comes_back_in_the_other_and_a_draft_is_kept(
             expect(other).to_have_value(shown)
 
 
+def test_words_that_were_refused_come_back_into_the_box(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(1)
+    visit.reads("#state", "Disconnected")
+    visit.say("a long and careful prompt")
+    visit.reads(visit.receipt(), "not connected")
+    expect(visit.find("#say-0")).to_have_value("a long and careful prompt")
+
+
 def test_words_can_be_dropped_into_the_prompt_box(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(0)

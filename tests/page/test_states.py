@@ -113,6 +113,55 @@ def test_a_question_is_answered_when_its_connection_is_replaced(
         assert answer == {"ok": False, "error": "The connection was lost."}
 
 
+HUNG = """async () => {
+  const { Link } = await import(new URL("static/socket.js", location.href));
+  const sockets = [], timers = [];
+  class Hung {
+    static OPEN = 1;
+    readyState = 0;
+    constructor() { sockets.push(this); }
+    close() { this.readyState = 3; }
+  }
+  const own = [window.WebSocket, window.setTimeout, window.setInterval, performance.now];
+  let now = 0;
+  window.WebSocket = Hung;
+  window.setTimeout = (run, ms) => timers.push({ run, ms });
+  window.setInterval = () => {};
+  performance.now = () => now;
+  try {
+    const link = new Link("ws://nowhere");
+    const counted = [];
+    const count = () => counted.push(sockets.length);
+    link.again();
+    now = 500;
+    link.again();
+    count();
+    now = 3000;
+    link.again();
+    count();
+    timers.findLast(({ ms }) => ms > 5000).run();
+    timers.at(-1).run();
+    count();
+    sockets.at(-1).readyState = 1;
+    sockets.at(-1).onmessage({ data: JSON.stringify({ event: "welcome" }) });
+    timers.findLast(({ ms }) => ms > 5000).run();
+    count();
+    return [counted, sockets.map((socket) => socket.readyState)];
+  } finally {
+    [window.WebSocket, window.setTimeout, window.setInterval, performance.now] = own;
+  }
+}"""
+
+
+def test_a_connection_that_does_not_come_up_is_left_for_another(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        counted, states = browser.visit(server.url).page.evaluate(HUNG)
+        assert counted == [1, 2, 3, 3]
+        assert states == [3, 3, 1], "only the last one is open"
+
+
 DOUBTS = """async (moments) => {
   const { Link } = await import(new URL("static/socket.js", location.href));
   class Heard {

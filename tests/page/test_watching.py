@@ -115,6 +115,21 @@ def test_a_second_picture_goes_its_own_way(tmp_path: Path, browser: Browser) -> 
         visit.said("day breaks")
 
 
+def test_a_picture_that_somebody_else_opens_does_not_take_the_keys(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(4)
+        other = browser.visit(server.url).until_chunk(4)
+        visit.open_menu(2)
+        visit.find("#moment-beside").click()
+        for each in (visit, other):
+            each.until_chunk(2, picture=1)
+        expect(visit.find(".picture").nth(1)).to_have_class(re.compile("chosen"))
+        expect(other.find(".picture").nth(0)).to_have_class(re.compile("chosen"))
+        expect(other.find(".picture").nth(1)).not_to_have_class(re.compile("chosen"))
+
+
 def test_a_pause_stops_the_picture_and_is_told(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(0)

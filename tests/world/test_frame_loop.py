@@ -298,3 +298,14 @@ def test_calls_from_many_threads_are_served_one_after_the_other() -> None:
         chunks = list(pool.map(lambda _: world.advance(), range(40)))
     frames = sorted((frame for chunk in chunks for frame in chunk), key=lambda frame: frame.index)
     assert same_pixels(frames, story(dummy_world(), *[None] * 40))
+
+
+def test_an_interrupt_while_the_worker_begins_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    world = dummy_world()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(threading.Thread, "start", interrupted)
+        next(world.frames(fps=None))
+    assert next(world.frames(fps=None)).index == 0

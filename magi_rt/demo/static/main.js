@@ -27,6 +27,7 @@ const state = {
   live: false,
   steering: true,
   chosen: 0,
+  forking: false,
 };
 const panes = [];
 const chosen = () => panes[state.chosen] ?? panes[0];
@@ -99,7 +100,9 @@ function openMenu(pane, note, button) {
 
 async function fork(chunk) {
   const waiting = notice("The second picture opens …", null, 0);
+  state.forking = true;
   const answer = complain(await link.ask("fork", { chunk }));
+  state.forking &&= answer.ok;
   waiting();
   if (answer.ok) notice("Two pictures from the same moment: say something else to each.");
 }
@@ -135,8 +138,10 @@ const hear = {
     const pane = known ?? openPane();
     pane.card(facts);
     if (facts.picture === 0) state.paused = facts.paused;
-    if (known) markChip(byId("chips"), chosen().text);
+    // one that somebody else opens leaves this page's keys where they are
+    if (known || !state.forking) markChip(byId("chips"), chosen().text);
     else choose(facts.picture);
+    if (!known) state.forking = false;
     showTools(state);
   },
   chunk(note) {

@@ -34,7 +34,7 @@ export class PromptBox {
   #hearing = null;
   #run;
 
-  /** `run(text)` is called with every prompt that is sent. */
+  /** `run(text)` is called with every prompt that is sent; resolves to its answer. */
   constructor(form, run) {
     this.#input = form.querySelector("input");
     this.#mic = form.querySelector(".mic");
@@ -56,7 +56,10 @@ export class PromptBox {
     remember(text);
     this.#back = 0;
     this.#draft = this.#input.value = "";
-    this.#run(text);
+    this.#run(text).then((answer) => {
+      // what was refused may be said again, unless something else is being typed
+      if (!answer.ok && !this.#input.value && !this.#back) this.#input.value = text;
+    });
   }
 
   #key(event) {

@@ -4,6 +4,9 @@ const FIRST_MS = 300;
 const LONGEST_MS = 8000;
 const SILENCE_MS = 12000;
 const DOUBT_MS = 2000;
+const OPENING_MS = 8000;
+const HASTE_MS = 1000;
+const CONNECTING = 0;
 const BROKEN = 1006;
 const CLOSED_TO_US = 4403;
 const FULL = 4429;
@@ -21,6 +24,8 @@ export class Link extends EventTarget {
   #heard = 0;
   #doubted = performance.now();
   #told = false;
+  #dialled = 0;
+  #welcome = false;
 
   /** Called with every frame: {picture, jpeg, first, epoch, chunk, frame, prompt, width, height, sent_ms, pixels}. */
   onframe = () => {};
@@ -37,12 +42,16 @@ export class Link extends EventTarget {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Connects now, if it is not connected. */
+  /** Connects now, if it is not connected; what does not come up within a second is left. */
   again() {
-    if (this.#socket && this.#socket.readyState <= WebSocket.OPEN) return;
+    const now = performance.now();
+    const young = this.#socket?.readyState === CONNECTING && now - this.#dialled < HASTE_MS;
+    if (this.open || young) return;
     // one that is still closing will never answer
-    if (this.#socket) this.#lost(this.#socket, BROKEN, "");
+    if (this.#socket) this.#leave(this.#socket);
     clearTimeout(this.#timer);
+    this.#dialled = now;
+    this.#welcome = false;
     const socket = new WebSocket(this.#address);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => {
@@ -53,6 +62,13 @@ export class Link extends EventTarget {
     };
     socket.onclose = ({ code, reason }) => this.#lost(socket, code, reason);
     this.#socket = socket;
+    // a tunnel that is half dead takes a connection and never answers
+    setTimeout(() => socket === this.#socket && !this.#welcome && this.#leave(socket), OPENING_MS);
+  }
+
+  #leave(socket) {
+    this.#lost(socket, BROKEN, "");
+    socket.close();
   }
 
   /** Asks for something; resolves to the answer, whose `receipt` resolves when it shows. */
@@ -75,7 +91,10 @@ export class Link extends EventTarget {
       this.#receipts.get(event.id)?.resolve(event);
       this.#receipts.delete(event.id);
     } else {
-      if (event.event === "welcome") this.#wait_ms = FIRST_MS;
+      if (event.event === "welcome") {
+        this.#wait_ms = FIRST_MS;
+        this.#welcome = true;
+      }
       if (event.event === "stats") this.#told = true;
       this.dispatchEvent(new CustomEvent(event.event, { detail: event }));
     }
