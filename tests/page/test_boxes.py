@@ -47,6 +47,24 @@ def test_what_was_said_in_one_box_comes_back_in_the_other_and_a_draft_is_kept(
             expect(other).to_have_value(shown)
 
 
+def test_what_is_typed_goes_on_in_the_first_box_when_somebody_closes_the_second(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url).until_chunk(4)
+        other = browser.visit(server.url).until_chunk(4)
+        visit.open_menu(2)
+        visit.find("#moment-beside").click()
+        other.until_chunk(2, picture=1)
+        other.find("#say-1").focus()
+        other.page.keyboard.type("half a sent")
+        visit.find(".shut").nth(1).click()
+        expect(other.find(".picture")).to_have_count(1)
+        other.page.keyboard.type("ence")
+        expect(other.find("#say-0")).to_have_value("half a sentence")
+        assert other.number("prompt") == visit.number("prompt")
+
+
 def test_words_that_were_refused_come_back_into_the_box(tmp_path: Path, browser: Browser) -> None:
     with demo(tmp_path) as server:
         visit = browser.visit(server.url).until_chunk(1)

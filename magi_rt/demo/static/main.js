@@ -49,10 +49,14 @@ function openPane() {
 function closeSecond() {
   const pane = panes.pop();
   const focused = pane.element.contains(document.activeElement);
+  const typing = pane.box.focused;
+  panes[0].box.offer(pane.box.words);
   pane.close();
   choose(0);
   arrange();
-  if (focused) panes[0].canvas.focus({ preventScroll: true });
+  // on the picture, the rest of what is being typed would be keys
+  if (typing) panes[0].box.focus();
+  else if (focused) panes[0].canvas.focus({ preventScroll: true });
 }
 
 function choose(number) {
@@ -230,7 +234,7 @@ function stateWords() {
 listenToKeys({
   known: (key) => byId("keys-on").checked && keyName(key) in state.actions.keys,
   press: (key) => chosen().follow(link.ask("key", { key, picture: chosen().number })),
-  focusPrompt: () => byId(`say-${chosen().number}`).focus(),
+  focusPrompt: () => chosen().box.focus(),
 });
 listenToGamepads((device, x, y) => pull(chosen(), device, x, y));
 wireTools(link, state);

@@ -56,10 +56,25 @@ export class PromptBox {
     remember(text);
     this.#back = 0;
     this.#draft = this.#input.value = "";
-    this.#run(text).then((answer) => {
-      // what was refused may be said again, unless something else is being typed
-      if (!answer.ok && !this.#input.value && !this.#back) this.#input.value = text;
-    });
+    this.#run(text).then((answer) => answer.ok || this.offer(text));
+  }
+
+  /** What stands in it and was not sent. */
+  get words() {
+    return this.#input.value;
+  }
+
+  get focused() {
+    return document.activeElement === this.#input;
+  }
+
+  focus() {
+    this.#input.focus();
+  }
+
+  /** Puts words into it that may be sent, unless something else is being typed. */
+  offer(words) {
+    if (!this.#input.value && !this.#back) this.#input.value = words;
   }
 
   #key(event) {
