@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from magi_rt.cli.interrupt import endings
 from magi_rt.cli.remote import Keys, client_keys, refuse_unheeded
 from magi_rt.cli.serve import Model
 from magi_rt.cli.watch import check_seconds
@@ -188,15 +189,16 @@ def _show(
 ) -> None:
     typer.echo(f"the world is on {server.url}")
     if host in ("0.0.0.0", "::"):
-        typer.echo("elsewhere, this machine's name or address stands in the place of localhost")
+        typer.echo("from other machines, with this one's name or address in place of these numbers")
     typer.echo("Ctrl-C ends it")
     try:
-        server.run(browse=browser, seconds=seconds)
+        with endings(server.obey):
+            server.run(browse=browser, seconds=seconds)
     finally:
         video = server.room.last_video
         if kept and video is not None and video.exists():
             typer.echo(f"written to {video}")
-    if server.signal:  # where signals were ignored at the start, none ends the verb by itself
+    if server.signal:
         raise typer.Exit(128 + server.signal)
     if server.room.failure:  # which was said when it came
         raise typer.Exit(NEVER_OPENED)

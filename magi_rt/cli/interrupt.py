@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
-from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+
+
+@contextmanager
+def endings(arrived: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Inside, Ctrl-C, a polite kill and a terminal that is closed call `arrived` instead.
+
+    What `nohup` keeps going goes on when its terminal is closed. What would be written to a closed
+    terminal goes nowhere, instead of failing. Does nothing outside the main thread, where signals
+    do not arrive.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    screens = [number for number in (1, 2) if os.isatty(number)]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        numbers.append(_HANGUP)
+
+    def came(number: int, frame: FrameType | None) -> None:
+        if number == _HANGUP:
+            _silence(screens)
+        arrived(number, frame)
+
+    before = {number: signal.signal(number, came) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _silence(screens: list[int]) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for screen in screens:
+        os.dup2(nowhere, screen)
+    os.close(nowhere)
 
 
 class InterruptGuard:
-    """While active, Ctrl-C and a polite kill raise KeyboardInterrupt once, outside `hold` only.
+    """While active, what ends a program raises KeyboardInterrupt once, outside `hold` only.
 
     A second one is ignored, so that the file at hand can be finished; `exit_code` says which
-    signal came (130 or 143). Does nothing outside the main thread, where signals do not arrive.
+    signal came: 130 for Ctrl-C, 143 for a polite kill, 129 for a closed terminal. See `endings`.
     """
 
     def __init__(self) -> None:
         self.exit_code = 0
         self._held = False
         self._raised = False
-        self._before: dict[int, Any] = {}
+        self._signals = ExitStack()
 
     def __enter__(self) -> InterruptGuard:
-        if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                self._before[number] = signal.signal(number, self._arrived)
+        self._signals.enter_context(endings(self._arrived))
         return self
 
     def __exit__(
@@ -37,9 +71,7 @@ class InterruptGuard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+        self._signals.close()
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         self.exit_code = self.exit_code or 128 + number

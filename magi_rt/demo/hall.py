@@ -186,10 +186,11 @@ class Hall:
             "backend": self.worlds.backend,
         }
 
-    def tell(self, event: Mapping[str, Any]) -> None:
-        """Tells every page."""
+    def tell(self, event: Mapping[str, Any], *, but: Viewer | None = None) -> None:
+        """Tells every page, but for the one that knows."""
         for viewer in self.viewers.values():
-            viewer.tell(event)
+            if viewer is not but:
+                viewer.tell(event)
 
     async def _tell_stats(self) -> None:
         while True:

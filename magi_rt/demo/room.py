@@ -189,7 +189,10 @@ class Room(Hall):
         if on == (self.recorder is not None):
             raise PageError("it is recording already" if on else "nothing is being recorded")
         if not on:
-            return await self.finish_recording()
+            told = await self.finish_recording()
+            news = {"event": "recorded", "why": f"viewer {viewer.number} ended the recording"}
+            self.tell({**news, **told}, but=viewer)
+            return told
         picture = self.pictures[0]
         shown = picture.facts if picture.newest is None else picture.newest.header
         path, fps = free_name(self.recordings), picture.facts.fps

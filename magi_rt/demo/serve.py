@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -19,7 +20,11 @@ from magi_rt.demo.worlds import Worlds
 from magi_rt.errors import OptionError
 from magi_rt.world.actions import ActionMap
 
-_EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
+_log = logging.getLogger("uvicorn.error")
+
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where this machine finds what is served everywhere. Not localhost, which browsers look up among
+the newer addresses first: another program may be at the same port there."""
 
 
 class DemoServer:
@@ -56,6 +61,7 @@ class DemoServer:
             timeout_graceful_shutdown=2,
         )  # fmt: skip
         self._server = _Patient(config, self.room)
+        _log.addFilter(_worth_telling)
 
     def run(self, *, browse: bool = False, seconds: float | None = None) -> None:
         """Serves on this thread until Ctrl-C, :meth:`stop`, or the end of the time."""
@@ -79,13 +85,22 @@ class DemoServer:
         """The one that ended it, 0 for none."""
         return self._server.signal
 
+    def obey(self, number: int, frame: FrameType | None) -> None:
+        """Ends it in order; a handler of signals."""
+        self._server.handle_exit(number, frame)
+
     def stop(self) -> None:
         """Ends it, from any thread."""
         self._server.should_exit = True
 
 
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not that pages which do not go by themselves were left when the demo ended."""
+    return not str(record.msg).startswith("Cancel %s running task")
+
+
 class _Patient(uvicorn.Server):
-    """Ends in order however often Ctrl-C is pressed: worlds that are not closed leave files."""
+    """Ends in order, whichever signal comes and how often: worlds not closed leave files."""
 
     def __init__(self, config: uvicorn.Config, room: Room) -> None:
         super().__init__(config)
@@ -98,13 +113,13 @@ class _Patient(uvicorn.Server):
         self.signal = sig
         if self._room.state == "warming up":
             print("magi-rt: ends as soon as the world is open", file=sys.stderr)
-        super().handle_exit(sig, frame)
+        self.should_exit = True  # uvicorn's own would raise a kill again, before all is tidied
 
 
 def page_address(door: Door, port: int) -> str:
     """Where a browser on this machine finds the page, with the token where there is one."""
-    host = f"[{door.host}]" if ":" in door.host else door.host
-    place = "localhost" if door.host in _EVERYWHERE else host
+    host = _HERE.get(door.host, door.host)
+    place = f"[{host}]" if ":" in host else host
     token = f"?token={quote(door.token, safe='')}" if door.token else ""
     return f"http://{place}:{port}/{token}"
 

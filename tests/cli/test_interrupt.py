@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -54,6 +59,68 @@ def test_the_handlers_of_before_come_back() -> None:
 
 
 @needs_signals
+def test_a_terminal_that_is_closed_ends_the_work_in_order_and_nohup_keeps_it_going() -> None:
+    with InterruptGuard() as guard:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGHUP)
+        assert guard.exit_code == 129
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with InterruptGuard() as guard:
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert guard.exit_code == 0
+
+
+OWN_TERMINAL = (
+    "import fcntl, os, sys, termios\n"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+)
+
+
+@needs_signals
+def test_a_run_whose_terminal_is_closed_leaves_whole_files(tmp_path: Path) -> None:
+    screen, terminal = os.openpty()
+    _, *arguments = command("run", "--model", "dummy", "--seconds", "3000")
+    with subprocess.Popen(
+        [sys.executable, "-c", OWN_TERMINAL, *arguments], cwd=tmp_path, env=surroundings(),
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    ) as running:  # fmt: skip
+        try:
+            os.close(terminal)
+            with reading(screen):
+                wait_for_bytes(tmp_path, running)
+            os.close(screen)
+            assert running.wait(timeout=60) == 129
+        finally:
+            running.kill()
+    files = ["magi-world.mp4", "magi-world.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    assert playable_frames(tmp_path / "magi-world.mp4") > 0
+
+
+@contextmanager
+def reading(screen: int) -> Iterator[None]:
+    """Inside, what a program says is read, so that it never waits for its reader."""
+    enough = threading.Event()
+
+    def read() -> None:
+        while not enough.is_set():
+            if select.select([screen], [], [], 0.05)[0]:
+                os.read(screen, 1 << 16)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        reader.join()
+
+
+@needs_signals
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_leaves_video_sheet_and_log_of_what_was_made(
     tmp_path: Path, number: signal.Signals, code: int
@@ -80,11 +147,11 @@ def test_an_interrupted_run_leaves_video_sheet_and_log_of_what_was_made(
     assert 0 <= json.loads((tmp_path / "run.json").read_text())["chunks"] - made / 8 <= 1
 
 
-def wait_for_bytes(folder: Path, running: subprocess.Popen[str]) -> None:
+def wait_for_bytes(folder: Path, running: subprocess.Popen[Any]) -> None:
     """Return when the run has begun to write its video under the hidden name."""
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in folder.glob(".magi-world.mp4.*.part")):
-        assert running.poll() is None, running.communicate()[1]
+        assert running.poll() is None, "it ended before it wrote anything"
         assert time.monotonic() < deadline, "nothing was written in a minute"
         time.sleep(0.02)
 

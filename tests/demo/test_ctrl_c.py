@@ -1,7 +1,8 @@
-"""Ctrl-C ends the demo in order, however often it is pressed."""
+"""Ctrl-C and other signals end the demo in order, however often they come."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,27 +22,37 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSI
 
 
 @pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN])
-def test_an_impatient_ctrl_c_leaves_no_traceback(before: Any) -> None:
+def test_an_impatient_ctrl_c_leaves_no_traceback(before: Any, tmp_path: Path) -> None:
     kept = signal.signal(signal.SIGINT, before)  # what is ignored here is ignored by children
     try:
-        _press_three_times()
+        _end_it(tmp_path, "SIGINT")
     finally:
         signal.signal(signal.SIGINT, kept)
 
 
-def _press_three_times() -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_polite_kill_and_a_closed_terminal_leave_nothing_behind(
+    tmp_path: Path, name: str
+) -> None:
+    _end_it(tmp_path, name)
+
+
+def _end_it(scratch: Path, name: str) -> None:
+    number = signal.Signals[name]
     command = [sys.executable, "-m", "magi_rt.cli", "demo", "dummy", "--port", "0", "--no-browser"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as running:
+    pipe, places = subprocess.PIPE, {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=places) as running:
         assert running.stdout is not None
         address = running.stdout.readline().split()[-1]
         with urllib.request.urlopen(address, timeout=WAIT_S) as page:  # waits until it is served
             assert page.status == 200
-        for _ in range(3):
-            running.send_signal(signal.SIGINT)
+        assert list(scratch.glob("magi_rt-*")), "its videos and snapshots lie there meanwhile"
+        for _ in range(3 if number == signal.SIGINT else 1):
+            running.send_signal(number)
         _, said = running.communicate(timeout=2 * WAIT_S)
-    assert running.returncode == 130
+    assert running.returncode == 128 + number
     assert "Traceback" not in said
+    assert not list(scratch.glob("magi_rt-*"))
 
 
 def test_who_ends_a_demo_that_is_still_opening_is_told_what_it_waits_for(

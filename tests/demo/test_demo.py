@@ -134,6 +134,25 @@ def test_what_is_shown_is_recorded(tmp_path: Path) -> None:
             assert answer.read()[4:8] == b"ftyp"
 
 
+def test_all_are_told_when_somebody_ends_the_video(tmp_path: Path) -> None:
+    with (
+        demo(tmp_path, everyone_steers=True) as server,
+        Page(server) as page,
+        Page(server) as other,
+    ):
+        page.live().ask("record", on=True)
+        other.live()
+        page.until_frame(chunk=page.newest[0][5] + 2)
+        told = other.ask("record", on=False)
+        news = page.until("recorded")
+        assert news["why"] == f"viewer {other.welcome['you']} ended the recording"
+        assert {name: news[name] for name in ("file", "frames", "left_out")} == {
+            name: told[name] for name in ("file", "frames", "left_out")
+        }
+        page.ask("record", on=True)
+        assert not [each for each in other.events if each.get("event") == "recorded"]
+
+
 def test_a_recording_without_a_frame_fails_and_the_next_one_may_begin(tmp_path: Path) -> None:
     with demo(tmp_path) as server, Page(server) as page:
         page.live().ask("pause")

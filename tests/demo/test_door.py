@@ -71,9 +71,15 @@ def test_a_token_that_browsers_do_not_keep_is_refused(token: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "place"),
-    [("127.0.0.1", "localhost"), ("::", "localhost"), ("fd00::5", "[fd00::5]"), ("den", "den")],
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("fd00::5", "[fd00::5]"),
+        ("den", "den"),
+    ],
 )
-def test_the_address_is_one_that_a_browser_takes(host: str, place: str) -> None:
+def test_the_address_leads_to_this_demo_and_to_no_other_program(host: str, place: str) -> None:
     assert page_address(Door(host, TOKEN), 8080) == f"http://{place}:8080/?token={TOKEN}"
 
 

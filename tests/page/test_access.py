@@ -55,7 +55,7 @@ def test_a_page_that_is_not_secure_says_why_it_cannot_tilt(
     tmp_path: Path, browser: Browser
 ) -> None:
     with demo(tmp_path, door=Door(token=TOKEN)) as server:
-        away = server.url.replace("localhost", "demo.example")
+        away = server.url.replace("127.0.0.1", "demo.example")
         visit = browser.visit(away, **PHONE).until_chunk(0)
         expect(visit.find("#tilt-on")).to_be_disabled()
         expect(visit.find("#tilt-row")).to_be_visible()

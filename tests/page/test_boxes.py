@@ -47,6 +47,34 @@ def test_what_was_said_in_one_box_comes_back_in_the_other_and_a_draft_is_kept(
             expect(other).to_have_value(shown)
 
 
+def test_what_another_tab_has_said_is_not_forgotten(tmp_path: Path, browser: Browser) -> None:
+    with demo(tmp_path, everyone_steers=True) as server:
+        visit = browser.visit(server.url).until_chunk(2)
+        other = visit.tab().until_chunk(2)
+        other.say("it snows")
+        visit.say("night falls")
+        for key, shown in [("ArrowUp", "night falls"), ("ArrowUp", "it snows")]:
+            visit.find("#say-0").press(key)
+            expect(visit.find("#say-0")).to_have_value(shown)
+
+
+def test_what_became_of_a_long_prompt_is_read_beside_a_second_picture(
+    tmp_path: Path, browser: Browser
+) -> None:
+    long = "a small red ball and a large blue box in a dim room at night while it snows outside"
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, viewport={"width": 1000, "height": 760}).until_chunk(4)
+        visit.open_menu(2)
+        visit.find("#moment-beside").click()
+        visit.until_chunk(2, picture=1)
+        visit.say(long)
+        visit.reads(visit.receipt(), "on the picture after")
+        line = visit.receipt().bounding_box()
+        told = visit.receipt().locator("span").bounding_box()
+        assert line and told
+        assert told["x"] + told["width"] <= line["x"] + line["width"]
+
+
 def test_what_is_typed_goes_on_in_the_first_box_when_somebody_closes_the_second(
     tmp_path: Path, browser: Browser
 ) -> None:

@@ -208,6 +208,19 @@ def test_two_tabs_share_one_wheel(tmp_path: Path, browser: Browser) -> None:
         expect(first.find("#pause")).to_be_enabled()
 
 
+@pytest.mark.parametrize("width", [660, 800, 980])
+def test_two_pictures_are_not_wider_than_a_tablet(
+    tmp_path: Path, browser: Browser, width: int
+) -> None:
+    with demo(tmp_path) as server:
+        visit = browser.visit(server.url, viewport={"width": width, "height": 900}).until_chunk(3)
+        visit.open_menu(2)
+        visit.find("#moment-beside").click()
+        visit.until_chunk(2, picture=1)
+        assert visit.overflow() <= 0
+        visit.shot(f"tablet-{width}")
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_is_wider_than_a_phone(tmp_path: Path, browser: Browser, width: int) -> None:
     with demo(tmp_path) as server:

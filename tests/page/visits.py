@@ -79,6 +79,12 @@ class Visit:
     def find(self, selector: str) -> Locator:
         return self.page.locator(selector)
 
+    def tab(self) -> Visit:
+        """The same address in another tab of the same browser."""
+        page = self.page.context.new_page()
+        page.goto(self.page.url)
+        return Visit(page, self._name)
+
     def view(self, picture: int = 0) -> Locator:
         """The canvas of a picture."""
         return self.find(f'.view[data-picture="{picture}"]')

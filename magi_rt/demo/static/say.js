@@ -15,6 +15,8 @@ function read() {
 }
 
 function remember(text) {
+  const kept = read(); // a page in another tab may have said something since
+  if (kept.length) said.splice(0, said.length, ...kept);
   const at = said.indexOf(text);
   if (at >= 0) said.splice(at, 1);
   said.push(text);
