@@ -44,7 +44,7 @@ class Amounts:
 QUICK = Amounts(
     beginnings=60,
     trials=6,
-    scenes=8,
+    scenes=24,
     scripts=3,
     minutes=1.0,
     setting_trials=1,

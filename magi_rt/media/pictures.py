@@ -97,6 +97,13 @@ def pixels_in_memory(value: Any, kind: str) -> Pixels:
         ) from error
     wanted = "[H, W, 3]" if kind == "image" else "[T, H, W, 3]"
     shape = list(pixels.shape)
+    if pixels.ndim == 0:
+        held = "PIL.Image.open(io.BytesIO(data))" if kind == "image" else "a file written from it"
+        raise MediaError(
+            f"{kind} is {type(value).__name__}; give a path or an array {wanted}, and for a file's "
+            f"content in memory {held}",
+            field=kind,
+        )
     if pixels.ndim != (3 if kind == "image" else 4):
         raise MediaError(f"{kind} has shape {shape}; give {wanted}", field=kind)
     if shape[-1] != 3 and shape[-3] == 3:

@@ -12,7 +12,13 @@ import pytest
 from PIL import Image, ImageCms
 
 from magi_rt.errors import MediaError, ShapeError
-from magi_rt.media.pictures import picture_to_pixels, read_image, resize, save_image
+from magi_rt.media.pictures import (
+    picture_to_pixels,
+    pixels_in_memory,
+    read_image,
+    resize,
+    save_image,
+)
 
 
 def test_an_rgb_png_comes_back_pixel_for_pixel(tmp_path: Path) -> None:
@@ -165,6 +171,13 @@ def test_a_picture_in_memory_follows_the_same_rules() -> None:
     assert picture_to_pixels(grey).tolist() == [[[7, 7, 7]] * 5] * 3
     with pytest.raises(MediaError, match="at least 2x2"):
         picture_to_pixels(Image.new("RGB", (1, 9)))
+
+
+@pytest.mark.parametrize("given", [b"\x89PNG", io.BytesIO(b"\x89PNG"), object()])
+def test_what_is_no_picture_is_named_and_the_way_out_told(given: object) -> None:
+    name = type(given).__name__
+    with pytest.raises(MediaError, match=rf"image is {name}; give a path .*io.BytesIO\(data\)"):
+        pixels_in_memory(given, "image")
 
 
 def test_resize_stretches_without_cropping() -> None:
