@@ -80,6 +80,20 @@ def picture_to_pixels(image: Image.Image) -> Pixels:
         ) from error
 
 
+def _named(value: Any) -> str:
+    """A single number by its value, anything else without a shape by its type."""
+    return repr(value) if isinstance(value, int | float) else type(value).__name__
+
+
+def _other_way(value: Any, kind: str) -> str:
+    """How the content of a file, as bytes or as an open file, becomes a picture or a video."""
+    if not isinstance(value, bytes | bytearray | memoryview) and not hasattr(value, "read"):
+        return ""
+    if kind == "video":
+        return "; write a file's content to a file first"
+    return "; a file's content in memory opens with PIL.Image.open(io.BytesIO(data))"
+
+
 def pixels_in_memory(value: Any, kind: str) -> Pixels:
     """Pixels given in memory as uint8: [H, W, 3] for an "image", [T, H, W, 3] for a "video".
 
@@ -97,11 +111,9 @@ def pixels_in_memory(value: Any, kind: str) -> Pixels:
         ) from error
     wanted = "[H, W, 3]" if kind == "image" else "[T, H, W, 3]"
     shape = list(pixels.shape)
-    if pixels.ndim == 0:
-        held = "PIL.Image.open(io.BytesIO(data))" if kind == "image" else "a file written from it"
+    if pixels.ndim == 0 or (isinstance(value, bytearray | memoryview) and pixels.ndim == 1):
         raise MediaError(
-            f"{kind} is {type(value).__name__}; give a path or an array {wanted}, and for a file's "
-            f"content in memory {held}",
+            f"{kind} is {_named(value)}; give a path or an array {wanted}{_other_way(value, kind)}",
             field=kind,
         )
     if pixels.ndim != (3 if kind == "image" else 4):

@@ -173,10 +173,18 @@ def test_a_picture_in_memory_follows_the_same_rules() -> None:
         picture_to_pixels(Image.new("RGB", (1, 9)))
 
 
-@pytest.mark.parametrize("given", [b"\x89PNG", io.BytesIO(b"\x89PNG"), object()])
-def test_what_is_no_picture_is_named_and_the_way_out_told(given: object) -> None:
+@pytest.mark.parametrize("given", [b"\x89PNG", bytearray(b"\x89PNG"), io.BytesIO(b"\x89PNG")])
+def test_the_content_of_a_file_is_told_how_to_become_a_picture(given: object) -> None:
     name = type(given).__name__
     with pytest.raises(MediaError, match=rf"image is {name}; give a path .*io.BytesIO\(data\)"):
+        pixels_in_memory(given, "image")
+    with pytest.raises(MediaError, match=rf"video is {name}; give a path .*to a file first"):
+        pixels_in_memory(given, "video")
+
+
+@pytest.mark.parametrize(("given", "named"), [(3, "3"), (0.5, "0.5"), (object(), "object")])
+def test_what_is_no_picture_is_named(given: object, named: str) -> None:
+    with pytest.raises(MediaError, match=rf"image is {named}; give a path or an array [^;]*$"):
         pixels_in_memory(given, "image")
 
 

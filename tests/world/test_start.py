@@ -109,9 +109,9 @@ REFUSED_PICTURES: list[tuple[Any, str]] = [
     (torch.zeros(32, 32, 3, requires_grad=True), "NumPy cannot read"),
     (torch.zeros(32, 32, 3, device="meta"), "NumPy cannot read"),
     (SimpleNamespace(convert=None, width=32, height=32), "cannot be read"),
-    (b"picture", "shape"),
+    (b"picture", r"io\.BytesIO"),
     ("missing.png", "does not exist"),
-    (3, "shape"),
+    (3, "image is 3; give a path"),
 ]
 
 
