@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,10 @@ from torch import Tensor
 from magi_rt.checkpoints.expected import Role, expected_tensors
 from magi_rt.checkpoints.load import run_time_dtypes
 from magi_rt.checkpoints.save import SHARD_BYTES, save_model
+from magi_rt.checkpoints.text_encoder import save_text_encoder
 from magi_rt.config import EngineConfig, MagiConfig, ModelConfig, RuntimeConfig
+from magi_rt.models.t5 import T5Config, T5Encoder
+from magi_rt.models.tokenizer import JsonTokenizer
 
 CAPTION_CHANNELS = 32
 
@@ -161,7 +163,6 @@ def vae_shapes(dd: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 def write_tiny_t5(folder: Path, channels: int = CAPTION_CHANNELS, seed: int = 0) -> None:
     """A random T5 encoder of one layer and a tokenizer that knows bytes only."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import T5Config, T5EncoderModel
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = ["<pad>", "</s>", "<unk>", *alphabet]
@@ -172,23 +173,10 @@ def write_tiny_t5(folder: Path, channels: int = CAPTION_CHANNELS, seed: int = 0)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair=None, special_tokens=[("</s>", 1)]
     )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    card = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, **names}
-    (folder / "tokenizer_config.json").write_text(json.dumps(card), encoding="utf-8")
+    config = T5Config(len(words), channels, d_kv=8, d_ff=64, num_heads=4, num_layers=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = T5Config(
-            vocab_size=len(words),
-            d_model=channels,
-            d_kv=8,
-            d_ff=64,
-            num_layers=1,
-            num_heads=4,
-            feed_forward_proj="gated-gelu",
-            dropout_rate=0.0,
-        )
-        T5EncoderModel(config).save_pretrained(folder)
+        save_text_encoder(folder, T5Encoder(config), JsonTokenizer(tokenizer))
 
 
 def write_model(

@@ -18,6 +18,7 @@ from magi_rt.backends.ranges import CrossAttention, SelfAttention
 from magi_rt.backends.remembered import Remembered
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import check_beside, load_denoiser, load_vae
+from magi_rt.checkpoints.text_encoder import load_text_encoder
 from magi_rt.config import MagiConfig
 from magi_rt.errors import PromptError, ShapeError
 from magi_rt.kept_memory import keep_freed_memory
@@ -231,9 +232,7 @@ def loaded(model: str | Path, device: str, dtype: str, attention: str) -> Loaded
     text = None
     if folder.text_encoder is not None:
         length = folder.config.model.caption_max_length
-        text = T5TextEncoder.from_folder(folder.text_encoder, length, channels)
-        for name, value in text.model.state_dict().items():
-            mark.see(f"text.{name}", value)
+        text = load_text_encoder(folder.text_encoder, length, channels, seen=_part(mark, "text"))
     info = EngineInfo(
         name="eager",
         device=str(place),

@@ -26,11 +26,11 @@ from magi_rt.checkpoints.layout import (
 )
 from magi_rt.checkpoints.load import check_tensors, run_time_dtypes
 from magi_rt.checkpoints.networks import vae_skeleton
+from magi_rt.checkpoints.text_encoder import check_text_encoder
 from magi_rt.checkpoints.trained_on import trained_on
 from magi_rt.config import MagiConfig, ModelConfig
 from magi_rt.errors import CheckpointError, MagiError
 from magi_rt.models.special_tokens import SpecialTokens
-from magi_rt.models.text_encoder import check_folder, check_layers
 
 
 @dataclass(frozen=True)
@@ -203,10 +203,8 @@ def _text_encoder(found: ModelFolder, problems: list[str], remarks: list[str]) -
         return Part("text encoder")
 
     def check(folder: Path) -> Part:
-        check_folder(folder, found.config.model.caption_channels)
-        tensors = open_weights(folder).tensors
-        check_layers(folder, tensors)
-        return _weights("text encoder", folder, tensors)
+        files, _ = check_text_encoder(folder, found.config.model.caption_channels)
+        return _weights("text encoder", folder, files.tensors)
 
     return _tolerant("text encoder", found.text_encoder, check, problems)
 

@@ -10,10 +10,10 @@ import torch
 from magi_rt.checkpoints.headers import open_weights
 from magi_rt.checkpoints.layout import VAE_WEIGHTS, ModelFolder, missing_denoiser, missing_vae
 from magi_rt.checkpoints.load import Seen, check_tensors, load_into, run_time_dtypes
+from magi_rt.checkpoints.text_encoder import check_text_encoder
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError
 from magi_rt.models.dit import VideoDiT
-from magi_rt.models.text_encoder import check_folder, check_layers
 from magi_rt.models.vae import VAEConfig, ViTVAE
 
 
@@ -86,8 +86,7 @@ def check_beside(model: ModelFolder) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     check_tensors(files, shapes, dict.fromkeys(shapes, torch.float32))
     if model.text_encoder is not None:
-        check_folder(model.text_encoder, model.config.model.caption_channels)
-        check_layers(model.text_encoder, open_weights(model.text_encoder).tensors)
+        check_text_encoder(model.text_encoder, model.config.model.caption_channels)
 
 
 def vae_skeleton(folder: Path, config: MagiConfig) -> ViTVAE:

@@ -16,6 +16,7 @@ from magi_rt.config import ModelConfig
 from magi_rt.models import rotary
 from magi_rt.models.dit_block import CrossAttend, DiTBlock, LayerNorm, SelfAttend
 from magi_rt.models.inputs import TextContext
+from magi_rt.models.parameters import learned
 from magi_rt.models.special_tokens import NULL_TOKENS
 
 FREQUENCIES = 256  # sinusoids of the timestep embedding
@@ -65,7 +66,9 @@ class CaptionEmbedder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         rows, channels = config.caption_max_length, config.caption_channels
-        self.null_caption_embedding = nn.Parameter(torch.randn(rows, channels) / channels**0.5)
+        self.null_caption_embedding = learned(
+            rows, channels, fill=lambda table: table.normal_(std=channels**-0.5)
+        )
         self.y_proj_xattn = nn.Sequential(nn.Linear(channels, config.hidden_size), nn.SiLU())
         self.y_proj_adaln = nn.Sequential(nn.Linear(channels, config.gate_hidden))
 
@@ -78,7 +81,9 @@ class CaptionEmbedder(nn.Module):
 class RotaryBands(nn.Module):
     def __init__(self, head_dim: int) -> None:
         super().__init__()
-        self.bands = nn.Parameter(rotary.initial_bands(head_dim))
+        self.bands = learned(
+            head_dim // 8, fill=lambda bands: bands.copy_(rotary.initial_bands(head_dim))
+        )
 
 
 class Blocks(nn.Module):

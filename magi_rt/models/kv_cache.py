@@ -89,8 +89,8 @@ class RollingKVCache:
         cls, shape: CacheShape, bands: Tensor, dtype: torch.dtype, device: torch.device
     ) -> RollingKVCache:
         """All memory that this stream's history will ever use."""
-        keys = torch.zeros(shape.ring, dtype=dtype, device=device)
-        return cls(shape, keys, torch.zeros_like(keys), bands.detach().float())
+        keys, values = (torch.zeros(shape.ring, dtype=dtype, device=device) for _ in range(2))
+        return cls(shape, keys, values, bands.detach().float())
 
     @property
     def depth(self) -> int:

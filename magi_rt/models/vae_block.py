@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magi_rt.models.parameters import learned
 from magi_rt.models.vae_config import Grid
 
 HEAD_NORM_EPS = 1e-5  # added to the standard deviation, not to the variance
@@ -106,7 +107,7 @@ class TokenTransformer(nn.Module):
         self.grid = grid
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         rows = 1 + grid[0] * grid[1] * grid[2]
-        self.pos_embed = nn.Parameter(torch.empty(1, rows, width).normal_(std=0.02))
+        self.pos_embed = learned(1, rows, width, fill=lambda table: table.normal_(std=0.02))
         self.blocks = nn.ModuleList(
             VaeBlock(width, num_heads, mlp_hidden, qkv_bias) for _ in range(depth)
         )

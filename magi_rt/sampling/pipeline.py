@@ -104,7 +104,7 @@ class ChunkPipeline:
                 end=None if total_chunks is None else whole + total_chunks,
             ),
             latents=latents,
-            spare=torch.empty_like(latents),
+            spare=latents.new_empty(latents.shape),
             cache=cache,
             beginning=Beginning(whole, given[:, whole * width :].clone()),
             chunk_width=width,
@@ -133,11 +133,15 @@ class ChunkPipeline:
                 "total_chunks, or without",
                 field="total_chunks",
             )
+        return emitted(state, self.finish_chunk(state, text_for))
+
+    def finish_chunk(self, state: StreamState, text_for: Callable[[int], ChunkText]) -> Chunk:
+        """Steps until the oldest chunk in flight is finished, as it lies in the stream's memory."""
         while True:
             self._admit(state, text_for)
             self.step(state)
             if state.window.finished is not None:
-                return emitted(state, state.window.finished)
+                return state.window.finished
 
     def reprompt(self, state: StreamState, text: ChunkText) -> None:
         """The chunks in flight take a new text from the next step on."""

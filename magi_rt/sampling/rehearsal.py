@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from magi_rt.models.inputs import DenoiseInputs, TextContext
 from magi_rt.models.kv_cache import CacheShape, RollingKVCache
 from magi_rt.sampling.pipeline import ChunkPipeline
 from magi_rt.sampling.schedule import SamplerConfig
-from magi_rt.sampling.stream_state import ChunkText
+from magi_rt.sampling.stream_state import Chunk, ChunkText, StreamState
+from magi_rt.sampling.window import CallPlan
 
 Expect = Callable[[DenoiseInputs, RollingKVCache], None]
 
@@ -66,6 +68,22 @@ class Understudy:
         return latents
 
 
+class _CallsAlone(ChunkPipeline):
+    """A pipeline that makes every call and computes nothing from their answers.
+
+    On the meta device sums, products and copies of views would make PyTorch import its compiler
+    and sympy, half a second of every start.
+    """
+
+    def velocities(self, state: StreamState, plan: CallPlan) -> list[Tensor]:
+        weights = self.sampler.guidance.weights(plan.noisy_times)
+        self._predictor_at(state.window.steps).predict(state, plan, weights)
+        return []
+
+    def _integrate(self, state: StreamState, velocities: list[Tensor]) -> list[Chunk]:
+        return [replace(chunk, steps_done=chunk.steps_done + 1) for chunk in state.window.in_flight]
+
+
 def rehearse(
     executor: Executor, sampler: SamplerConfig, size: tuple[int, int], expect: Expect
 ) -> None:
@@ -75,12 +93,12 @@ def rehearse(
         size: latent height and width.
         expect: called with every call, numbers left out.
     """
-    pipeline = ChunkPipeline(Understudy(executor, expect), sampler, noise=_no_noise)
+    pipeline = _CallsAlone(Understudy(executor, expect), sampler, noise=_no_noise)
     state = pipeline.new_state(seed=0, latent_height=size[0], latent_width=size[1])
     text = ChunkText("", pipeline.executor.prepare_text(pipeline.executor.null_text()))
     # After this many chunks the window and the memory are full, and every call has come before.
     for _ in range(state.cache.depth + sampler.window + 1):
-        pipeline.advance(state, lambda _: text)
+        pipeline.finish_chunk(state, lambda _: text)
 
 
 def _no_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:

@@ -19,9 +19,10 @@ from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.layout import ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
+from magi_rt.checkpoints.text_encoder import load_text_encoder, save_text_weights
 from magi_rt.checkpoints.trained_on import trained_on
 from magi_rt.errors import CheckpointError, OptionError
-from magi_rt.models.text_encoder import T5TextEncoder, quiet_transformers
+from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.training.codec import Codec
 
 WEIGHTS = shutil.ignore_patterns("*.safetensors*", "*.bin*")
@@ -56,14 +57,13 @@ def average_models(
     texts = [_text_encoder(model) for model in (ours, theirs)]
     _check_alike(ours, theirs, codec, Codec.from_model(theirs), texts)
     denoiser = _between(load_denoiser(ours), load_denoiser(theirs), share)
-    encoder = _between(texts[0].model, texts[1].model, share).half()
+    encoder = _between(texts[0].model, texts[1].model, share)
     words = ours.text_encoder
     assert words is not None
 
     def write_text_encoder(folder: Path) -> None:
         shutil.copytree(words, folder, dirs_exist_ok=True, ignore=WEIGHTS)
-        with quiet_transformers():
-            encoder.save_pretrained(folder)
+        save_text_weights(folder, encoder)
 
     return save_model(
         out,
@@ -82,9 +82,7 @@ def _text_encoder(model: ModelFolder) -> T5TextEncoder:
     if model.text_encoder is None:
         raise CheckpointError(missing_text_encoder(model), field="text_encoder")
     sizes = model.config.model
-    return T5TextEncoder.from_folder(
-        model.text_encoder, sizes.caption_max_length, sizes.caption_channels
-    )
+    return load_text_encoder(model.text_encoder, sizes.caption_max_length, sizes.caption_channels)
 
 
 def _check_alike(
@@ -94,7 +92,7 @@ def _check_alike(
     their_codec: Codec,
     texts: list[T5TextEncoder],
 ) -> None:
-    words = [text.tokenizer.get_vocab() for text in texts]
+    words = [text.tokenizer.vocabulary() for text in texts]
     codecs = [fingerprint(codec.weights.items()) for codec in (our_codec, their_codec)]
     first, second = ours.config, theirs.config
     unlike = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from magi_rt.models.dit import VideoDiT
+from magi_rt.models.t5 import T5Encoder
+from magi_rt.models.tokenizer import Tokenizer
 from magi_rt.training.flow_settings import NO_TEXT, Clips
 from magi_rt.training.latent_shards import Shard, ShardStore
 from magi_rt.training.nano_text import encode_prompts, says_nothing
@@ -122,7 +123,7 @@ class ClipFeed:
 class PromptReader:
     """Prompts -> rows of one text batch, through the text encoder that is trained along."""
 
-    def __init__(self, dit: VideoDiT, encoder: nn.Module, tokenizer: Any) -> None:
+    def __init__(self, dit: VideoDiT, encoder: T5Encoder, tokenizer: Tokenizer) -> None:
         self.dit, self.encoder, self.tokenizer = dit, encoder, tokenizer
 
     def read(self, drawn: Drawn) -> tuple[Clips, TextBatch]:

@@ -12,6 +12,7 @@ import torch
 from magi_rt.checkpoints.layout import ModelFolder, missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
+from magi_rt.checkpoints.text_encoder import load_text_encoder
 from magi_rt.checkpoints.trained_on import trained_on, usual_data
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError, OptionError
@@ -58,7 +59,7 @@ class Source:
         if folder.text_encoder is None:
             raise CheckpointError(missing_text_encoder(folder), field="text_encoder")
         sizes = folder.config.model
-        text = T5TextEncoder.from_folder(
+        text = load_text_encoder(
             folder.text_encoder, sizes.caption_max_length, sizes.caption_channels
         )
         files = {

@@ -31,7 +31,6 @@ from magi_rt.training.distill_loss import DistillLoss, DistillSettings
 from magi_rt.training.distill_measure import Distance
 from magi_rt.training.distill_start import fresh_student, heir
 from magi_rt.training.distill_targets import Teacher
-from magi_rt.training.dit_beginning import Trainee
 from magi_rt.training.dit_growth import with_patches
 from magi_rt.training.dit_trainer import HELD_OUT_SEED, held_out_feed, optimisers
 from magi_rt.training.flow_settings import Clips
@@ -97,9 +96,9 @@ def train_distill(
     card: dict[str, Any] = {"batch": batch, "seed": seed, "rate": rate, "feed": steps_per_shard}
     card |= asdict(settings) | {"data": store.source.identity, "openings": openings}
     card |= {"teacher": fingerprint(source.dit.named_parameters())}
-    trainee = Trainee(lesson.student, nn.Module())
+    trainee = nn.ModuleDict({"dit": lesson.student})
     loop = Loop(
-        folder, trainee, lesson.loss, optimisers(trainee, rate),
+        folder, trainee, lesson.loss, optimisers(trainee, lesson.student, rate),
         Plan(minutes=minutes, steps=steps, **dict(plan or {})), card=card,
         evaluate=lambda step: lesson.evaluate(step, folder / "export"),
     )  # fmt: skip

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from magi_rt.checkpoints.layout import missing_text_encoder, resolve
 from magi_rt.checkpoints.networks import load_denoiser
+from magi_rt.checkpoints.text_encoder import load_text_encoder
 from magi_rt.config import ModelConfig
 from magi_rt.errors import CheckpointError, OptionError
 from magi_rt.models.dit import VideoDiT
-from magi_rt.models.text_encoder import T5TextEncoder
+from magi_rt.models.t5 import T5Encoder
+from magi_rt.models.tokenizer import SENTENCEPIECE_NAME, JsonTokenizer
 from magi_rt.training import text_context
 from magi_rt.training.codec import Codec
 from magi_rt.training.dit_growth import with_patches
@@ -31,7 +32,7 @@ TOKENIZER_CLIPS, CONTEXT_CLIPS = 400, 1200
 class Trainee(nn.Module):
     """What is trained together: the denoiser and the encoder of its prompts."""
 
-    def __init__(self, dit: VideoDiT, text: nn.Module) -> None:
+    def __init__(self, dit: VideoDiT, text: T5Encoder) -> None:
         super().__init__()
         self.dit, self.text = dit, text
 
@@ -43,7 +44,7 @@ def begin(
     seed: int,
     layers: int | None = None,
     patch: int | None = None,
-) -> tuple[Codec, Trainee, Any]:
+) -> tuple[Codec, Trainee, JsonTokenizer]:
     """The auto-encoder, what is trained, and the tokenizer: fresh, or those of a model.
 
     The tokenizer is made for ``prompts`` in either case.
@@ -79,9 +80,13 @@ def begin(
             "leave start out to train from nothing",
             field="start",
         )
-    known = T5TextEncoder.from_folder(
-        model.text_encoder, sizes.caption_max_length, sizes.caption_channels
-    )
+    known = load_text_encoder(model.text_encoder, sizes.caption_max_length, sizes.caption_channels)
+    if not isinstance(known.tokenizer, JsonTokenizer):
+        raise OptionError(
+            f"{start} has its tokenizer as {SENTENCEPIECE_NAME}, which cannot learn new words; go "
+            "on from a world that `magi-rt train dit` made",
+            field="start",
+        )
     encoder, tokenizer = regrown_text_encoder(known.model, known.tokenizer, prompts)
     dit = with_caption_rows(load_denoiser(model), wanted.caption_max_length)
     dit = with_patches(dit, sizes.patch_size if patch is None else patch)
@@ -104,7 +109,7 @@ def with_caption_rows(dit: VideoDiT, rows: int) -> VideoDiT:
 
 def fresh_trainee(
     prompts: Sequence[str], seed: int, sizes: ModelConfig | None = None
-) -> tuple[Trainee, Any]:
+) -> tuple[Trainee, JsonTokenizer]:
     """An untrained denoiser and text encoder that follow from the seed, and the tokenizer."""
     dit = VideoDiT(sizes or model_of())
     initialise(dit, seed)
@@ -119,7 +124,13 @@ def spoken_prompts(source: ClipSource, seed: int) -> list[str]:
 
 
 def teach_words(
-    trainee: Trainee, tokenizer: Any, source: ClipSource, *, seed: int, steps: int, in_use: bool
+    trainee: Trainee,
+    tokenizer: JsonTokenizer,
+    source: ClipSource,
+    *,
+    seed: int,
+    steps: int,
+    in_use: bool,
 ) -> None:
     """Text rows that know what stands beside each word (text_context.py), from a world's prompts.
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from magi_rt.backends.devices import choose_device
 from magi_rt.backends.fingerprint import fingerprint
 from magi_rt.checkpoints.layout import locate
 from magi_rt.checkpoints.save import save_model
+from magi_rt.checkpoints.text_encoder import save_text_encoder
 from magi_rt.checkpoints.trained_on import trained_on, usual_data
+from magi_rt.models.dit import VideoDiT
+from magi_rt.models.tokenizer import JsonTokenizer
 from magi_rt.models.vae import ViTVAE
 from magi_rt.training.clip_feed import ClipFeed, FeedPlan, PromptReader
 from magi_rt.training.codec import Codec
@@ -25,7 +27,6 @@ from magi_rt.training.flow_settings import FlowSettings
 from magi_rt.training.latent_shards import ShardRecipe, ShardStore
 from magi_rt.training.loop import CHECKPOINT, Loop, Outcome, Plan
 from magi_rt.training.nano import CHUNKS_PER_CLIP, PATCH, PICTURE, RUNTIME, nano_config
-from magi_rt.training.nano_text import save_text_encoder
 from magi_rt.training.recordings.source import open_source
 from magi_rt.training.samples import story_from, write_story
 from magi_rt.training.seeds import seeded
@@ -163,7 +164,7 @@ def train_dit(
     if sizes.patch_size != PATCH:
         card["patch"] = sizes.patch_size
     budget = Plan(minutes=minutes, steps=steps, **dict(plan or {}))
-    chosen = optimisers(trainee, rate)
+    chosen = optimisers(trainee, trainee.dit, rate)
     loop = Loop(folder, trainee, loss, chosen, budget, card=card, evaluate=evaluate)
     try:
         return loop.run(resume=resume)
@@ -177,9 +178,9 @@ def held_out_feed(folder: Path, recipe: ShardRecipe, vae: ViTVAE, batch: int) ->
     return ClipFeed(ShardStore(folder / "held_out", apart, vae), FeedPlan(batch, 1 << 30))
 
 
-def optimisers(trainee: Trainee, rate: float) -> list[torch.optim.Optimizer]:
+def optimisers(trainee: nn.Module, dit: VideoDiT, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the denoiser's block matrices, AdamW at half the rate for everything else."""
-    blocks = trainee.dit.videodit_blocks.layers
+    blocks = dit.videodit_blocks.layers
     matrices = [p for p in blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in trainee.parameters() if id(p) not in chosen]
@@ -192,7 +193,7 @@ def optimisers(trainee: Trainee, rate: float) -> list[torch.optim.Optimizer]:
 def export(
     folder: Path,
     trainee: Trainee,
-    tokenizer: Any,
+    tokenizer: JsonTokenizer,
     codec: Codec,
     data: str,
     actions: Path | None = None,
@@ -204,9 +205,7 @@ def export(
         denoiser=trainee.dit.state_dict(),
         vae_config=codec.config,
         vae=codec.weights,
-        write_text_encoder=lambda path: save_text_encoder(
-            path, deepcopy(trainee.text).half().cpu(), tokenizer
-        ),
+        write_text_encoder=lambda path: save_text_encoder(path, trainee.text, tokenizer),
         matrix_dtype=torch.bfloat16,
         overwrite=True,
         data=data,

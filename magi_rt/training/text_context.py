@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from magi_rt.models.t5 import T5Encoder
+from magi_rt.models.tokenizer import Tokenizer
 from magi_rt.training.nano_text import says_nothing, tokenize
 from magi_rt.training.seeds import seeded
 
@@ -36,8 +37,8 @@ KEPT = 2.0
 
 
 def teach_context(
-    model: Any,
-    tokenizer: Any,
+    model: T5Encoder,
+    tokenizer: Tokenizer,
     prompts: Sequence[str],
     *,
     seed: int,
@@ -48,7 +49,7 @@ def teach_context(
     """Train an encoder's rows, in place, to name the ``REACH`` tokens on either side.
 
     Args:
-        model, tokenizer: a T5EncoderModel in float32, and what makes its tokens.
+        model, tokenizer: in float32, and what makes its tokens.
         prompts: as the world is told them; equal ones count once.
         seed: of the batches and of the reader that is thrown away afterwards.
         in_use: a denoiser knows the rows already, so they stay close to what they are.
@@ -64,7 +65,7 @@ def teach_context(
     old = deepcopy(model).eval().requires_grad_(False) if in_use else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        reader = _Reader(model.config.d_model, len(tokenizer)).to(model.device)
+        reader = _Reader(model.config.d_model, len(tokenizer.vocabulary())).to(model.device)
     optimiser = _optimiser(model, reader)
     peaks = [group["lr"] for group in optimiser.param_groups]
     error = torch.zeros(())
@@ -75,11 +76,11 @@ def teach_context(
         some = torch.randint(len(told), (BATCH,), generator=generator).tolist()
         ids, mask = tokenize(tokenizer, [told[place] for place in some], max_length)
         ids, mask = ids.to(model.device), mask.to(model.device)
-        rows = _rows(model, ids, mask)
+        rows = model(ids, mask)
         error = reader.error(rows, ids, mask)
         loss = error
         if old is not None:
-            before = _rows(old, ids, mask)[mask]
+            before = old(ids, mask)[mask]
             loss = loss + KEPT * (rows[mask] - before).square().mean() / before.var()
         optimiser.zero_grad()
         loss.backward()
@@ -112,12 +113,7 @@ class _Reader(nn.Module):
         return torch.stack(errors).mean()
 
 
-def _rows(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    out: Tensor = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-    return out
-
-
-def _optimiser(model: Any, reader: nn.Module) -> torch.optim.Optimizer:
+def _optimiser(model: T5Encoder, reader: nn.Module) -> torch.optim.Optimizer:
     named = dict(model.named_parameters())
     biases = [p for name, p in named.items() if "relative_attention_bias" in name]
     rest = [p for name, p in named.items() if "relative_attention_bias" not in name]

@@ -15,7 +15,7 @@ from magi_rt.backends.eager import EagerExecutor
 from magi_rt.checkpoints.inspect import inspect
 from magi_rt.errors import CheckpointError
 from magi_rt.models.special_tokens import SPECIAL_ROWS
-from magi_rt.models.text_encoder import TOKENIZER_FILES
+from magi_rt.models.tokenizer import TOKENIZER_FILES
 from tests.support import small_config, write_model
 
 T5 = Path("t5", "t5-v1_1-xxl")

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from magi_rt.checkpoints.layout import resolve
 from magi_rt.checkpoints.networks import load_denoiser
 from magi_rt.checkpoints.save import save_model
+from magi_rt.checkpoints.text_encoder import load_text_encoder
 from magi_rt.cli.app import app
 from magi_rt.config import MagiConfig
 from magi_rt.errors import CheckpointError, OptionError
-from magi_rt.models.text_encoder import T5TextEncoder
 from magi_rt.training.average import average_models
 from tests.support import (
     CAPTION_CHANNELS,
@@ -44,7 +44,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     """All of a model's denoiser and text encoder, in float32."""
     found = resolve(folder)
     assert found.text_encoder is not None
-    text = T5TextEncoder.from_folder(found.text_encoder, 64, CAPTION_CHANNELS).model
+    text = load_text_encoder(found.text_encoder, 64, CAPTION_CHANNELS).model
     both = {"dit": load_denoiser(found), "text": text}
     return {
         f"{part}.{name}": tensor.float()

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from magi_rt.models.text_encoder import T5TextEncoder
+from magi_rt.checkpoints.text_encoder import load_text_encoder, save_text_encoder
 from magi_rt.training.nano_text import (
     CHANNELS,
     VOCABULARY,
     build_text_encoder,
     build_tokenizer,
     encode_prompts,
-    save_text_encoder,
     tokenize,
 )
 
@@ -33,7 +32,7 @@ def test_every_word_of_the_grammar_is_one_token() -> None:
 
 
 def test_the_same_prompts_give_the_same_tokenizer() -> None:
-    first, second = (build_tokenizer(PROMPTS).backend_tokenizer.to_str() for _ in range(2))
+    first, second = (build_tokenizer(PROMPTS).inner.to_str() for _ in range(2))
     assert first == second
 
 
@@ -42,10 +41,10 @@ def test_a_rich_language_is_cut_to_its_usual_words_and_all_others_are_spelled() 
     rare = [first + second + "x" for first in syllables for second in syllables][:1500]
     prompts = ["a red ball"] * 50 + [word for word in rare for _ in range(2)]
     tokenizer = build_tokenizer(prompts)
-    assert len(tokenizer) == VOCABULARY
+    assert len(tokenizer.vocabulary()) == VOCABULARY
     ids, mask = tokenize(tokenizer, ["a red ball", rare[-1]], 40)
     assert mask.sum(dim=1).tolist()[0] == 4
-    assert tokenizer.decode(ids[1], skip_special_tokens=True).strip() == rare[-1]
+    assert tokenizer.inner.decode(ids[1].tolist()).strip() == rare[-1]
 
 
 def test_saving_writes_no_bars_between_those_of_a_training(
@@ -60,8 +59,8 @@ def test_saving_writes_no_bars_between_those_of_a_training(
 def test_text_outside_the_grammar_has_tokens_and_is_not_lost(text: str) -> None:
     tokenizer = build_tokenizer(PROMPTS)
     ids, _ = tokenize(tokenizer, [text], 40)
-    assert tokenizer.unk_token_id not in ids
-    assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == text
+    assert tokenizer.vocabulary()["<unk>"] not in ids
+    assert tokenizer.inner.decode(ids[0].tolist()).strip() == text
 
 
 def test_no_prompt_has_no_real_tokens() -> None:
@@ -76,7 +75,7 @@ def test_what_training_sees_is_what_a_saved_encoder_gives(tmp_path: Path) -> Non
     rows, mask = encode_prompts(model, tokenizer, prompts, 40)
     assert rows.requires_grad
     save_text_encoder(tmp_path, model, tokenizer)
-    encoder = T5TextEncoder.from_folder(tmp_path, 40, CHANNELS)
+    encoder = load_text_encoder(tmp_path, 40, CHANNELS)
     for place, prompt in enumerate(prompts):
         expected = rows[place, mask[place]].detach()
         torch.testing.assert_close(encoder.encode(prompt), expected, rtol=0, atol=1e-5)

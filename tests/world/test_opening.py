@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,3 +59,15 @@ def test_a_published_model_without_its_learned_tokens_says_so() -> None:
     plain.config = replace(plain.config, model=PRESETS["4.5B-distill"].model)
     (note,) = _unspoken(plain)
     assert "special_tokens.npz" in note
+
+
+def test_opening_a_world_imports_nothing_that_takes_longer_than_the_rest_of_it() -> None:
+    script = (
+        "import sys; from magi_rt import World\n"
+        "next(iter(World.open('nano', backend='openvino').advance('it snows')))\n"
+        "print(sorted({'transformers', 'torch._dynamo', 'sympy', 'onnx'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
