@@ -59,6 +59,7 @@ def test_the_handlers_of_before_come_back() -> None:
 
 
 @needs_signals
+@pytest.mark.usefixtures("without_nohup")
 def test_a_terminal_that_is_closed_ends_the_work_in_order_and_nohup_keeps_it_going() -> None:
     with InterruptGuard() as guard:
         with pytest.raises(KeyboardInterrupt):
@@ -81,6 +82,7 @@ OWN_TERMINAL = (
 
 
 @needs_signals
+@pytest.mark.usefixtures("without_nohup")
 def test_a_run_whose_terminal_is_closed_leaves_whole_files(tmp_path: Path) -> None:
     screen, terminal = os.openpty()
     _, *arguments = command("run", "--model", "dummy", "--seconds", "3000")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def test_an_impatient_ctrl_c_leaves_no_traceback(before: Any, tmp_path: Path) ->
         signal.signal(signal.SIGINT, kept)
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_polite_kill_and_a_closed_terminal_leave_nothing_behind(
     tmp_path: Path, name: str
@@ -42,6 +44,8 @@ def _end_it(scratch: Path, name: str) -> None:
     command = [sys.executable, "-m", "magi_rt.cli", "demo", "dummy", "--port", "0", "--no-browser"]
     pipe, places = subprocess.PIPE, {**os.environ, "TMPDIR": str(scratch)}
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=places) as running:
+        stuck = threading.Timer(4 * WAIT_S, running.kill)  # or leaving the block waits for ever
+        stuck.start()
         assert running.stdout is not None
         address = running.stdout.readline().split()[-1]
         with urllib.request.urlopen(address, timeout=WAIT_S) as page:  # waits until it is served
@@ -49,7 +53,8 @@ def _end_it(scratch: Path, name: str) -> None:
         assert list(scratch.glob("magi_rt-*")), "its videos and snapshots lie there meanwhile"
         for _ in range(3 if number == signal.SIGINT else 1):
             running.send_signal(number)
-        _, said = running.communicate(timeout=2 * WAIT_S)
+        _, said = running.communicate()
+        stuck.cancel()
     assert running.returncode == 128 + number
     assert "Traceback" not in said
     assert not list(scratch.glob("magi_rt-*"))

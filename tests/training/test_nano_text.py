@@ -71,6 +71,7 @@ def test_no_prompt_has_no_real_tokens() -> None:
 
 def test_what_training_sees_is_what_a_saved_encoder_gives(tmp_path: Path) -> None:
     model, tokenizer = build_text_encoder(PROMPTS, seed=3)
+    model.half().float()  # as files hold it
     prompts = ["A  RED ball", "a blue square moves right \U0001f98a"]
     rows, mask = encode_prompts(model, tokenizer, prompts, 40)
     assert rows.requires_grad
