@@ -36,12 +36,20 @@ def load_text_encoder(
         seen: told of every tensor as it is stored.
 
     Raises:
-        CheckpointError: as in :func:`check_text_encoder`, or the tokenizer is damaged.
+        CheckpointError: as in :func:`check_text_encoder`, or the tokenizer is damaged or has more
+            tokens than the weights have rows.
         MemoryError: the weights take more than is free there; none was read then.
     """
     folder = Path(folder)
     files, model = check_text_encoder(folder, channels)
     tokenizer = read_tokenizer(folder)
+    highest, rows = max(tokenizer.vocabulary().values()), model.config.vocab_size
+    if highest >= rows:
+        raise CheckpointError(
+            f"the tokenizer in {folder} has a token {highest}, but the weights have rows for "
+            f"{rows} words only; copy the tokenizer that belongs to them",
+            field="tokenizer",
+        )
     load_into(
         model,
         files,

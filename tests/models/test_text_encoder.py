@@ -206,6 +206,14 @@ def test_a_missing_tokenizer_is_named(folder: Path) -> None:
         read(folder)
 
 
+def test_a_tokenizer_of_more_words_than_the_weights_have_is_refused(folder: Path) -> None:
+    words = json.loads((folder / "tokenizer.json").read_text())
+    words["model"]["vocab"]["fox"] = 259
+    (folder / "tokenizer.json").write_text(json.dumps(words))
+    with pytest.raises(CheckpointError, match=r"a token 259, but the weights have rows for 259"):
+        read(folder)
+
+
 def test_a_damaged_tokenizer_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"tokenizer in .* cannot be read"):
