@@ -119,7 +119,9 @@ class ModelConfig(ConfigSection):
 class RuntimeConfig(ConfigSection):
     """Sampling defaults and file places (`runtime_config`).
 
-    `shortest_steps`, which published files lack, is the fewest that a distilled model was taught.
+    Published files lack `shortest_steps`, the fewest that a distilled model was taught, and
+    `deflicker`, the jumps from latent to latent, of 255 grey levels, that are spread over the later
+    one's pictures (`media/deflicker.py`).
 
     Raises:
         ConfigError: a number is out of range, or steps, window, stages, fps and width do not fit.
@@ -147,6 +149,7 @@ class RuntimeConfig(ConfigSection):
     temporal_downsample_factor: int = 4
     load: str | None = None
     shortest_steps: int | None = optional_key()
+    deflicker: float | None = optional_key()
 
     def __post_init__(self) -> None:
         self.check_types()
@@ -162,6 +165,8 @@ class RuntimeConfig(ConfigSection):
             self.refuse("seed", "it must be 0 or more")
         if self.shortest_steps is not None and not 0 < self.shortest_steps <= self.num_steps:
             self.refuse("shortest_steps", f"it must be from 1 to num_steps, {self.num_steps}")
+        if self.deflicker is not None and not 0 < self.deflicker <= 255:
+            self.refuse("deflicker", "it must be above 0 and at most 255; leave it out for none")
         self._check_guidance()
         self._check_visibility()
         self._check_pieces()

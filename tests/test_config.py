@@ -133,6 +133,15 @@ def test_the_shortest_steps_may_be_left_out_and_are_kept_where_they_are_said() -
     assert refusal(data).field == "shortest_steps"
 
 
+@pytest.mark.parametrize("levels", [0, -1, 256, float("nan")])
+def test_levels_of_deflickering_may_be_left_out_and_are_grey_levels(levels: float) -> None:
+    data = published()
+    data["runtime_config"]["deflicker"] = 12.5
+    assert MagiConfig.from_dict(data).to_dict() == data
+    data["runtime_config"]["deflicker"] = levels
+    assert refusal(data).field == "deflicker"
+
+
 def test_visibility_stages_must_divide_the_steps() -> None:
     data = published()
     data["runtime_config"] |= {"num_steps": 8, "noise2clean_kvrange": [5, 4, 3]}

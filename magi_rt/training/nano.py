@@ -62,6 +62,7 @@ RUNTIME = RuntimeConfig(
     vae_pretrained="vae",
     scale_factor=1.0,
     load=".",
+    deflicker=16.0,
 )
 """Chunks of 8 frames, so that a prompt shows within a third of a second; one chunk in flight;
 four clean chunks of history. Guidance by history at the published 1.5 keeps objects alive:

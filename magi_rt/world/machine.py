@@ -12,6 +12,7 @@ from magi_rt.backends.room import SMALLER, room_for
 from magi_rt.checkpoints.layout import SPECIAL_TOKENS
 from magi_rt.errors import BackendError, SnapshotError
 from magi_rt.frames import Frame
+from magi_rt.media.deflicker import Pixels, deflickered
 from magi_rt.planner.work import is_published_shape
 from magi_rt.sampling.pipeline import ChunkPipeline, FinishedChunk, emitted
 from magi_rt.sampling.rehearsal import rehearse
@@ -226,8 +227,20 @@ class WorldMachine:
         state = moment.state
         assert state.window.finished is not None
         finished = emitted(state, state.window.finished)
-        frames = self._frames(finished, moment.frames, state.window.steps)
-        after = replace(moment, chunks=finished.index + 1, frames=moment.frames + len(frames))
+        pixels, runtime = self._pictures(finished, moment.picture), self.executor.config.runtime
+        frames = [
+            Frame(
+                picture, place, finished.index, finished.prompt,
+                time_s=place / runtime.fps, steps=state.window.steps,
+            )
+            for place, picture in enumerate(pixels, moment.frames)
+        ]  # fmt: skip
+        after = replace(
+            moment,
+            chunks=finished.index + 1,
+            frames=moment.frames + len(frames),
+            picture=None if runtime.deflicker is None else pixels[-1].copy(),
+        )
         return after, frames
 
     def _changes(self, moment: Moment) -> tuple[StepChange, ...]:
@@ -237,13 +250,13 @@ class WorldMachine:
             return moment.changes
         return (*moment.changes, StepChange(chunk, steps))
 
-    def _frames(self, finished: FinishedChunk, first: int, steps: int) -> list[Frame]:
-        pixels = self.executor.decode(finished.latents).cpu().numpy()
-        fps = self.executor.config.runtime.fps
-        return [
-            Frame(picture, place, finished.index, finished.prompt, time_s=place / fps, steps=steps)
-            for place, picture in enumerate(pixels, first)
-        ]
+    def _pictures(self, finished: FinishedChunk, before: Pixels | None) -> Pixels:
+        """[T, H, W, 3] uint8; ``before`` is what was shown last."""
+        pixels: Pixels = self.executor.decode(finished.latents).cpu().numpy()
+        runtime = self.executor.config.runtime
+        if runtime.deflicker is None:
+            return pixels
+        return deflickered(pixels, before, runtime.deflicker, runtime.temporal_downsample_factor)
 
 
 def _made_ready(machine: WorldMachine) -> tuple[str, ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from magi_rt.backends.room import room_for
 from magi_rt.sampling.stream_state import StreamState
 from magi_rt.world.deadline import StepChange
@@ -24,6 +27,8 @@ class Moment:
         events: the prompts that led here.
         changes: the step counts that led here, where they are not the world's own.
         script: the log that is followed, ``None`` for none.
+        picture: [H, W, 3] uint8, the last one that was handed out; kept where the model's pictures
+            are deflickered.
     """
 
     state: StreamState
@@ -34,6 +39,7 @@ class Moment:
     events: tuple[PromptEvent, ...] = ()
     changes: tuple[StepChange, ...] = ()
     script: RunLog | None = None
+    picture: NDArray[np.uint8] | None = None
 
     @property
     def replaying(self) -> bool:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from magi_rt.backends.room import room_for
 from magi_rt.errors import ShapeError, SnapshotError
 from magi_rt.sampling.stream_state import StreamState, from_tensors
@@ -44,6 +48,7 @@ def pack(machine: WorldMachine, moment: Moment) -> Snapshot:
         state=card,
         tensors=tensors,
         changes=moment.changes,
+        picture=None if moment.picture is None else torch.from_numpy(moment.picture),
     )
 
 
@@ -73,7 +78,23 @@ def unpack(machine: WorldMachine, snapshot: Snapshot) -> Moment:
         prompt=snapshot.prompt,
         events=snapshot.events,
         changes=snapshot.changes,
+        picture=_picture_of(machine, snapshot),
     )
+
+
+def _picture_of(machine: WorldMachine, snapshot: Snapshot) -> NDArray[np.uint8] | None:
+    """What was shown last, where that is kept; SnapshotError when it does not fit."""
+    if machine.executor.config.runtime.deflicker is None or not snapshot.chunks:
+        return None
+    picture = snapshot.picture
+    if picture is None or picture.dtype != torch.uint8 or picture.shape != (*machine.size, 3):
+        found = "missing" if picture is None else f"{list(picture.shape)} {picture.dtype}"
+        raise SnapshotError(
+            f"the snapshot is damaged: its last picture is {found}, not "
+            f"{[*machine.size, 3]} {torch.uint8}",
+            field="picture",
+        )
+    return picture.numpy()
 
 
 def _check_shown(snapshot: Snapshot, per_chunk: int) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = "magi_rt snapshot"
 VERSION = 1
-START = "start.latents"
+START, PICTURE = "start.latents", "picture"
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Snapshot:
         tensors: the stream's latents [channels, frames, H, W] float32, and the keys and values that
             the model looks back at, [layers, chunks, groups, tokens, d] in its working format.
         changes: the step counts that led here, in a world that keeps a deadline.
+        picture: [H, W, 3] uint8, what was shown last, where the model's pictures are deflickered.
     """
 
     identity: ModelIdentity
@@ -81,6 +82,7 @@ class Snapshot:
     state: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     changes: tuple[StepChange, ...] = ()
+    picture: Tensor | None = None
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file with a JSON card in its header, whole or not at all.
@@ -95,6 +97,8 @@ class Snapshot:
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         if self.start.latents is not None:
             tensors[START] = self.start.latents.contiguous()
+        if self.picture is not None:
+            tensors[PICTURE] = self.picture.contiguous()
         try:
             with removed_on_error(path) as temporary:
                 temporary.touch()
@@ -134,6 +138,7 @@ class Snapshot:
         card = checked_card(card, path, FORMAT, VERSION, "snapshot")
         try:
             latents = tensors.pop(START) if card["start"]["kind"] != "nothing" else None
+            picture = tensors.pop(PICTURE, None)
             return cls(
                 identity=ModelIdentity(**card["identity"]),
                 shape=SamplerShape(**card["shape"]),
@@ -145,6 +150,7 @@ class Snapshot:
                 state=dict(card["state"]),
                 tensors=tensors,
                 changes=changes_from(card.get("changes", ())),
+                picture=picture,
             )
         except (KeyError, TypeError, ValueError, AttributeError, MagiError) as error:
             raise SnapshotError(
