@@ -45,16 +45,21 @@ def test_a_prompt_gives_one_row_per_token_and_one_for_its_end(folder: Path) -> N
     assert not rows.requires_grad
 
 
+def alone(script: str, folder: Path) -> str:
+    """What a script says that a process of its own runs after the imports, given the folder."""
+    head = "import sys; from pathlib import Path; from tests.models.test_text_encoder import read\n"
+    command = [sys.executable, "-c", head + script, str(folder)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def test_the_first_prompt_finds_everything_loaded(folder: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tests.models.test_text_encoder import read\n"
         "encoder = read(Path(sys.argv[1])); loaded = set(sys.modules)\n"
         "encoder.encode('a fox'); print(sorted(set(sys.modules) - loaded))"
     )
-    command = [sys.executable, "-c", script, str(folder)]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert alone(script, folder) == "[]"
 
 
 def test_rows_are_those_of_the_padded_reference(folder: Path) -> None:
@@ -295,11 +300,7 @@ def test_half_precision_weights_are_read_as_float32(folder: Path) -> None:
 
 def test_reading_imports_neither_transformers_nor_pytorchs_compiler(folder: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tests.models.test_text_encoder import read\n"
         "read(Path(sys.argv[1])).encode('a fox')\n"
         "print(sorted({'transformers', 'torch._dynamo', 'sentencepiece'} & set(sys.modules)))"
     )
-    command = [sys.executable, "-c", script, str(folder)]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert alone(script, folder) == "[]"
